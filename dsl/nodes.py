@@ -1,0 +1,169 @@
+"""The graph: frozen, interned, typed nodes, so that equal computations are one object and identity is equality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from dsl.types import TensorType
+
+if TYPE_CHECKING:
+    from dsl.ops.spec import Op
+
+
+class Node:
+    """A value of the program. Compared and hashed by identity: build nodes only by ``const``, ``argument`` and ``apply``."""
+
+    __slots__ = ("__weakref__", "args", "type")
+    type: TensorType
+    args: tuple[Node, ...]
+
+
+class Const(Node):
+    """A number of the source: a Python scalar in the generated code."""
+
+    __slots__ = ("value",)
+    value: float | int | bool
+
+
+class Input(Node):
+    """An argument of the generated function: ``role`` is input, param, const or cotangent."""
+
+    __slots__ = ("name", "role")
+    name: str
+    role: str
+
+
+class Apply(Node):
+    """An operation on nodes; ``attrs`` are its compile-time settings, sorted by name."""
+
+    __slots__ = ("attrs", "op")
+    op: Op
+    attrs: tuple[tuple[str, Hashable], ...]
+
+    def attr(self, name: str) -> object:
+        for key, value in self.attrs:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+
+_table: WeakValueDictionary[tuple[Hashable, ...], Node] = WeakValueDictionary()
+
+
+def const(value: float | int | bool) -> Const:
+    dtype = "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "float"
+    key = ("const", dtype, repr(value))
+    found = _table.get(key)
+    if not isinstance(found, Const):
+        found = Const()
+        found.value, found.args, found.type = value, (), TensorType(dtype, (), weak=True)
+        _table[key] = found
+    return found
+
+
+def argument(name: str, role: str, type: TensorType) -> Input:
+    key = ("input", name, role, type)
+    found = _table.get(key)
+    if not isinstance(found, Input):
+        found = Input()
+        found.name, found.role, found.args, found.type = name, role, (), type
+        _table[key] = found
+    return found
+
+
+def apply(op: Op, *args: Node, **attrs: Hashable) -> Apply:
+    """The operation on these arguments. Raises ShapeError where it refuses their types."""
+    settings = tuple(sorted(attrs.items()))
+    # Python takes 1, 1.0 and True for one key; as settings they are three
+    kinds = tuple(type(value) for _, value in settings)
+    key = (op.name, tuple(map(id, args)), settings, kinds)
+    found = _table.get(key)
+    if not isinstance(found, Apply):
+        found = Apply()
+        found.op, found.args, found.attrs = op, args, settings
+        found.type = op.infer(tuple(arg.type for arg in args), dict(settings))
+        _table[key] = found
+    return found
+
+
+def topological(roots: Iterable[Node]) -> list[Node]:
+    """Every node below the roots, arguments first, in the order of their first use."""
+    done: set[Node] = set()
+    order: list[Node] = []
+    stack: list[tuple[Node, Iterator[Node]]] = []
+    for root in roots:
+        if root in done:
+            continue
+        done.add(root)
+        stack.append((root, iter(root.args)))
+        while stack:
+            node, rest = stack[-1]
+            for arg in rest:
+                if arg not in done:
+                    done.add(arg)
+                    stack.append((arg, iter(arg.args)))
+                    break
+            else:
+                order.append(node)
+                stack.pop()
+    return order
+
+
+def rebuild(roots: Iterable[Node], change: Callable[[Node], Node]) -> dict[Node, Node]:
+    """Map every node below the roots: each is rebuilt upon its changed arguments, then given to ``change``."""
+    mapped: dict[Node, Node] = {}
+    for node in topological(roots):
+        new = node
+        if isinstance(node, Apply):
+            args = tuple(mapped[arg] for arg in node.args)
+            if any(a is not b for a, b in zip(args, node.args, strict=True)):
+                new = apply(node.op, *args, **dict(node.attrs))
+        mapped[node] = change(new)
+    return mapped
+
+
+@dataclass(frozen=True)
+class Line:
+    """A statement of the source: its number, its text, the file it stands in."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An argument as the user declared it: domain words, range, default of a const, and the node."""
+
+    node: Input
+    words: tuple[str, ...] = ()
+    low: Hashable = None
+    high: Hashable = None
+    default: float | int | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole program at any stage.
+
+    ``outputs`` are the nodes that ``forward`` returns by name; ``names`` and ``lines`` say what the user called a node and where it was
+    made; ``cotangents`` holds an Input for each float output once differentiated, ``gradients`` a node for each name in ``wrt``.
+    """
+
+    stem: str
+    docstring: str
+    arguments: tuple[Declared, ...]
+    outputs: tuple[tuple[str, Node], ...]
+    names: Mapping[Node, str]
+    lines: Mapping[Node, Line]
+    wrt: tuple[str, ...]
+    checks: tuple[Hashable, ...] = ()
+    hints: tuple[tuple[str, int], ...] = ()
+    cotangents: tuple[tuple[str, Input], ...] = ()
+    gradients: tuple[tuple[str, Node], ...] = ()
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        return tuple(node for _, node in self.outputs) + tuple(node for _, node in self.gradients)
