@@ -79,7 +79,7 @@ def apply(op: Op, *args: Node, **attrs: Hashable) -> Apply:
     settings = tuple(sorted(attrs.items()))
     # Python takes 1, 1.0 and True for one key; as settings they are three
     kinds = tuple(type(value) for _, value in settings)
-    key = (op.name, tuple(map(id, args)), settings, kinds)
+    key = (id(op), tuple(map(id, args)), settings, kinds)
     found = _table.get(key)
     if not isinstance(found, Apply):
         found = Apply()

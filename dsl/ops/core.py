@@ -1,0 +1,82 @@
+"""The structural primitives' shared vocabulary: axes counted from the right, and short constructors that rules are written in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dsl.diagnostics import Code
+from dsl.nodes import Const, Node, const
+from dsl.ops.elementwise import ew
+from dsl.types import Dim, Shape, ShapeError, TensorType
+
+
+class NeedRank(Exception):
+    """A node's rank is needed and not known: the resolver gives the undeclared name behind it a rank and starts again."""
+
+    def __init__(self, node: Node, rank: int | None) -> None:
+        super().__init__()
+        self.node, self.rank = node, rank
+
+
+def shape_of(node: Node, rank: int | None = None) -> Shape:
+    """The shape of a node. Raises NeedRank, with the rank that would do, where it is not known."""
+    if node.type.shape is None:
+        raise NeedRank(node, rank)
+    return node.type.shape
+
+
+def axis_of(axis: object, rank: int) -> int:
+    """An axis counted from the right: -1 is the last. Raises ShapeError where there is none."""
+    if not isinstance(axis, int) or isinstance(axis, bool):
+        raise ShapeError(Code.E0204, f"an axis must be an integer, not {axis!r}")
+    if not -rank <= axis < rank:
+        allowed = "a scalar has no axes" if rank == 0 else f"axes are {-rank} to {rank - 1}"
+        raise ShapeError(Code.E0303, f"axis {axis} is out of range: {allowed}", "{0}")
+    return axis - rank if axis >= 0 else axis
+
+
+def axes_of(axis: object, rank: int) -> tuple[int, ...]:
+    """Several axes, sorted, counted from the right; None is all of them. Raises ShapeError for a repeated one."""
+    if axis is None:
+        return tuple(range(-rank, 0))
+    each = tuple(axis_of(one, rank) for one in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    if len(set(each)) < len(each):
+        raise ShapeError(Code.E0303, "an axis is named twice", "{0}")
+    return tuple(sorted(each))
+
+
+def is_number(node: Node, value: float) -> bool:
+    return isinstance(node, Const) and not isinstance(node.value, bool) and node.value == value
+
+
+def add(x: Node, y: Node) -> Node:
+    return ew("add", x, y)
+
+
+def sub(x: Node, y: Node) -> Node:
+    return ew("subtract", x, y)
+
+
+def mul(x: Node, y: Node) -> Node:
+    return ew("multiply", x, y)
+
+
+def div(x: Node, y: Node) -> Node:
+    return ew("divide", x, y)
+
+
+def neg(x: Node) -> Node:
+    return ew("negative", x)
+
+
+def where(c: Node, x: Node, y: Node) -> Node:
+    return ew("where", c, x, y)
+
+
+def number(value: float | int) -> Node:
+    return const(value)
+
+
+def typed(like: TensorType, shape: Iterable[Dim] | None) -> TensorType:
+    """The type of ``like`` with another shape; a result of arrays is never weak."""
+    return TensorType(like.dtype, None if shape is None else tuple(shape))

@@ -1,0 +1,164 @@
+"""Elementwise operations: ``elementwise.rules`` read into ``Op`` records, and the promotion of their arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+from dsl.nodes import Apply, Node, apply
+from dsl.ops.spec import ATOM, COMPARE, POWER, PRODUCT, SUM, UNARY, Op, Printer, Text
+from dsl.types import TensorType, broadcast
+
+
+@dataclass(frozen=True, eq=False)
+class Stanza:
+    """A rule as text: its parameters, and its lines by key (``partials`` and ``domains`` by parameter)."""
+
+    name: str
+    params: tuple[str, ...]
+    lines: Mapping[str, str]
+    partials: Mapping[str, str] = field(default_factory=dict)
+    domains: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return self.lines.get("kind", "float")
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise(Op):
+    """An operation that a rule declares. ``partials`` are expressions of the language over the parameters and ``out``."""
+
+    stanza: Stanza = field(default_factory=lambda: Stanza("", (), {}))
+
+
+_LEVELS = {
+    "**": POWER,
+    "*": PRODUCT,
+    "/": PRODUCT,
+    "//": PRODUCT,
+    "%": PRODUCT,
+    "+": SUM,
+    "-": SUM,
+    **dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARE),
+}
+_INFIX = re.compile(r"^(\{\w+\}|\d+) (\S+) (\{\w+\})$")
+
+
+def read_stanzas(text: str) -> dict[str, Stanza]:
+    """The stanzas of a rules file by name, their expressions unparsed: most programs use few of them."""
+    found: dict[str, Stanza] = {}
+    for block in re.split(r"(?m)^(?=rule )", text)[1:]:
+        head, *body = block.splitlines()
+        match = re.match(r"rule (\w+)\(([\w, ]*)\)", head)
+        assert match is not None, head
+        lines: dict[str, str] = {}
+        partials: dict[str, str] = {}
+        domains: dict[str, str] = {}
+        for line in filter(str.strip, body):
+            key, _, rest = line.strip().partition(" ")
+            if key.startswith("d/d"):
+                partials[key[3:]] = rest.strip()
+            elif key == "domain":
+                name, _, words = rest.partition(":")
+                domains[name.strip()] = words.strip()
+            else:
+                lines[key] = rest.strip()
+        found[match[1]] = Stanza(match[1], tuple(match[2].split(", ")), lines, partials, domains)
+    return found
+
+
+def _infer(stanza: Stanza, types: tuple[TensorType, ...]) -> TensorType:
+    shape = broadcast(types)
+    weak = all(each.weak for each in types)
+    kind = stanza.kind
+    if kind in ("float", "bool"):
+        return TensorType(kind, shape, weak)
+    values = types[1:] if kind == "select" else types
+    ranks = {"bool": 0, "int": 1, "float": 2}
+    dtype = max((each.dtype for each in values), key=ranks.__getitem__)
+    if dtype == "bool" and kind == "same":
+        dtype = "int"
+    return TensorType(dtype, shape, weak)
+
+
+def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    template = stanza.lines["numpy"]
+    infix = _INFIX.match(template)
+    if infix is None and not template.startswith("-"):
+        text = template.format(**{name: arg.at(LOOSE) for name, arg in zip(stanza.params, args, strict=True)})
+        if node.type.weak and node.type.dtype == "float":
+            return Text(f"float({text})")
+        return Text(text)
+    level = UNARY if infix is None else _LEVELS[infix[2]]
+    names = stanza.params
+    texts = dict(zip(names, args, strict=True))
+    left_level, right_level = (level, level + 1) if level in (SUM, PRODUCT) else (level + 1, level + 1)
+    if level == POWER:
+        # the exponent may begin with a minus, the base may not
+        right_level = UNARY
+    if infix is None:
+        return Text(f"-{texts[names[0]].at(UNARY)}", UNARY)
+    shown = {infix[1].strip("{}"): left_level, infix[3].strip("{}"): right_level}
+    return Text(template.format(**{name: text.at(shown.get(name, ATOM)) for name, text in texts.items()}), level)
+
+
+LOOSE = 0
+
+
+def _build(stanza: Stanza) -> Elementwise:
+    return Elementwise(
+        name=stanza.name,
+        infer=lambda types, attrs: _infer(stanza, types),
+        emit=lambda node, args, printer: _emit(stanza, node, args, printer),
+        elementwise=True,
+        params=stanza.params,
+        latex=stanza.lines.get("latex", ""),
+        stanza=stanza,
+    )
+
+
+@cache
+def elementwise_ops() -> Mapping[str, Elementwise]:
+    """Every elementwise operation by name, from the rules file of the package."""
+    text = files("dsl.ops").joinpath("elementwise.rules").read_text(encoding="utf-8")
+    return {name: _build(stanza) for name, stanza in read_stanzas(text).items()}
+
+
+def _infer_cast(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return TensorType(str(attrs["dtype"]), types[0].shape, types[0].weak)
+
+
+def _emit_cast(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    dtype = str(node.attr("dtype"))
+    if node.type.weak:
+        return Text(f"{dtype}({args[0].text})")
+    name = printer.dtype if dtype == "float" else "np.int64" if dtype == "int" else "np.bool_"
+    return Text(f"{args[0].at(ATOM)}.astype({name})")
+
+
+def _vjp_cast(node: Apply, g: Node) -> Sequence[Node | None]:
+    return (g if node.args[0].type.dtype == "float" and node.type.dtype == "float" else None,)
+
+
+CAST = Op("cast", _infer_cast, _emit_cast, _vjp_cast, linear=True)
+
+
+def cast(x: Node, dtype: str) -> Node:
+    """x with another kind of number; an integer array becomes the program's float, not float64."""
+    return x if x.type.dtype == dtype else apply(CAST, x, dtype=dtype)
+
+
+def ew(name: str, *args: Node) -> Node:
+    """An elementwise operation by name. Integers that meet floats take the floats' precision, as the language promises."""
+    op = elementwise_ops()[name]
+    kind = op.stanza.kind
+    values = args[1:] if kind == "select" else args
+    floats = kind == "float" or (kind != "bool" and any(arg.type.dtype == "float" for arg in values))
+    if floats:
+        plain = tuple(arg if arg.type.weak else cast(arg, "float") for arg in values)
+        args = args[: len(args) - len(values)] + plain
+    return apply(op, *args)
