@@ -85,3 +85,14 @@ EYE = Op("eye", _infer_eye, _emit_eye)
 
 def eye(rows: Dim, columns: Dim | None = None, k: int = 0) -> Node:
     return apply(EYE, rows=rows, columns=rows if columns is None else columns, k=k)
+
+
+def _emit_same(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    return args[0]
+
+
+STOP = Op("stop_gradient", lambda types, attrs: types[0], _emit_same)
+
+
+def stop_gradient(x: Node) -> Node:
+    return apply(STOP, x)
