@@ -1,0 +1,513 @@
+"""Expressions to graph: names are looked up, functions inlined, types proved. Depth costs no recursion: each step is a generator that
+yields the subexpressions it needs, and ``run`` keeps the stack."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsl import syntax
+from dsl.diagnostics import Code, Diagnostic, DslError, nearest
+from dsl.nodes import Apply, Node, const
+from dsl.ops import indexing, making, shaping
+from dsl.ops.builtins import functions, transpose
+from dsl.ops.core import NeedRank
+from dsl.ops.elementwise import cast, ew
+from dsl.ops.spec import REQUIRED, Function
+from dsl.types import ONE, Dim, ShapeError, as_dim, product
+
+Value = Any
+Steps = Generator[Any, Any, Value]
+
+OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power"}
+COMPARISONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
+CONSTANTS = {"pi": math.pi, "inf": math.inf, "newaxis": None}
+LARGEST = 2**63
+
+
+@dataclass(frozen=True, eq=False)
+class Closure:
+    """A user's function with the scope it was defined in."""
+
+    definition: syntax.Def
+    scope: Scope
+
+
+@dataclass(frozen=True, eq=False)
+class Updater:
+    """``x.at`` and ``x.at[index]``."""
+
+    array: Node
+    items: tuple[Any, ...] = ()
+    arrays: tuple[Node, ...] = ()
+
+
+@dataclass
+class Scope:
+    """Names in sight: values, and functions, which are a namespace of their own."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    functions: dict[str, Any] = field(default_factory=dict)
+    parent: Scope | None = None
+
+    def value(self, name: str) -> Value:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.parent
+        return _ABSENT
+
+    def function(self, name: str) -> Any:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.functions:
+                return scope.functions[name]
+            if isinstance(scope.values.get(name), (Closure, Function)):
+                return scope.values[name]
+            scope = scope.parent
+        return functions().get(name)
+
+    def known(self) -> list[str]:
+        found: list[str] = []
+        scope: Scope | None = self
+        while scope is not None:
+            found += [*scope.values, *scope.functions]
+            scope = scope.parent
+        return found
+
+
+_ABSENT = object()
+
+
+def run(steps: Steps) -> Value:
+    """Drive a computation that yields computations."""
+    stack = [steps]
+    value: Value = None
+    failure: BaseException | None = None
+    while stack:
+        try:
+            found = stack[-1].throw(failure) if failure else stack[-1].send(value)
+            failure, value = None, None
+            stack.append(found)
+        except StopIteration as done:
+            stack.pop()
+            value, failure = done.value, None
+        except Exception as problem:
+            stack.pop()
+            failure, value = problem, None
+    if failure:
+        raise failure
+    return value
+
+
+def array(value: Value) -> Node:
+    """A value as a node of the graph. Raises ShapeError where it is none."""
+    if isinstance(value, Node):
+        return value
+    if isinstance(value, (bool, int, float)):
+        return const(value)
+    if isinstance(value, Dim):
+        return making.dimension(value)
+    if isinstance(value, list):
+        return shaping.stack([array(each) for each in value], -1 - _depth(value))
+    raise ShapeError(Code.E0204, f"an array is needed, not {describe(value)}")
+
+
+def _depth(value: Value) -> int:
+    return _depth(value[0]) + 1 if isinstance(value, list) and value and isinstance(value[0], list) else 0
+
+
+def describe(value: Value) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, (Closure, Function)):
+        return "a function"
+    if isinstance(value, tuple):
+        return "a tuple"
+    return f"{value!r}"
+
+
+class Elaborator:
+    """Turns expressions into nodes. ``lookup`` is asked for names that no scope holds."""
+
+    def __init__(self, lookup: Callable[[syntax.Name, Scope], Value], named: Callable[[Node, syntax.Span], None] | None = None) -> None:
+        self.lookup = lookup
+        self.named = named
+        self.calls: list[syntax.Def] = []
+
+    def expression(self, expr: syntax.Expr, scope: Scope) -> Value:
+        return run(self.steps(expr, scope))
+
+    def steps(self, expr: syntax.Expr, scope: Scope) -> Steps:
+        method: Callable[[Any, Scope], Steps] = getattr(self, "_" + type(expr).__name__.lower())
+        try:
+            value = yield method(expr, scope)
+        except ShapeError as problem:
+            raise DslError(self._diagnostic(problem, expr)) from None
+        if self.named is not None and isinstance(value, Apply):
+            self.named(value, expr.span)
+        return value
+
+    def _diagnostic(self, problem: ShapeError, expr: syntax.Expr) -> Diagnostic:
+        texts = [each.span.text for each in _operands(expr)]
+        texts += ["this"] * 8
+
+        def fill(text: str) -> str:
+            for i, each in enumerate(texts):
+                text = text.replace(f"{{{i}}}", each if len(each) < 40 else "this")
+            return text
+
+        return Diagnostic(problem.code, problem.message, expr.span, fill(problem.label), fill(problem.help))
+
+    # leaves
+
+    def _literal(self, expr: syntax.Literal, scope: Scope) -> Steps:
+        return expr.value
+        yield
+
+    def _name(self, expr: syntax.Name, scope: Scope) -> Steps:
+        found = scope.value(expr.id)
+        if found is not _ABSENT:
+            return found
+        function = scope.function(expr.id)
+        if function is not None:
+            return function
+        if expr.id in CONSTANTS:
+            return CONSTANTS[expr.id]
+        return self.lookup(expr, scope)
+        yield
+
+    def _listexpr(self, expr: syntax.ListExpr, scope: Scope) -> Steps:
+        items = []
+        for each in expr.items:
+            items.append((yield self.steps(each, scope)))
+        return items
+
+    def _tupleexpr(self, expr: syntax.TupleExpr, scope: Scope) -> Steps:
+        return tuple((yield self._listexpr(expr, scope)))  # type: ignore[arg-type]
+
+    # operators
+
+    def _unary(self, expr: syntax.Unary, scope: Scope) -> Steps:
+        value = yield self.steps(expr.operand, scope)
+        if expr.op == "not":
+            return not value if isinstance(value, bool) else ew("logical_not", array(value))
+        if expr.op == "+":
+            return value
+        if isinstance(value, (int, float, Dim)) and not isinstance(value, bool):
+            return -value
+        return ew("negative", array(value))
+
+    def _binary(self, expr: syntax.Binary, scope: Scope) -> Steps:
+        left = yield self.steps(expr.left, scope)
+        right = yield self.steps(expr.right, scope)
+        static = _static(expr.op, left, right)
+        if static is not None:
+            return static
+        x, y = array(left), array(right)
+        if expr.op == "@":
+            return functions()["matmul"].build(x, y)
+        if expr.op in ("and", "or"):
+            return ew(f"logical_{expr.op}", x, y)
+        return ew(OPERATORS[expr.op], x, y)
+
+    def _compare(self, expr: syntax.Compare, scope: Scope) -> Steps:
+        values = []
+        for each in expr.operands:
+            values.append((yield self.steps(each, scope)))
+        result: Node | None = None
+        for op, left, right in zip(expr.ops, values, values[1:], strict=False):
+            one = ew(COMPARISONS[op], array(left), array(right))
+            result = one if result is None else ew("logical_and", result, one)
+        return result
+
+    def _ifelse(self, expr: syntax.IfElse, scope: Scope) -> Steps:
+        condition = yield self.steps(expr.condition, scope)
+        then = yield self.steps(expr.then, scope)
+        other = yield self.steps(expr.other, scope)
+        if isinstance(condition, bool):
+            return then if condition else other
+        return ew("where", array(condition), array(then), array(other))
+
+    # attributes, calls
+
+    def _attribute(self, expr: syntax.Attribute, scope: Scope) -> Steps:
+        value = yield self.steps(expr.value, scope)
+        if expr.name == "at":
+            return Updater(array(value))
+        node = array(value)
+        if expr.name == "T":
+            return transpose(node)
+        if expr.name == "shape":
+            return tuple(_plain(dim) for dim in _shape(node))
+        if expr.name == "ndim":
+            return len(_shape(node))
+        if expr.name == "size":
+            return making.size_of(node, None) if node.type.shape is None else _plain(product(node.type.shape))
+        close = nearest(expr.name, ["T", "shape", "size", "ndim", "at", *functions()])
+        raise ShapeError(Code.E0201, f"an array has no attribute `{expr.name}`", help=f"did you mean `{close}`?" if close else "")
+
+    def _call(self, expr: syntax.Call, scope: Scope) -> Steps:
+        args = []
+        target = expr.function
+        if isinstance(target, syntax.Attribute):
+            receiver = yield self.steps(target.value, scope)
+            name = target.name
+            function = functions().get(name)
+            if isinstance(receiver, Updater):
+                value = yield self.steps(expr.args[0], scope)
+                return indexing.update(receiver.array, receiver.items, receiver.arrays, array(value), name)
+            args.append(receiver)
+        elif isinstance(target, syntax.Name):
+            name, function = target.id, scope.function(target.id)
+        else:
+            raise ShapeError(Code.E0204, "only a name can be called")
+        for each in expr.args:
+            args.append((yield self.steps(each, scope)))
+        keywords = {}
+        for key, each in expr.keywords:
+            keywords[key] = yield self.steps(each, scope)
+        if name == "astype":
+            return cast(array(args[0]), str(args[1]) if len(args) > 1 else "float")
+        if function is None:
+            close = nearest(name, [*functions(), *scope.known()])
+            raise DslError(
+                Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, "", f"did you mean `{close}`?" if close else "`gradc ops` lists every function")
+            )
+        if isinstance(function, Closure):
+            return (yield self._inline(function, args, keywords, expr))
+        return call(function, args, keywords)
+
+    def _inline(self, closure: Closure, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
+        definition = closure.definition
+        if definition in self.calls:
+            raise DslError(
+                Diagnostic(Code.E0205, f"`{definition.name.id}` calls itself", expr.span, "", "a function cannot be recursive: its calls are written out")
+            )
+        scope = Scope(parent=closure.scope)
+        bound = _bind(definition.name.id, [_param_name(each) for each in definition.params], args, keywords)
+        for i, param in enumerate(definition.params):
+            if i in bound:
+                value = bound[i]
+            elif param.default is not None:
+                value = yield self.steps(param.default, closure.scope)
+            else:
+                raise ShapeError(Code.E0204, f"`{definition.name.id}` needs `{_param_name(param)}`", help=f"it takes ({', '.join(map(_param_name, definition.params))})")
+            _assign(scope, param.target, value)
+        self.calls.append(definition)
+        try:
+            for statement in definition.body:
+                value = yield self.steps(statement.value, scope)
+                assign_targets(scope, statement, value)
+            return (yield self.steps(definition.result, scope))
+        finally:
+            self.calls.pop()
+
+    # indexing
+
+    def _slice(self, expr: syntax.Slice, scope: Scope) -> Steps:
+        parts = []
+        for each in (expr.start, expr.stop, expr.step):
+            parts.append(None if each is None else (yield self.steps(each, scope)))
+        return slice(*parts)
+
+    def _index(self, expr: syntax.Index, scope: Scope) -> Steps:
+        value = yield self.steps(expr.value, scope)
+        items = []
+        for each in expr.items:
+            items.append((yield self.steps(each, scope)))
+        if isinstance(value, (tuple, list)) and len(items) == 1 and isinstance(items[0], (int, slice)):
+            try:
+                return value[items[0]]
+            except IndexError:
+                raise ShapeError(Code.E0308, f"index {items[0]} is out of range: there are {len(value)} entries") from None
+        node = value.array if isinstance(value, Updater) else array(value)
+        resolved, arrays = index_items(node, items)
+        if isinstance(value, Updater):
+            return Updater(node, tuple(resolved), tuple(arrays))
+        return indexing.index(node, resolved, arrays)
+
+
+def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], list[Node]]:
+    """Items as the index operation takes them: no ellipsis, integers as dimensions, arrays counted."""
+    used = sum(each is not None and each is not ... for each in items)
+    rank = len(_shape(node, used))
+    if used > rank:
+        raise ShapeError(Code.E0302, f"{used} indices for an array of {rank} axes", f"{{0}} is {node.type}")
+    resolved: list[indexing.Item] = []
+    arrays: list[Node] = []
+    for each in items:
+        if each is ...:
+            resolved += [indexing.FULL] * (rank - used)
+        elif each is None:
+            resolved.append(("newaxis",))
+        elif isinstance(each, slice):
+            start, stop = (None if part is None else as_dim(part) for part in (each.start, each.stop))
+            resolved.append(("slice", start, stop, 1 if each.step is None else each.step))
+        elif isinstance(each, (int, Dim)) and not isinstance(each, bool):
+            resolved.append(("int", as_dim(each)))
+        else:
+            index = array(each)
+            if index.type.dtype != "int":
+                raise ShapeError(Code.E0307, f"an index must be an integer, and this is {index.type.dtype}", help="declare it `int[…]`; a mask belongs into `where`")
+            resolved.append(("array", len(arrays)))
+            arrays.append(index)
+    return resolved, arrays
+
+
+def _shape(node: Node, rank: int | None = None) -> tuple[Dim, ...]:
+    if node.type.shape is None:
+        raise NeedRank(node, rank)
+    return node.type.shape
+
+
+def _plain(dim: Dim) -> Value:
+    return dim if dim.constant is None else dim.constant
+
+
+def _operands(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
+    if isinstance(expr, syntax.Binary):
+        return expr.left, expr.right
+    if isinstance(expr, syntax.Call):
+        if len(expr.args) == 1 and isinstance(expr.args[0], (syntax.ListExpr, syntax.TupleExpr)):
+            return expr.args[0].items
+        lead = (expr.function.value,) if isinstance(expr.function, syntax.Attribute) else ()
+        return lead + expr.args
+    if isinstance(expr, (syntax.Index, syntax.Attribute)):
+        return (expr.value,)
+    if isinstance(expr, syntax.Unary):
+        return (expr.operand,)
+    if isinstance(expr, syntax.Compare):
+        return expr.operands
+    if isinstance(expr, syntax.IfElse):
+        return expr.condition, expr.then, expr.other
+    return ()
+
+
+def _static(op: str, left: Value, right: Value) -> Value:
+    """The value of an operator on compile-time numbers, or None. Bounded: what does not fit into 64 bits is refused."""
+    both = (left, right)
+    if op in ("and", "or"):
+        return ((left and right) if op == "and" else (left or right)) if all(isinstance(each, bool) for each in both) else None
+    if op == "+" and (all(isinstance(each, tuple) for each in both)):
+        return left + right
+    if not all(isinstance(each, (int, float, Dim)) and not isinstance(each, bool) for each in both):
+        return None
+    if any(isinstance(each, Dim) for each in both):
+        if any(isinstance(each, float) for each in both) or op not in ("+", "-", "*", "//"):
+            return None
+        a, b = as_dim(left), as_dim(right)
+        return _plain({"+": a + b, "-": a - b, "*": a * b}[op] if op != "//" else a // b)
+    if op == "**":
+        if isinstance(left, int) and isinstance(right, int) and right >= 0 and abs(left) > 1 and right * math.log2(abs(left)) > 63:
+            raise ShapeError(Code.E0109, f"`{left} ** {right}` does not fit into 64 bits", help="write it with floats")
+        if left < 0 and isinstance(right, float) and not right.is_integer():
+            return None
+    try:
+        found = {
+            "+": lambda: left + right,
+            "-": lambda: left - right,
+            "*": lambda: left * right,
+            "/": lambda: left / right,
+            "//": lambda: left // right,
+            "%": lambda: left % right,
+            "**": lambda: float(left) ** right if isinstance(right, int) and right < 0 else left**right,
+        }[op]()
+    except ZeroDivisionError:
+        raise ShapeError(Code.E0309, "a division by zero", help="the divisor is 0 for every input") from None
+    except OverflowError:
+        raise ShapeError(Code.E0109, "a number is too large for double precision") from None
+    except KeyError:
+        return None
+    if isinstance(found, int) and abs(found) >= LARGEST:
+        raise ShapeError(Code.E0109, "an integer does not fit into 64 bits", help="write it with floats")
+    return found
+
+
+_SEQUENCES = ("arrays", "shape", "axis", "axes", "reps", "newshape", "source", "destination", "indices_or_sections")
+_STATIC = ("axis", "axes", "keepdims", "ddof", "ord", "shape", "k", "offset", "N", "M", "num", "num_classes", "repeats", "reps", "shift", "n")
+_STATIC += ("source", "destination", "axis1", "axis2", "indices_or_sections", "step")
+
+
+def call(function: Function, args: list[Value], keywords: Mapping[str, Value]) -> Value:
+    """A built-in function on values. Raises ShapeError."""
+    names = [each.name for each in function.params]
+    if names == ["*args"]:
+        if keywords:
+            raise ShapeError(Code.E0204, f"`{function.name}` takes no argument `{next(iter(keywords))}`")
+        if function.name == "reshape":
+            return function.build(array(args[0]), *args[1:])
+        return function.build(args[0], *map(array, args[1:]))
+    bound = _bind(function.name, names, args, keywords)
+    values: list[Value] = []
+    for i, param in enumerate(function.params):
+        if i not in bound and param.default is REQUIRED:
+            raise ShapeError(Code.E0204, f"`{function.name}` needs `{param.name}`", help=f"it takes ({', '.join(names)})")
+        value = bound.get(i, param.default)
+        if param.name == "arrays":
+            items = value if isinstance(value, (list, tuple)) else None
+            if not items:
+                raise ShapeError(Code.E0204, f"`{function.name}` takes a list of arrays", help=f"write `{function.name}([x, y])`")
+            value = [array(each) for each in items]
+        elif param.name in _STATIC or function.name == "arange":
+            if isinstance(value, Node):
+                raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be known when the program is compiled")
+            value = tuple(value) if isinstance(value, list) else value
+        elif value is not None:
+            value = array(value)
+        values.append(value)
+    return function.build(*values)
+
+
+def _bind(name: str, params: list[str], args: list[Value], keywords: Mapping[str, Value]) -> dict[int, Value]:
+    """Arguments by the position of their parameter. Raises ShapeError."""
+    takes = f"it takes ({', '.join(params)})"
+    if len(args) > len(params):
+        raise ShapeError(Code.E0204, f"`{name}` takes {len(params)} arguments, and {len(args)} are given", help=takes)
+    bound: dict[int, Value] = dict(enumerate(args))
+    for key, value in keywords.items():
+        if key not in params:
+            close = nearest(key, params)
+            raise ShapeError(Code.E0204, f"`{name}` takes no argument `{key}`", help=f"did you mean `{close}`?" if close else takes)
+        if params.index(key) in bound:
+            raise ShapeError(Code.E0204, f"`{key}` of `{name}` is given twice", help=takes)
+        bound[params.index(key)] = value
+    return bound
+
+
+def _param_name(param: syntax.Param) -> str:
+    return param.target.id if isinstance(param.target, syntax.Name) else "(…)"
+
+
+def _assign(scope: Scope, target: Any, value: Value) -> None:
+    if isinstance(target, syntax.Name):
+        scope.values[target.id] = value
+        return
+    if not isinstance(value, (tuple, list)) or len(value) != len(target):
+        raise ShapeError(Code.E0204, f"a tuple of {len(target)} is needed")
+    for one, each in zip(target, value, strict=True):
+        _assign(scope, one, each)
+
+
+def assign_targets(scope: Scope, statement: syntax.Assign, value: Value) -> None:
+    """Bind the targets of an assignment. Raises DslError for a second assignment or a tuple that does not fit."""
+    for name in statement.targets:
+        if name.id in scope.values:
+            raise DslError(Diagnostic(Code.E0202, f"`{name.id}` is assigned twice", name.span, "the first one stands above", "use a new name"))
+    if not statement.unpack:
+        scope.values[statement.targets[0].id] = value
+        return
+    if isinstance(value, Node):
+        size = _shape(value)[0].constant if _shape(value) else None
+        value = tuple(indexing.index(value, (("int", Dim.number(i)),)) for i in range(size or 0))
+    if not isinstance(value, (tuple, list)) or len(value) != len(statement.targets):
+        found = len(value) if isinstance(value, (tuple, list)) else 1
+        raise DslError(Diagnostic(Code.E0204, f"{len(statement.targets)} names for {found} values", statement.span))
+    for name, each in zip(statement.targets, value, strict=True):
+        scope.values[name.id] = each
+
+
+__all__ = ["ONE", "Closure", "Elaborator", "Scope", "Updater", "array", "assign_targets", "call", "run"]
