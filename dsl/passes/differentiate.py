@@ -1,0 +1,119 @@
+"""Reverse mode: a cotangent for each node, from the outputs back.
+
+Before: outputs. After: ``cotangents`` (an argument per float output) and ``gradients`` (a node per name in ``wrt``), in one graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+from dsl import syntax
+from dsl.diagnostics import Code, Diagnostic, DslError, Source
+from dsl.elaborate import Elaborator, Scope, Value, array
+from dsl.nodes import Apply, Const, Input, Node, Program, argument, const, topological
+from dsl.ops.core import add, is_number, mul, neg
+from dsl.ops.core import where as choose
+from dsl.ops.elementwise import Elementwise
+from dsl.ops.reduction import sum_to
+from dsl.ops.shaping import spread
+from dsl.parse import parse_expression
+
+
+def differentiate(program: Program) -> Program:
+    """Gradients of the outputs with respect to ``wrt``. Raises DslError where there is no derivative."""
+    seeds = tuple((name, argument(f"d{name}", "cotangent", node.type)) for name, node in program.outputs if node.type.dtype == "float")
+    if not seeds:
+        raise DslError(Diagnostic(Code.E0402, "no output is a float, so there is nothing to differentiate", None, "", "name a float with `output`"))
+    wanted = {each.node.name: each.node for each in program.arguments}
+    targets = [wanted[name] for name in program.wrt]
+    outputs = dict(program.outputs)
+    cotangents = pull_back([(outputs[name], seed) for name, seed in seeds], targets)
+    first = seeds[0][0]
+    names = dict(program.names)
+    for node, cotangent in cotangents.items():
+        called = node.name if isinstance(node, Input) else program.names.get(node)
+        if called and isinstance(cotangent, Apply):
+            names.setdefault(cotangent, f"d{first}_d{called}")
+        if isinstance(cotangent, Apply) and node in program.lines and cotangent not in program.lines:
+            program = replace(program, lines={**program.lines})
+    gradients = tuple((node.name, cotangents.get(node) or spread(const(0.0), node)) for node in targets)
+    return replace(program, cotangents=seeds, gradients=gradients, names=names)
+
+
+def pull_back(seeds: list[tuple[Node, Node]], targets: list[Input]) -> dict[Node, Node]:
+    """The cotangent of every node between the seeds and the targets."""
+    order = topological(node for node, _ in seeds)
+    reaching: set[Node] = set(targets)
+    for node in order:
+        if isinstance(node, Apply) and node.type.dtype == "float" and node.op.name != "stop_gradient" and any(arg in reaching for arg in node.args):
+            reaching.add(node)
+    cotangents: dict[Node, Node] = {}
+    for node, seed in seeds:
+        cotangents[node] = add(cotangents[node], seed) if node in cotangents else seed
+    for node in reversed(order):
+        g = cotangents.get(node)
+        if g is None or node not in reaching or not isinstance(node, Apply):
+            continue
+        for arg, part in zip(node.args, vjp(node, g, reaching), strict=True):
+            if part is not None:
+                cotangents[arg] = add(cotangents[arg], part) if arg in cotangents else part
+    return cotangents
+
+
+def vjp(node: Apply, g: Node, reaching: set[Node]) -> list[Node | None]:
+    """The cotangent of each argument that needs one."""
+    op = node.op
+    if isinstance(op, Elementwise):
+        return [_elementwise(node, op, i, g) if arg in reaching else None for i, arg in enumerate(node.args)]
+    if op.vjp is None:
+        raise DslError(Diagnostic(Code.E0401, f"`{op.name}` has no derivative", None, "", "put it inside `stop_gradient(…)`"))
+    parts = op.vjp(node, g)
+    return [part if arg in reaching else None for arg, part in zip(node.args, parts, strict=True)]
+
+
+def _elementwise(node: Apply, op: Elementwise, i: int, g: Node) -> Node | None:
+    partial = op.stanza.partials.get(op.params[i])
+    if partial is None:
+        raise DslError(Diagnostic(Code.E0401, f"`{op.name}` has no derivative with respect to `{op.params[i]}`"))
+    scope = Scope(values={**dict(zip(op.params, node.args, strict=True)), "out": node})
+    value = array(_rules().expression(_partial(op.name, op.params[i], partial), scope))
+    scaled = scale(g, value)
+    return None if scaled is None else sum_to(scaled, node.args[i])
+
+
+def scale(g: Node, partial: Node) -> Node | None:
+    """g times a partial derivative; None for zero. A choice stays outside: the side that is not taken is 0 even where g is infinite."""
+    if is_number(partial, 0):
+        return None
+    if is_number(partial, 1):
+        return g
+    if is_number(partial, -1):
+        return neg(g)
+    if isinstance(partial, Apply) and partial.op.name == "where":
+        condition, left, right = partial.args
+        if isinstance(left, Const) or isinstance(right, Const):
+            sides = [scale(g, side) or const(0.0) for side in (left, right)]
+            return choose(condition, *sides)
+    if isinstance(partial, Apply) and partial.op.name == "negative":
+        inner = scale(g, partial.args[0])
+        return None if inner is None else neg(inner)
+    if isinstance(partial, Apply) and partial.op.name == "divide":
+        from dsl.ops.core import div
+
+        top = scale(g, partial.args[0])
+        return None if top is None else div(top, partial.args[1])
+    return mul(g, partial)
+
+
+@cache
+def _partial(name: str, param: str, text: str) -> syntax.Expr:
+    return parse_expression(Source(f"elementwise.rules: d/d{param} of {name}", text))
+
+
+@cache
+def _rules() -> Elaborator:
+    def unknown(name: syntax.Name, scope: Scope) -> Value:
+        raise DslError(Diagnostic(Code.E0403, f"a derivative rule names `{name.id}`, which is neither an argument nor `out`", name.span))
+
+    return Elaborator(unknown)

@@ -1,0 +1,281 @@
+"""Syntax tree to typed graph.
+
+Before: statements with names. After: a ``Program`` whose outputs are nodes, every shape proved.
+
+A name that nobody declared has no shape to begin with. Where an operation needs one, the resolver gives it a rank and starts again; the
+same for dimensions that must be equal. Each start knows more than the last, so it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from dsl import syntax
+from dsl.diagnostics import Code, Diagnostic, DslError, nearest
+from dsl.elaborate import Closure, Elaborator, Scope, Value, array, assign_targets
+from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument
+from dsl.ops.core import NeedRank
+from dsl.types import Assumptions, Dim, ShapeError, Symbol, TensorType, as_dim, assuming
+
+
+@dataclass
+class Knowledge:
+    """What earlier starts found out of undeclared names: ranks, number kinds, equal dimensions."""
+
+    ranks: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    equal: dict[Symbol, Dim] = field(default_factory=dict)
+
+
+def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = ()) -> Program:
+    """The program of a file. Raises DslError with every error that was found."""
+    knowledge = Knowledge()
+    _guess_matrices(module, knowledge)
+    while True:
+        assumptions = Assumptions(equal=dict(knowledge.equal))
+        with assuming(assumptions):
+            resolver = Resolver(module, stem, knowledge)
+            try:
+                program = resolver.program(wrt)
+            except NeedRank as need:
+                _learn(need, knowledge)
+                continue
+        if assumptions.equal != knowledge.equal:
+            knowledge.equal = dict(assumptions.equal)
+            continue
+        return replace(program, checks=tuple(assumptions.checks))
+
+
+def _guess_matrices(module: syntax.Module, knowledge: Knowledge) -> None:
+    """``@`` operands are matrices unless another use says otherwise: a first guess that saves starting again for each."""
+    stack: list[syntax.Expr] = [each.value for each in module.statements if isinstance(each, syntax.Assign)]
+    while stack:
+        expr = stack.pop()
+        if isinstance(expr, syntax.Binary):
+            if expr.op == "@":
+                for side in (expr.left, expr.right):
+                    if isinstance(side, syntax.Name):
+                        knowledge.ranks.setdefault(side.id, 2)
+            stack += [expr.left, expr.right]
+        elif isinstance(expr, syntax.Call):
+            stack += [*expr.args, *(each for _, each in expr.keywords)]
+        elif isinstance(expr, syntax.Unary):
+            stack.append(expr.operand)
+
+
+def _learn(need: NeedRank, knowledge: Knowledge) -> None:
+    """Give a rank to the one undeclared name that decides the node's. Raises DslError where there are several."""
+    node = need.node
+    while not isinstance(node, Input):
+        unknown = [arg for arg in node.args if arg.type.shape is None]
+        names = dict.fromkeys(arg for arg in unknown)
+        if not isinstance(node, Apply) or len(names) != 1:
+            break
+        node = unknown[0]
+    if not isinstance(node, Input) or need.rank is None or node.name in knowledge.ranks:
+        name = node.name if isinstance(node, Input) else next((n.name for n in _inputs(node)), "x")
+        raise DslError(Diagnostic(Code.E0306, f"the number of axes of `{name}` is not known here", None, "", f"declare it: `input {name}: [N, D]`"))
+    knowledge.ranks[node.name] = need.rank
+
+
+def _inputs(node: Node) -> list[Input]:
+    from dsl.nodes import topological
+
+    return [each for each in topological([node]) if isinstance(each, Input) and each.type.shape is None]
+
+
+class Resolver:
+    """One walk over a file's statements."""
+
+    def __init__(self, module: syntax.Module, stem: str, knowledge: Knowledge) -> None:
+        self.module, self.stem, self.knowledge = module, stem, knowledge
+        self.scope = Scope()
+        self.arguments: dict[str, Declared] = {}
+        self.names: dict[Node, str] = {}
+        self.lines: dict[Node, Line] = {}
+        self.assigned: dict[str, Node] = {}
+        self.used: set[str] = set()
+        self.problems: list[Diagnostic] = []
+        self.failed: set[str] = set()
+        self.hints: list[tuple[str, int]] = []
+        self.declared = any(isinstance(each, syntax.Declare) for each in module.statements)
+        self.elaborator = Elaborator(self.lookup, self.place)
+
+    def program(self, wrt: tuple[str, ...]) -> Program:
+        outputs: list[syntax.Name] | None = None
+        for statement in self.module.statements:
+            try:
+                if isinstance(statement, syntax.Output):
+                    outputs = list(statement.names)
+                else:
+                    self.statement(statement)
+            except DslError as failure:
+                self.problems += failure.diagnostics
+                if isinstance(statement, syntax.Assign):
+                    self.failed.update(name.id for name in statement.targets)
+            except ShapeError as problem:
+                self.problems.append(Diagnostic(problem.code, problem.message, statement.span, problem.label, problem.help))
+        chosen = self.outputs(outputs)
+        if not chosen and not self.problems:
+            raise DslError(Diagnostic(Code.E0104, "the program is empty", None, "", "write a line such as `L = sum(x ** 2)`"))
+        targets = self.targets(wrt)
+        if self.problems:
+            raise DslError(*self.problems)
+        return Program(
+            self.stem,
+            self.module.docstring,
+            tuple(self.arguments.values()),
+            tuple(chosen),
+            self.names,
+            self.lines,
+            targets,
+            hints=tuple(self.hints),
+        )
+
+    def outputs(self, names: list[syntax.Name] | None) -> list[tuple[str, Node]]:
+        if names is None:
+            return [(name, node) for name, node in self.assigned.items() if name not in self.used]
+        found: list[tuple[str, Node]] = []
+        for name in names:
+            if name.id in self.assigned:
+                found.append((name.id, self.assigned[name.id]))
+            elif name.id not in self.failed:
+                close = nearest(name.id, self.assigned)
+                self.problems.append(
+                    Diagnostic(Code.E0201, f"`{name.id}` is not assigned", name.span, "", f"did you mean `{close}`?" if close else "assign it first")
+                )
+        return found
+
+    def targets(self, wrt: tuple[str, ...]) -> tuple[str, ...]:
+        """The names whose gradients are wanted."""
+        floats = {name: each for name, each in self.arguments.items() if each.node.type.dtype == "float" and each.node.role != "const"}
+        for name in wrt:
+            if name not in floats:
+                close = nearest(name, floats)
+                self.problems.append(Diagnostic(Code.E0402, f"`{name}` is no float input", None, "", f"did you mean `{close}`?" if close else ""))
+        params = tuple(name for name, each in floats.items() if each.node.role == "param")
+        return wrt or params or tuple(floats)
+
+    def statement(self, statement: syntax.Statement) -> None:
+        if isinstance(statement, syntax.Declare):
+            for name in statement.names:
+                self.declare(name, statement.kind, statement.type)
+        elif isinstance(statement, syntax.ConstDeclare):
+            value = self.elaborator.expression(statement.value, self.scope)
+            if not isinstance(value, (int, float)):
+                raise DslError(Diagnostic(Code.E0309, f"`{statement.name.id}` needs a number", statement.value.span, "", "a const's default is a number"))
+            self.unused(statement.name)
+            kind = "int" if isinstance(value, int) else "float"
+            node = argument(statement.name.id, "const", TensorType(kind, (), weak=True))
+            self.arguments[statement.name.id] = Declared(node, default=value)
+            self.scope.values[statement.name.id] = node
+        elif isinstance(statement, syntax.DimDeclare):
+            self.dimension(statement)
+        elif isinstance(statement, syntax.Def):
+            self.scope.functions[statement.name.id] = Closure(statement, self.scope)
+        elif isinstance(statement, syntax.Assign):
+            self.assign(statement)
+
+    def dimension(self, statement: syntax.DimDeclare) -> None:
+        for name in statement.names:
+            self.unused(name)
+            self.scope.values[name.id] = Dim.symbol(name.id)
+            if statement.value is not None:
+                self.scope.values[name.id] = self.elaborator.expression(statement.value, self.scope)
+            if statement.hint is not None:
+                self.hints.append((name.id, int(self.elaborator.expression(statement.hint, self.scope))))
+
+    def unused(self, name: syntax.Name) -> None:
+        if name.id in self.scope.values:
+            raise DslError(Diagnostic(Code.E0202, f"`{name.id}` is made twice", name.span, "the first one stands above", "use a new name"))
+
+    def declare(self, name: syntax.Name, role: str, type: syntax.TypeExpr | None) -> None:
+        self.unused(name)
+        if type is None:
+            node = self.undeclared(name.id, role)
+            declared = Declared(node)
+        else:
+            shape = tuple(self.dim(each) for each in type.dims)
+            node = argument(name.id, role, TensorType(type.dtype, shape))
+            bounds = [None if each is None else self.elaborator.expression(each, self.scope) for each in (type.low, type.high)]
+            declared = Declared(node, type.words, *bounds)
+        self.arguments[name.id] = declared
+        self.scope.values[name.id] = node
+
+    def dim(self, expr: syntax.Expr) -> Dim:
+        """A dimension of a declared type; a name that is new is a new dimension."""
+        stack = [expr]
+        while stack:
+            each = stack.pop()
+            if isinstance(each, syntax.Name) and each.id not in self.scope.values:
+                self.scope.values[each.id] = Dim.symbol(each.id)
+            elif isinstance(each, syntax.Binary):
+                stack += [each.left, each.right]
+        value = self.elaborator.expression(expr, self.scope)
+        if isinstance(value, (int, Dim)) and not isinstance(value, bool):
+            return as_dim(value)
+        raise DslError(Diagnostic(Code.E0305, "a dimension is an integer or a name", expr.span, "", "write `[N, D]`"))
+
+    def undeclared(self, name: str, role: str) -> Input:
+        rank = self.knowledge.ranks.get(name)
+        dtype = self.knowledge.kinds.get(name, "float")
+        if rank is None:
+            return argument(name, role, TensorType(dtype, None))
+        dims = [Symbol(f"{name}.shape[{i}]", True) for i in range(rank)]
+        shape = tuple(self.knowledge.equal.get(each, Dim.atom(each)) for each in dims)
+        return argument(name, role, TensorType(dtype, shape))
+
+    def lookup(self, name: syntax.Name, scope: Scope) -> Value:
+        if name.id in self.failed:
+            raise DslError()
+        if self.declared or name.id in self.later():
+            close = nearest(name.id, scope.known())
+            code = Code.E0207 if name.id in self.later() else Code.E0201
+            message = f"`{name.id}` is used before it is made" if code is Code.E0207 else f"unknown name `{name.id}`"
+            help = "move its line up" if code is Code.E0207 else f"did you mean `{close}`?" if close else f"declare it: `input {name.id}: […]`"
+            raise DslError(Diagnostic(code, message, name.span, "", help))
+        node = self.undeclared(name.id, "input")
+        self.arguments[name.id] = Declared(node)
+        self.scope.values[name.id] = node
+        return node
+
+    def later(self) -> set[str]:
+        return {name.id for each in self.module.statements if isinstance(each, syntax.Assign) for name in each.targets}
+
+    def assign(self, statement: syntax.Assign) -> None:
+        before = dict(self.scope.values)
+        value = self.elaborator.expression(statement.value, self.scope)
+        self.note_uses(statement)
+        del before
+        assign_targets(self.scope, statement, value)
+        for name in statement.targets:
+            found = self.scope.values[name.id]
+            if isinstance(found, (Closure, int, Dim)) and not isinstance(found, bool):
+                continue
+            if isinstance(found, tuple):
+                continue
+            node = array(found)
+            self.scope.values[name.id] = node
+            self.assigned[name.id] = node
+            if isinstance(node, Apply):
+                self.names.setdefault(node, name.id)
+            if statement.unpack:
+                self.used.add(name.id)
+
+    def note_uses(self, statement: syntax.Assign) -> None:
+        """Every name that an assignment reads is used, and is no output by default."""
+        stack: list[object] = [statement.value]
+        while stack:
+            each = stack.pop()
+            if isinstance(each, syntax.Name):
+                self.used.add(each.id)
+            elif isinstance(each, tuple):
+                stack += each
+            elif isinstance(each, syntax.Node):
+                stack += [getattr(each, slot) for slot in each.__dataclass_fields__ if slot != "span"]
+
+    def place(self, node: Node, span: syntax.Span) -> None:
+        if node not in self.lines:
+            number = span.line if span.source is self.module.source else 0
+            if number:
+                self.lines[node] = Line(number, span.source.line(number).strip())
