@@ -12,7 +12,7 @@ from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source
 from dsl.elaborate import Elaborator, Scope, Value, array
 from dsl.nodes import Apply, Const, Input, Node, Program, argument, const, topological
-from dsl.ops.core import add, is_number, mul, neg
+from dsl.ops.core import add, div, is_number, mul, neg
 from dsl.ops.core import where as choose
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.reduction import sum_to
@@ -30,15 +30,15 @@ def differentiate(program: Program) -> Program:
     outputs = dict(program.outputs)
     cotangents = pull_back([(outputs[name], seed) for name, seed in seeds], targets)
     first = seeds[0][0]
-    names = dict(program.names)
+    names, lines = dict(program.names), dict(program.lines)
     for node, cotangent in cotangents.items():
         called = node.name if isinstance(node, Input) else program.names.get(node)
         if called and isinstance(cotangent, Apply):
             names.setdefault(cotangent, f"d{first}_d{called}")
-        if isinstance(cotangent, Apply) and node in program.lines and cotangent not in program.lines:
-            program = replace(program, lines={**program.lines})
+        if isinstance(cotangent, Apply) and node in program.lines:
+            lines.setdefault(cotangent, program.lines[node])
     gradients = tuple((node.name, cotangents.get(node) or spread(const(0.0), node)) for node in targets)
-    return replace(program, cotangents=seeds, gradients=gradients, names=names)
+    return replace(program, cotangents=seeds, gradients=gradients, names=names, lines=lines)
 
 
 def pull_back(seeds: list[tuple[Node, Node]], targets: list[Input]) -> dict[Node, Node]:
@@ -99,8 +99,6 @@ def scale(g: Node, partial: Node) -> Node | None:
         inner = scale(g, partial.args[0])
         return None if inner is None else neg(inner)
     if isinstance(partial, Apply) and partial.op.name == "divide":
-        from dsl.ops.core import div
-
         top = scale(g, partial.args[0])
         return None if top is None else div(top, partial.args[1])
     return mul(g, partial)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, nearest
 from dsl.elaborate import Closure, Elaborator, Scope, Value, array, assign_targets
-from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument
+from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, topological
 from dsl.ops.core import NeedRank
 from dsl.types import Assumptions, Dim, ShapeError, Symbol, TensorType, as_dim, assuming
 
@@ -79,8 +79,6 @@ def _learn(need: NeedRank, knowledge: Knowledge) -> None:
 
 
 def _inputs(node: Node) -> list[Input]:
-    from dsl.nodes import topological
-
     return [each for each in topological([node]) if isinstance(each, Input) and each.type.shape is None]
 
 
@@ -197,13 +195,20 @@ class Resolver:
         else:
             shape = tuple(self.dim(each) for each in type.dims)
             node = argument(name.id, role, TensorType(type.dtype, shape))
-            bounds = [None if each is None else self.elaborator.expression(each, self.scope) for each in (type.low, type.high)]
+            bounds = [None if each is None else self.sized(each) for each in (type.low, type.high)]
             declared = Declared(node, type.words, *bounds)
         self.arguments[name.id] = declared
         self.scope.values[name.id] = node
 
     def dim(self, expr: syntax.Expr) -> Dim:
-        """A dimension of a declared type; a name that is new is a new dimension."""
+        """A dimension of a declared type."""
+        value = self.sized(expr)
+        if isinstance(value, (int, Dim)) and not isinstance(value, bool):
+            return as_dim(value)
+        raise DslError(Diagnostic(Code.E0305, "a dimension is an integer or a name", expr.span, "", "write `[N, D]`"))
+
+    def sized(self, expr: syntax.Expr) -> Value:
+        """A value over dimensions; a name that is new is a new dimension."""
         stack = [expr]
         while stack:
             each = stack.pop()
@@ -211,10 +216,7 @@ class Resolver:
                 self.scope.values[each.id] = Dim.symbol(each.id)
             elif isinstance(each, syntax.Binary):
                 stack += [each.left, each.right]
-        value = self.elaborator.expression(expr, self.scope)
-        if isinstance(value, (int, Dim)) and not isinstance(value, bool):
-            return as_dim(value)
-        raise DslError(Diagnostic(Code.E0305, "a dimension is an integer or a name", expr.span, "", "write `[N, D]`"))
+        return self.elaborator.expression(expr, self.scope)
 
     def undeclared(self, name: str, role: str) -> Input:
         rank = self.knowledge.ranks.get(name)
@@ -243,10 +245,8 @@ class Resolver:
         return {name.id for each in self.module.statements if isinstance(each, syntax.Assign) for name in each.targets}
 
     def assign(self, statement: syntax.Assign) -> None:
-        before = dict(self.scope.values)
         value = self.elaborator.expression(statement.value, self.scope)
         self.note_uses(statement)
-        del before
         assign_targets(self.scope, statement, value)
         for name in statement.targets:
             found = self.scope.values[name.id]
