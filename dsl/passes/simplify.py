@@ -14,7 +14,6 @@ from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import ew
 from dsl.ops.reduction import UNBROADCAST
-from dsl.types import ONE
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {
     "add": lambda x, y: x + y,
@@ -77,9 +76,18 @@ def _fold(node: Apply) -> Node | None:
     return const(float(value) if node.type.dtype == "float" else value)
 
 
+def _ew(name: str, *args: Node) -> Node:
+    """An elementwise operation, simple already."""
+    return rewrite(ew(name, *args))
+
+
 def _like(node: Apply, part: Node) -> Node | None:
     """A part instead of the whole, where it has the whole's type."""
-    return part if (part.type.dtype, part.type.shape) == (node.type.dtype, node.type.shape) and part.type.shape is not None else None
+    if (part.type.dtype, part.type.shape) != (node.type.dtype, node.type.shape):
+        return None
+    if part.type.shape is None and any(arg is not part and arg.type.shape != () for arg in node.args):
+        return None
+    return part
 
 
 def _unspread(x: Node, other: Node, node: Apply) -> Node | None:
@@ -115,7 +123,7 @@ def _pair(node: Apply) -> Node | None:
     x, y = node.args
     for inner, args in ((_unspread(x, y, node), lambda new: (new, y)), (_unspread(y, x, node), lambda new: (x, new))):
         if inner is not None:
-            return ew(node.op.name, *args(inner))
+            return _ew(node.op.name, *args(inner))
     return None
 
 
@@ -126,9 +134,9 @@ def _add(node: Apply) -> Node | None:
     if is_number(y, 0):
         return _like(node, x)
     if isinstance(y, Apply) and y.op.name == "negative":
-        return ew("subtract", x, y.args[0])
+        return _ew("subtract", x, y.args[0])
     if x is y and x.type.dtype == "float":
-        return ew("multiply", const(2), x)
+        return _ew("multiply", const(2), x)
     return _pair(node)
 
 
@@ -137,9 +145,9 @@ def _subtract(node: Apply) -> Node | None:
     if is_number(y, 0):
         return _like(node, x)
     if is_number(x, 0):
-        return ew("negative", y)
+        return _ew("negative", y)
     if isinstance(y, Apply) and y.op.name == "negative":
-        return ew("add", x, y.args[0])
+        return _ew("add", x, y.args[0])
     return _pair(node)
 
 
@@ -149,17 +157,17 @@ def _multiply(node: Apply) -> Node | None:
         if is_number(one, 1):
             return _like(node, other)
         if is_number(one, -1):
-            return ew("negative", other)
+            return _ew("negative", other)
     if isinstance(x, Const) and isinstance(y, Apply) and y.op.name == "multiply" and isinstance(y.args[0], Const):
-        return ew("multiply", ew("multiply", x, y.args[0]), y.args[1])
+        return _ew("multiply", _ew("multiply", x, y.args[0]), y.args[1])
     if isinstance(y, Const) and not isinstance(x, Const):
-        return ew("multiply", y, x)
+        return _ew("multiply", y, x)
     if isinstance(y, Apply) and y.op.name == "multiply" and isinstance(y.args[0], Const) and not isinstance(x, Const):
-        return ew("multiply", y.args[0], ew("multiply", x, y.args[1]))
+        return _ew("multiply", y.args[0], _ew("multiply", x, y.args[1]))
     if isinstance(x, Apply) and x.op.name == "negative":
-        return ew("negative", ew("multiply", x.args[0], y))
+        return _ew("negative", _ew("multiply", x.args[0], y))
     if isinstance(y, Apply) and y.op.name == "negative":
-        return ew("negative", ew("multiply", x, y.args[0]))
+        return _ew("negative", _ew("multiply", x, y.args[0]))
     return _pair(node)
 
 
@@ -168,7 +176,7 @@ def _divide(node: Apply) -> Node | None:
     if is_number(y, 1):
         return _like(node, x)
     if isinstance(x, Apply) and x.op.name == "negative":
-        return ew("negative", ew("divide", x.args[0], y))
+        return _ew("negative", _ew("divide", x.args[0], y))
     return _pair(node)
 
 
@@ -177,9 +185,9 @@ def _negative(node: Apply) -> Node | None:
     if isinstance(x, Apply) and x.op.name == "negative":
         return x.args[0]
     if isinstance(x, Apply) and x.op.name == "subtract":
-        return ew("subtract", x.args[1], x.args[0])
+        return _ew("subtract", x.args[1], x.args[0])
     if isinstance(x, Apply) and x.op.name == "multiply" and isinstance(x.args[0], Const):
-        return ew("multiply", const(-x.args[0].value), x.args[1])
+        return _ew("multiply", const(-x.args[0].value), x.args[1])
     return None
 
 
@@ -226,7 +234,7 @@ def _einsum(node: Apply) -> Node | None:
                 renamed = dict(zip(outer, labels[i], strict=True))
                 args[i] = arg.args[0]
                 labels[i] = "".join(renamed[label] for label in inner)
-                return einsum(f"{','.join(labels)}->{output}", *args)
+                return rewrite(einsum(f"{','.join(labels)}->{output}", *args))
     return None
 
 
@@ -255,4 +263,4 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "reshape": _reshape,
 }
 
-__all__ = ["ONE", "rewrite", "simplify"]
+__all__ = ["rewrite", "simplify"]

@@ -1,0 +1,193 @@
+"""The run-time helpers against mpmath and SciPy; every warning is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import scipy.special
+
+from dsl.emit import helpers as h
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+rng = np.random.default_rng(0)
+LINE = rng.uniform(-6, 6, 60)
+TAIL = rng.uniform(-700, 40, 60)
+TINY = 10.0 ** rng.uniform(-300, 0, 30)
+POSITIVE = np.r_[TINY, rng.uniform(0, 12, 60), 10.0 ** rng.uniform(0, 250, 20), 1 + 1e-7 * rng.normal(size=5), 5.99, 6.0]
+ROOTS = np.r_[1.46163214 + 1e-7 * rng.normal(size=5), 2 + 1e-7 * rng.normal(size=5)]
+NEGATIVE = rng.uniform(-9, 0, 40)
+SPECIAL = np.array([-np.inf, -30.0, -2.0, -1.0, -0.0, 0.0, 1.0, 2.0, 30.0, 1e300, np.inf, np.nan])
+
+# name, function, mpmath's, points, relative tolerance
+EXACT: list[tuple[str, Any, Any, Any, float]] = [
+    ("sigmoid", h._sigmoid, lambda x: 1 / (1 + mpmath.exp(-x)), TAIL, 1e-15),
+    ("softplus", h._softplus, lambda x: mpmath.log1p(mpmath.exp(x)), TAIL, 1e-15),
+    ("log_sigmoid", h._log_sigmoid, lambda x: -mpmath.log1p(mpmath.exp(-x)), -TAIL, 1e-15),
+    ("erf", h._erf, mpmath.erf, np.r_[LINE, TINY], 1e-15),
+    ("erfc", h._erfc, mpmath.erfc, np.r_[LINE, TINY, rng.uniform(6, 26.5, 40)], 1e-15),
+    ("gammaln", h._gammaln, mpmath.loggamma, np.r_[POSITIVE, ROOTS], 1e-15),
+    ("gammaln<0", h._gammaln, lambda x: mpmath.log(abs(mpmath.gamma(x))), NEGATIVE, 1e-13),
+    ("digamma", h._digamma, lambda x: mpmath.psi(0, x), np.r_[POSITIVE, ROOTS], 2e-15),
+    ("digamma<0", h._digamma, lambda x: mpmath.psi(0, x), NEGATIVE, 1e-12),
+    *(
+        (f"polygamma{n}", lambda x, n=n: h._polygamma(n, x), lambda x, n=n: mpmath.psi(n, x), points, 1e-13)
+        for n in (0, 1, 2, 3, 7, 20)
+        for points in (rng.uniform(0.01, 40, 20), rng.uniform(-5, 0, 10))
+    ),
+    ("logit", h._logit, lambda p: mpmath.log(p / (1 - p)), np.r_[TINY, rng.uniform(0, 1, 40), 0.5 + 1e-9 * LINE], 1e-15),
+]
+ELEMENTWISE: list[tuple[Any, Any]] = [
+    (h._sigmoid, scipy.special.expit),
+    (h._softplus, lambda x: np.logaddexp(0, x)),
+    (h._log_sigmoid, scipy.special.log_expit),
+    (h._erf, scipy.special.erf),
+    (h._erfc, scipy.special.erfc),
+    (h._gammaln, scipy.special.gammaln),
+    (h._digamma, scipy.special.digamma),
+    (lambda x: h._polygamma(2, x), lambda x: scipy.special.polygamma(2, x)),
+    (h._logit, scipy.special.logit),
+    (h._entr, scipy.special.entr),
+    (lambda x: h._xlogy(x, x), lambda x: scipy.special.xlogy(x, x)),
+]
+
+
+def frozen(x: Any, dtype: Any = np.float64) -> Any:
+    out = np.array(x, dtype)
+    out.flags.writeable = False
+    return out
+
+
+@pytest.mark.parametrize(("function", "reference", "points", "tolerance"), [row[1:] for row in EXACT],
+                         ids=[f"{i}-{row[0]}" for i, row in enumerate(EXACT)])
+def test_accuracy(function: Any, reference: Any, points: Any, tolerance: float) -> None:
+    with mpmath.workdps(40):
+        for x, y in zip(points, function(frozen(points)), strict=True):
+            want = reference(mpmath.mpf(float(x)))
+            assert abs(mpmath.mpf(float(y)) - want) <= tolerance * abs(want), x
+
+
+@pytest.mark.parametrize("row", range(len(ELEMENTWISE)))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_elementwise(row: int, dtype: Any) -> None:
+    function, reference = ELEMENTWISE[row]
+    x = frozen(np.r_[0.1:5:9001j], dtype).reshape(3, -1)[:, ::2].T
+    with np.errstate(all="ignore"):
+        want = reference(x.astype(np.float64))
+    got = function(x)
+    assert got.dtype == dtype and got.shape == x.shape
+    np.testing.assert_allclose(got, want, rtol=4e-6 if dtype == np.float32 else 2e-12, atol=1e-6 * (dtype == np.float32))
+    for shape in ((0,), (2, 0)):
+        assert function(np.zeros(shape, dtype)).shape == shape
+    for scalar in (dtype(0.3), np.array(0.3, dtype)):
+        assert function(scalar).dtype == dtype and np.ndim(function(scalar)) == 0
+        assert isinstance(function(scalar), np.generic)
+    assert isinstance(function(0.3), float)
+    assert function(frozen([1e38, -1e38], np.float32).astype(dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("row", range(len(ELEMENTWISE)))
+def test_special_values(row: int) -> None:
+    function, reference = ELEMENTWISE[row]
+    points = SPECIAL[~np.isinf(SPECIAL) | (row not in (5, 6, 7))]  # SciPy's gammaln, psi at -inf: conventions differ
+    with np.errstate(all="ignore"):
+        want = reference(points)
+    np.testing.assert_allclose(function(frozen(points)), want, rtol=1e-14)
+
+
+def test_xlogy() -> None:
+    np.testing.assert_array_equal(h._xlogy(frozen([0, 0, 0, 1, 0]), frozen([0, -1, np.inf, 0, np.nan])),
+                                  [0, 0, 0, -np.inf, np.nan])
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_log_sums(axis: Any, dtype: Any) -> None:
+    x = frozen(500 * rng.normal(size=(3, 4, 5)), dtype)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-11
+    for keepdims in (False, True):
+        got = h._logsumexp(x, axis, keepdims)
+        want = scipy.special.logsumexp(x.astype(float), axis=axis, keepdims=keepdims)
+        assert got.dtype == dtype and got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=tolerance)
+    for got, want in ((h._softmax(x, axis), scipy.special.softmax), (h._log_softmax(x, axis), scipy.special.log_softmax)):
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, want(x.astype(float), axis=axis), rtol=tolerance, atol=tolerance)
+
+
+def test_log_sums_at_infinity() -> None:
+    inf = np.inf
+    x = frozen([[-inf, -inf], [inf, 1000], [inf, -inf], [0, np.nan]])
+    np.testing.assert_array_equal(h._logsumexp(x, 1), [-inf, inf, inf, np.nan])
+    np.testing.assert_array_equal(h._logsumexp(np.zeros((2, 0)), 1), [-inf, -inf])
+    assert h._logsumexp(np.zeros((0,))) == -inf
+    np.testing.assert_array_equal(h._softmax(frozen([-inf, 0.0])), [0, 1])
+    assert np.isnan(h._softmax(x)[0]).all() and np.isnan(h._log_softmax(x)[0]).all()
+    assert h._softmax(np.zeros((2, 0)), 1).shape == h._log_softmax(np.zeros((2, 0)), 1).shape == (2, 0)
+
+
+@pytest.mark.parametrize("have", [(), (1,), (3,), (2, 3), (1, 3), (2, 1), (4, 2, 3), (4, 1, 1), (0, 3), (1, 0, 1)])
+@pytest.mark.parametrize("want", [(), (1,), (3,), (2, 3), (1, 3), (2, 1), (4, 2, 3), (1, 1, 1)])
+def test_unbroadcast(have: tuple[int, ...], want: tuple[int, ...]) -> None:
+    try:
+        full = np.broadcast_shapes(have, want)
+    except ValueError:
+        return
+    g = frozen(rng.normal(size=have), np.float32)
+    lead = len(full) - len(want)
+    axes = tuple(i for i in range(len(full)) if i < lead or want[i - lead] == 1)
+    keep = tuple(i for i in axes if i >= len(full) - len(have) and g.shape[i - len(full)] != 1)
+    reference = g.sum(tuple(i - len(full) for i in keep), keepdims=True)
+    reference = np.broadcast_to(reference.reshape(reference.shape[max(len(have) - len(want), 0):]), want)
+    got = h._unbroadcast(g, want)
+    assert got.shape == want and got.dtype == np.float32
+    np.testing.assert_allclose(got, reference, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (2, 1)])
+@pytest.mark.parametrize("zeros", [0, 1, 30])
+def test_prod_others(axis: Any, zeros: int) -> None:
+    x = rng.normal(size=(3, 4, 5))
+    x.flat[rng.permutation(60)[:zeros]] = 0.0
+    want = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        one = x.copy()
+        one[i] = 1.0
+        product = np.prod(one, axis=axis, keepdims=True)
+        want[i] = np.broadcast_to(product, x.shape)[i]
+    np.testing.assert_allclose(h._prod_others(frozen(x), axis), want, rtol=1e-12)
+    assert h._prod_others(frozen(x, np.float32), axis).dtype == np.float32
+
+
+def test_prod_others_small() -> None:
+    assert h._prod_others(np.float32(3.0)) == 1.0 and h._prod_others(np.zeros((2, 0)), 1).shape == (2, 0)
+    np.testing.assert_array_equal(h._prod_others(frozen([5.0])), [1.0])
+
+
+I = rng.integers(-7, 7, 400)
+INDICES: list[Any] = [
+    (I,), I, (I, slice(None)), (I.astype(np.int8), slice(None), slice(None)), (I[:4],), (slice(None), I % 5), (I, I % 5),
+    (I[:, None], np.arange(5)), (..., I % 3), (2,), (slice(1, 3), 0), (None, 1), (I > 0)[:7], ([1, 1, 2], 0), (), ...,
+    (np.zeros(0, int),), (np.int64(3),),
+]
+
+
+@pytest.mark.parametrize("k", range(len(INDICES)))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scatter_add(k: int, dtype: Any) -> None:
+    shape, index = (7, 5, 3), INDICES[k]
+    g = frozen(rng.normal(size=np.zeros(shape)[index].shape), dtype)
+    want = np.zeros(shape)
+    np.add.at(want, index, g)
+    got = h._scatter_add(shape, index, g)
+    assert got.dtype == dtype and got.shape == shape
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_scatter_add_refuses_an_index_out_of_range() -> None:
+    for bad in (7, -8):
+        with pytest.raises(IndexError):
+            h._scatter_add((7, 3), (np.full(400, bad),), np.ones((400, 3)))
