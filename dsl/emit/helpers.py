@@ -60,7 +60,7 @@ def _logsumexp(x: NDArray[Any], axis: Any = None, keepdims: bool = False) -> Any
     """log(sum(exp(x))) about the largest entry."""
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         out = np.log(np.exp(x - top).sum(axis=axis, keepdims=True)) + top
     return out if keepdims else np.squeeze(out, axis=axis)[()]
 

@@ -12,7 +12,6 @@ from importlib.resources import files
 
 from dsl.nodes import Apply, Const, Declared, Input, Node, Program, topological
 from dsl.ops.spec import SUM, Text
-from dsl.passes.simplify import rewrite
 from dsl.types import Dim
 
 RESERVED = {"np", "tape", "Tape", "Gradients", "Outputs", "NamedTuple", "Any", "NDArray", "forward", "backward", "value", "value_and_grad", "dtype"}
@@ -26,24 +25,29 @@ class Field:
 
 
 @dataclass(frozen=True)
+class ClassView:
+    name: str
+    docstring: str
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class FunctionView:
+    name: str
+    arguments: str
+    result: str
+    docstring: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ModuleView:
     """Everything the template prints."""
 
     docstring: str
     helpers: tuple[str, ...]
-    tape: tuple[Field, ...]
-    gradients: tuple[Field, ...]
-    outputs: tuple[Field, ...]
-    arguments: str
-    forward_doc: str
-    forward: tuple[str, ...]
-    backward_arguments: str
-    backward: tuple[str, ...]
-    return_type: str
-    result: str
-    value: tuple[str, ...]
-    fused: tuple[str, ...]
-    fused_type: str
+    classes: tuple[ClassView, ...]
+    functions: tuple[FunctionView, ...]
 
 
 @dataclass
@@ -183,7 +187,7 @@ def view(program: Program, version: str) -> ModuleView:
         back.bind(node, each.name)
     for _, seed in program.cotangents:
         back.bind(seed, seed.name)
-    back.emit(topological(gradients) if False else [n for n in every if n not in forward_set or isinstance(n, Const) or _free(n)])
+    back.emit(node for node in every if node not in forward_set or isinstance(node, Const) or _free(node))
     sizes, extra = _sizes(back, saved, names)
     tape += [each for each in extra if each not in tape]
     head = _checks(program, forward, [name.name for name in extra])
@@ -216,23 +220,24 @@ def view(program: Program, version: str) -> ModuleView:
     scalar = dict(program.outputs)[first].type.shape == () and program.outputs[0][0] == first
     outputs = tuple(Field(name, _annotation(node)) for name, node in program.outputs)
     return_type = outputs[0].type if single else "Outputs"
-    return ModuleView(
-        docstring=_docstring(program, version),
-        helpers=helpers_for(text),
-        tape=tuple(tape),
-        gradients=tuple(Field(name, _annotation(node)) for name, node in program.gradients),
-        outputs=() if single else outputs,
-        arguments=arguments,
-        forward_doc=_shapes(program),
-        forward=tuple(head + forward.lines + made + [f"return {result}, tape"]),
-        backward_arguments=seeds_text,
-        backward=tuple(back_lines),
-        return_type=return_type,
-        result=result,
-        value=(f"return forward({passed})[0]",),
-        fused=(f"result, tape = forward({passed})", f"return {'result' if single else 'result[0]'}, backward(tape)") if scalar else (),
-        fused_type="tuple[Any, Gradients]",
-    )
+    classes = [ClassView("Tape", "Exactly what backward needs.", tuple(tape))]
+    classes.append(ClassView("Gradients", "A gradient per name.", tuple(Field(name, _annotation(node)) for name, node in program.gradients)))
+    if not single:
+        classes.append(ClassView("Outputs", "What forward returns.", outputs))
+    shapes = _shapes(program)
+    functions = [
+        FunctionView("forward", arguments, f"tuple[{return_type}, Tape]", f"{_heading(program)}\n\n{shapes}\n", tuple(head + forward.lines + made + [f"return {result}, tape"])),
+        FunctionView("backward", f"tape: Tape, {seeds_text}", "Gradients", "The gradients, from the outputs' cotangents.", tuple(back_lines)),
+        FunctionView("value", arguments, return_type, "What forward returns, without the tape.", (f"return forward({passed})[0]",)),
+    ]
+    if scalar:
+        lines = (f"result, tape = forward({passed})", f"return {'result' if single else 'result[0]'}, backward(tape)")
+        functions.append(FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", "The first output and its gradients.", lines))
+    return ModuleView(_docstring(program, version), helpers_for(text), tuple(classes), tuple(functions))
+
+
+def _heading(program: Program) -> str:
+    return f"Compute {', '.join(name for name, _ in program.outputs)}, and the tape for backward."
 
 
 def _free(node: Node) -> bool:
@@ -331,7 +336,7 @@ def _rank(each: Declared) -> str:
 
 
 def _shapes(program: Program) -> str:
-    return "\n".join(f"{each.node.name}: {each.node.type}" for each in program.arguments)
+    return "\n".join(f"    {each.node.name}: {each.node.type}" for each in program.arguments)
 
 
 def _docstring(program: Program, version: str) -> str:
@@ -371,4 +376,4 @@ def helpers_for(text: str) -> tuple[str, ...]:
     return tuple(source for name, (source, _) in sources.items() if name in used)
 
 
-__all__ = ["Field", "ModuleView", "rewrite", "view"]
+__all__ = ["Field", "ModuleView", "view"]
