@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
+from itertools import accumulate
 
 
 @dataclass(frozen=True)
@@ -15,16 +18,23 @@ class Source:
     name: str
     text: str
 
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The text's lines, without their newlines."""
+        return tuple(self.text.split("\n"))
+
+    @cached_property
+    def _starts(self) -> tuple[int, ...]:
+        return (0, *accumulate(len(line) + 1 for line in self.lines))
+
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a character offset, both counted from 1."""
-        before = self.text[:offset]
-        line = before.count("\n") + 1
-        return line, offset - (before.rfind("\n") + 1) + 1
+        line = bisect_right(self._starts, offset, hi=len(self.lines))
+        return line, offset - self._starts[line - 1] + 1
 
     def line(self, number: int) -> str:
         """The text of a line counted from 1, without its newline."""
-        lines = self.text.split("\n")
-        return lines[number - 1] if 0 < number <= len(lines) else ""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
 
 @dataclass(frozen=True)
