@@ -10,12 +10,12 @@ from typing import Any
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, nearest
-from dsl.nodes import Apply, Node, const
+from dsl.nodes import Apply, Node, apply, const
 from dsl.ops import indexing, making, shaping
 from dsl.ops.builtins import functions, transpose
-from dsl.ops.core import NeedRank
+from dsl.ops.core import NeedRank, Undecided, integers
 from dsl.ops.elementwise import cast, ew
-from dsl.ops.spec import REQUIRED, Function
+from dsl.ops.spec import REQUIRED, Function, Op
 from dsl.types import ONE, Dim, ShapeError, as_dim, product
 
 Value = Any
@@ -36,6 +36,15 @@ class Closure:
 
 
 @dataclass(frozen=True, eq=False)
+class RuleFunction:
+    """A function that a ``rule`` declares, with the scope it was declared in. ``op`` marks its value in the graph: it carries the derivative."""
+
+    rule: syntax.Rule
+    scope: Scope
+    op: Op
+
+
+@dataclass(frozen=True, eq=False)
 class Updater:
     """``x.at`` and ``x.at[index]``."""
 
@@ -49,7 +58,7 @@ class Scope:
     """Names in sight: values, and functions, which are a namespace of their own."""
 
     values: dict[str, Value] = field(default_factory=dict)
-    functions: dict[str, Any] = field(default_factory=dict)
+    functions: Mapping[str, Any] = field(default_factory=dict)
     parent: Scope | None = None
 
     def value(self, name: str) -> Value:
@@ -65,7 +74,7 @@ class Scope:
         while scope is not None:
             if name in scope.functions:
                 return scope.functions[name]
-            if isinstance(scope.values.get(name), (Closure, Function)):
+            if isinstance(scope.values.get(name), (Closure, RuleFunction, Function)):
                 return scope.values[name]
             scope = scope.parent
         return functions().get(name)
@@ -133,9 +142,9 @@ def describe(value: Value) -> str:
 class Elaborator:
     """Turns expressions into nodes. ``lookup`` is asked for names that no scope holds."""
 
-    def __init__(self, lookup: Callable[[syntax.Name, Scope], Value], named: Callable[[Node, syntax.Span], None] | None = None) -> None:
+    def __init__(self, lookup: Callable[[syntax.Name, Scope], Value], placed: Callable[[Apply], None] | None = None) -> None:
         self.lookup = lookup
-        self.named = named
+        self.placed = placed
         self.calls: list[syntax.Def] = []
 
     def expression(self, expr: syntax.Expr, scope: Scope) -> Value:
@@ -147,8 +156,11 @@ class Elaborator:
             value = yield method(expr, scope)
         except ShapeError as problem:
             raise DslError(self._diagnostic(problem, expr)) from None
-        if self.named is not None and isinstance(value, Apply):
-            self.named(value, expr.span)
+        except Undecided as need:
+            need.span = need.span or expr.span
+            raise
+        if self.placed is not None and isinstance(value, Apply):
+            self.placed(value)
         return value
 
     def _diagnostic(self, problem: ShapeError, expr: syntax.Expr) -> Diagnostic:
@@ -203,6 +215,8 @@ class Elaborator:
 
     def _binary(self, expr: syntax.Binary, scope: Scope) -> Steps:
         left = yield self.steps(expr.left, scope)
+        if isinstance(left, bool) and (expr.op, left) in (("and", False), ("or", True)):
+            return left
         right = yield self.steps(expr.right, scope)
         static = _static(expr.op, left, right)
         if static is not None:
@@ -218,18 +232,25 @@ class Elaborator:
         values = []
         for each in expr.operands:
             values.append((yield self.steps(each, scope)))
-        result: Node | None = None
+        result: Value = None
         for op, left, right in zip(expr.ops, values, values[1:], strict=False):
-            one = ew(COMPARISONS[op], array(left), array(right))
-            result = one if result is None else ew("logical_and", result, one)
+            static = _compared(op, left, right)
+            one = ew(COMPARISONS[op], array(left), array(right)) if static is None else static
+            result = one if result is None else self._both(result, one)
         return result
+
+    @staticmethod
+    def _both(left: Value, right: Value) -> Value:
+        if isinstance(left, bool) and isinstance(right, bool):
+            return left and right
+        return ew("logical_and", array(left), array(right))
 
     def _ifelse(self, expr: syntax.IfElse, scope: Scope) -> Steps:
         condition = yield self.steps(expr.condition, scope)
+        if isinstance(condition, bool):
+            return (yield self.steps(expr.then if condition else expr.other, scope))
         then = yield self.steps(expr.then, scope)
         other = yield self.steps(expr.other, scope)
-        if isinstance(condition, bool):
-            return then if condition else other
         return ew("where", array(condition), array(then), array(other))
 
     # attributes, calls
@@ -279,6 +300,8 @@ class Elaborator:
             )
         if isinstance(function, Closure):
             return (yield self._inline(function, args, keywords, expr))
+        if isinstance(function, RuleFunction):
+            return (yield self._ruled(function, args, keywords, expr))
         return call(function, args, keywords)
 
     def _inline(self, closure: Closure, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
@@ -287,16 +310,7 @@ class Elaborator:
             raise DslError(
                 Diagnostic(Code.E0205, f"`{definition.name.id}` calls itself", expr.span, "", "a function cannot be recursive: its calls are written out")
             )
-        scope = Scope(parent=closure.scope)
-        bound = _bind(definition.name.id, [_param_name(each) for each in definition.params], args, keywords)
-        for i, param in enumerate(definition.params):
-            if i in bound:
-                value = bound[i]
-            elif param.default is not None:
-                value = yield self.steps(param.default, closure.scope)
-            else:
-                raise ShapeError(Code.E0204, f"`{definition.name.id}` needs `{_param_name(param)}`", help=f"it takes ({', '.join(map(_param_name, definition.params))})")
-            _assign(scope, param.target, value)
+        scope = yield self._parameters(closure, args, keywords)
         self.calls.append(definition)
         try:
             for statement in definition.body:
@@ -305,6 +319,31 @@ class Elaborator:
             return (yield self.steps(definition.result, scope))
         finally:
             self.calls.pop()
+
+    def _parameters(self, function: Closure | RuleFunction, args: list[Value], keywords: dict[str, Value]) -> Steps:
+        """A scope for a body: the parameters bound to what a call gives them, or to their defaults."""
+        definition = function.definition if isinstance(function, Closure) else function.rule
+        scope = Scope(parent=function.scope)
+        names = [_param_name(each) for each in definition.params]
+        bound = _bind(definition.name.id, names, args, keywords)
+        for i, param in enumerate(definition.params):
+            if i in bound:
+                value = bound[i]
+            elif param.default is not None:
+                value = yield self.steps(param.default, function.scope)
+            else:
+                raise ShapeError(Code.E0204, f"`{definition.name.id}` needs `{names[i]}`", help=f"it takes ({', '.join(names)})")
+            _assign(scope, param.target, value)
+        return scope
+
+    def _ruled(self, function: RuleFunction, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
+        """A rule's value, marked so that reverse mode takes the rule's derivative and not the value's."""
+        scope = yield self._parameters(function, args, keywords)
+        body = next(line.body for line in function.rule.lines if line.key == "value")
+        assert isinstance(body, syntax.Expr)
+        value = array((yield self.steps(body, scope)))
+        params = [array(scope.values[_param_name(each)]) for each in function.rule.params]
+        return apply(function.op, cast(value, "float"), *params)
 
     # indexing
 
@@ -350,9 +389,7 @@ def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], li
         elif isinstance(each, (int, Dim)) and not isinstance(each, bool):
             resolved.append(("int", as_dim(each)))
         else:
-            index = array(each)
-            if index.type.dtype != "int":
-                raise ShapeError(Code.E0307, f"an index must be an integer, and this is {index.type.dtype}", help="declare it `int[…]`; a mask belongs into `where`")
+            index = integers(array(each))
             resolved.append(("array", len(arrays)))
             arrays.append(index)
     return resolved, arrays
@@ -385,6 +422,17 @@ def _operands(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
     if isinstance(expr, syntax.IfElse):
         return expr.condition, expr.then, expr.other
     return ()
+
+
+def _compared(op: str, left: Value, right: Value) -> bool | None:
+    """A comparison that the compiler can make: of numbers, of equal dimensions, with None."""
+    if left is None or right is None:
+        return {"==": left is right, "!=": left is not right}.get(op)
+    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+        return bool({"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right, "==": left == right, "!=": left != right}[op])
+    if isinstance(left, str) and isinstance(right, str):
+        return {"==": left == right, "!=": left != right}.get(op)
+    return None
 
 
 def _static(op: str, left: Value, right: Value) -> Value:

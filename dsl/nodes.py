@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from dsl.diagnostics import Diagnostic
 from dsl.types import TensorType
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Program:
     """A whole program at any stage.
 
     ``outputs`` are the nodes that ``forward`` returns by name; ``names`` and ``lines`` say what the user called a node and where it was
-    made; ``cotangents`` holds an Input for each float output once differentiated, ``gradients`` a node for each name in ``wrt``.
+    made; ``warnings`` are for the person who compiles; ``cotangents`` holds an Input for each float output once differentiated, ``gradients`` a node for each name in ``wrt``.
     """
 
     stem: str
@@ -163,6 +164,7 @@ class Program:
     hints: tuple[tuple[str, int], ...] = ()
     cotangents: tuple[tuple[str, Input], ...] = ()
     gradients: tuple[tuple[str, Node], ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def roots(self) -> tuple[Node, ...]:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dsl.diagnostics import Code
-from dsl.nodes import Const, Node, const
+from dsl.diagnostics import Code, Span
+from dsl.nodes import Const, Input, Node, const
 from dsl.ops.elementwise import ew
 from dsl.types import Dim, Shape, ShapeError, TensorType
 
 
-class NeedRank(Exception):
-    """A node's rank is needed and not known: the resolver gives the undeclared name behind it a rank and starts again."""
+class Undecided(Exception):
+    """Something about an undeclared name is needed and not known: the resolver decides it and starts again. ``span`` is where."""
+
+    span: Span | None = None
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
+
+
+class NeedRank(Undecided):
+    """The node's rank is needed; ``rank`` would do."""
 
     def __init__(self, node: Node, rank: int | None) -> None:
-        super().__init__()
-        self.node, self.rank = node, rank
+        super().__init__(node)
+        self.rank = rank
+
+
+class NeedInteger(Undecided):
+    """The node is used as an index."""
 
 
 def shape_of(node: Node, rank: int | None = None) -> Shape:
@@ -23,6 +37,15 @@ def shape_of(node: Node, rank: int | None = None) -> Shape:
     if node.type.shape is None:
         raise NeedRank(node, rank)
     return node.type.shape
+
+
+def integers(node: Node, what: str = "an index") -> Node:
+    """A node that must hold integers. Raises NeedInteger for an argument that may still be declared so, else ShapeError."""
+    if node.type.dtype == "float" and isinstance(node, Input):
+        raise NeedInteger(node)
+    if node.type.dtype != "int":
+        raise ShapeError(Code.E0307, f"{what} must be an integer, and this is {node.type.dtype}", help="declare it `int[…]`; a mask belongs into `where`")
+    return node
 
 
 def axis_of(axis: object, rank: int) -> int:

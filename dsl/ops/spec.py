@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -49,7 +50,7 @@ class Op:
     ``infer`` gives the result's type and raises ShapeError; ``emit`` prints NumPy; ``vjp`` takes the node and the incoming cotangent g and
     gives a cotangent per argument, None where it is zero, each of exactly its argument's shape, built of registered ops. ``elementwise``
     ops have ``partials`` instead: source text per argument, in the language, over the arguments' names and ``out``.
-    ``shape_only`` marks an argument read for its shape alone. ``kinks`` are points that sampling avoids.
+    An ``alias`` is its first argument's value with a derivative of its own.
     """
 
     name: str
@@ -58,25 +59,38 @@ class Op:
     vjp: Vjp | None = None
     linear: bool = False
     elementwise: bool = False
+    alias: bool = False
     params: tuple[str, ...] = ()
     latex: str = ""
-
-
-class Param(NamedTuple):
-    """A parameter of a function: ``default`` is REQUIRED or any static value."""
-
-    name: str
-    default: object
 
 
 REQUIRED = object()
 
 
+class Param(NamedTuple):
+    """A parameter of a function. ``default`` is REQUIRED or a static value.
+
+    ``kind`` says what it takes: ``array`` (any expression), ``arrays`` (a list of them), or something known at compile time: ``axis``,
+    ``axes``, ``shape``, ``size``, ``int``, ``flag``, ``text``, ``dtype``, or ``static`` for what the function itself looks into.
+    ``how`` is ``positional``, ``either``, ``keyword``, or ``rest``: all further positional arguments.
+    """
+
+    name: str
+    default: object = REQUIRED
+    kind: str = "array"
+    how: str = "either"
+
+    def __str__(self) -> str:
+        star = "*" if self.how == "rest" else ""
+        return f"{star}{self.name}" if self.default is REQUIRED else f"{star}{self.name}={self.default!r}"
+
+
 @dataclass(frozen=True, eq=False)
 class Function:
-    """A name of the language: ``build`` takes its bound arguments and gives a node (or a static value).
+    """A name of the language: ``build`` takes its bound arguments, in order, and gives a node (or a static value).
 
-    ``cases`` are programs over small declared inputs, each a test of value and gradient: ``sum(x, axis=0)`` with ``x: [3, 4]``.
+    ``derivative`` says in words or as a formula what reverse mode does. ``cases`` are expressions, each a test of value and gradient:
+    ``sum(x, axis=0)``, where ``x`` and ``y`` are ``[3, 4]`` unless declarations follow: ``sum(x) | x: [2, 0]; i: int[3] in 0:2``.
     """
 
     name: str
@@ -86,4 +100,35 @@ class Function:
     doc: str
     derivative: str = ""
     cases: tuple[str, ...] = ()
-    method: bool = True
+
+    @property
+    def signature(self) -> str:
+        """As it is called: ``sum(a, axis=None, *, keepdims=False)``."""
+        shown: list[str] = []
+        for i, param in enumerate(self.params):
+            before = self.params[i - 1].how if i else "either"
+            if before == "positional" and param.how != "positional":
+                shown.append("/")
+            if param.how == "keyword" and before not in ("keyword", "rest"):
+                shown.append("*")
+            shown.append(str(param))
+        return f"{self.name}({', '.join(shown)})"
+
+
+def function(
+    signature: str, family: str, doc: str, build: Callable[..., object], *, derivative: str = "", cases: Sequence[str] = ()
+) -> Function:
+    """A stanza: the signature is NumPy's, in Python's syntax, with the kind of a compile-time parameter as its annotation."""
+    tree = ast.parse(f"def {signature}: pass").body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    head = tree.args
+    plain = [*((arg, "positional") for arg in head.posonlyargs), *((arg, "either") for arg in head.args)]
+    defaults: list[ast.expr | None] = [*[None] * (len(plain) - len(head.defaults)), *head.defaults]
+    parts = [(arg, how, default) for (arg, how), default in zip(plain, defaults, strict=True)]
+    parts += [(head.vararg, "rest", None)] if head.vararg else []
+    parts += [(arg, "keyword", default) for arg, default in zip(head.kwonlyargs, head.kw_defaults, strict=True)]
+    params = tuple(
+        Param(arg.arg, REQUIRED if default is None else ast.literal_eval(default), ast.unparse(arg.annotation) if arg.annotation else "array", how)
+        for arg, how, default in parts
+    )
+    return Function(tree.name, params, build, family, doc, derivative, tuple(cases))

@@ -6,18 +6,13 @@ Before: outputs. After: ``cotangents`` (an argument per float output) and ``grad
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
-from dsl import syntax
-from dsl.diagnostics import Code, Diagnostic, DslError, Source
-from dsl.elaborate import Elaborator, Scope, Value, array
-from dsl.nodes import Apply, Const, Input, Node, Program, argument, const, topological
-from dsl.ops.core import add, div, is_number, mul, neg
-from dsl.ops.core import where as choose
+from dsl.diagnostics import Code, Diagnostic, DslError
+from dsl.nodes import Apply, Input, Node, Program, argument, const, topological
+from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
-from dsl.ops.reduction import sum_to
 from dsl.ops.shaping import spread
-from dsl.parse import parse_expression
+from dsl.rules import elementwise_cotangent
 
 
 def differentiate(program: Program) -> Program:
@@ -65,53 +60,8 @@ def vjp(node: Apply, g: Node, reaching: set[Node]) -> list[Node | None]:
     """The cotangent of each argument that needs one."""
     op = node.op
     if isinstance(op, Elementwise):
-        return [_elementwise(node, op, i, g) if arg in reaching else None for i, arg in enumerate(node.args)]
+        return [elementwise_cotangent(node, op, i, g) if arg in reaching else None for i, arg in enumerate(node.args)]
     if op.vjp is None:
         raise DslError(Diagnostic(Code.E0401, f"`{op.name}` has no derivative", None, "", "put it inside `stop_gradient(…)`"))
     parts = op.vjp(node, g)
     return [part if arg in reaching else None for arg, part in zip(node.args, parts, strict=True)]
-
-
-def _elementwise(node: Apply, op: Elementwise, i: int, g: Node) -> Node | None:
-    partial = op.stanza.partials.get(op.params[i])
-    if partial is None:
-        raise DslError(Diagnostic(Code.E0401, f"`{op.name}` has no derivative with respect to `{op.params[i]}`"))
-    scope = Scope(values={**dict(zip(op.params, node.args, strict=True)), "out": node})
-    value = array(_rules().expression(_partial(op.name, op.params[i], partial), scope))
-    scaled = scale(g, value)
-    return None if scaled is None else sum_to(scaled, node.args[i])
-
-
-def scale(g: Node, partial: Node) -> Node | None:
-    """g times a partial derivative; None for zero. A choice stays outside: the side that is not taken is 0 even where g is infinite."""
-    if is_number(partial, 0):
-        return None
-    if is_number(partial, 1):
-        return g
-    if is_number(partial, -1):
-        return neg(g)
-    if isinstance(partial, Apply) and partial.op.name == "where":
-        condition, left, right = partial.args
-        if isinstance(left, Const) or isinstance(right, Const):
-            sides = [scale(g, side) or const(0.0) for side in (left, right)]
-            return choose(condition, *sides)
-    if isinstance(partial, Apply) and partial.op.name == "negative":
-        inner = scale(g, partial.args[0])
-        return None if inner is None else neg(inner)
-    if isinstance(partial, Apply) and partial.op.name == "divide":
-        top = scale(g, partial.args[0])
-        return None if top is None else div(top, partial.args[1])
-    return mul(g, partial)
-
-
-@cache
-def _partial(name: str, param: str, text: str) -> syntax.Expr:
-    return parse_expression(Source(f"elementwise.rules: d/d{param} of {name}", text))
-
-
-@cache
-def _rules() -> Elaborator:
-    def unknown(name: syntax.Name, scope: Scope) -> Value:
-        raise DslError(Diagnostic(Code.E0403, f"a derivative rule names `{name.id}`, which is neither an argument nor `out`", name.span))
-
-    return Elaborator(unknown)

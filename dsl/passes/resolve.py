@@ -12,9 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, nearest
-from dsl.elaborate import Closure, Elaborator, Scope, Value, array, assign_targets
+from dsl.elaborate import Closure, Elaborator, RuleFunction, Scope, Value, array, assign_targets
+from dsl.imports import Find, Imports, declare_const, nowhere
+from dsl.library import library
 from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, topological
-from dsl.ops.core import NeedRank
+from dsl.ops.builtins import functions
+from dsl.ops.core import NeedInteger, NeedRank
+from dsl.rules import ruled
 from dsl.types import Assumptions, Dim, ShapeError, Symbol, TensorType, as_dim, assuming
 
 
@@ -27,18 +31,21 @@ class Knowledge:
     equal: dict[Symbol, Dim] = field(default_factory=dict)
 
 
-def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = ()) -> Program:
-    """The program of a file. Raises DslError with every error that was found."""
+def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = (), find: Find = nowhere) -> Program:
+    """The program of a file; ``find`` reads the files that it imports. Raises DslError with every error that was found."""
     knowledge = Knowledge()
     _guess_matrices(module, knowledge)
     while True:
         assumptions = Assumptions(equal=dict(knowledge.equal))
         with assuming(assumptions):
-            resolver = Resolver(module, stem, knowledge)
+            resolver = Resolver(module, stem, knowledge, Imports(find))
             try:
                 program = resolver.program(wrt)
             except NeedRank as need:
-                _learn(need, knowledge)
+                _learn_rank(need, knowledge)
+                continue
+            except NeedInteger as need:
+                _learn_kind(need, knowledge, resolver.typed)
                 continue
         if assumptions.equal != knowledge.equal:
             knowledge.equal = dict(assumptions.equal)
@@ -63,7 +70,7 @@ def _guess_matrices(module: syntax.Module, knowledge: Knowledge) -> None:
             stack.append(expr.operand)
 
 
-def _learn(need: NeedRank, knowledge: Knowledge) -> None:
+def _learn_rank(need: NeedRank, knowledge: Knowledge) -> None:
     """Give a rank to the one undeclared name that decides the node's. Raises DslError where there are several."""
     node = need.node
     while not isinstance(node, Input):
@@ -74,8 +81,17 @@ def _learn(need: NeedRank, knowledge: Knowledge) -> None:
         node = unknown[0]
     if not isinstance(node, Input) or need.rank is None or node.name in knowledge.ranks:
         name = node.name if isinstance(node, Input) else next((n.name for n in _inputs(node)), "x")
-        raise DslError(Diagnostic(Code.E0306, f"the number of axes of `{name}` is not known here", None, "", f"declare it: `input {name}: [N, D]`"))
+        raise DslError(Diagnostic(Code.E0306, f"the number of axes of `{name}` is not known here", need.span, "", f"declare it: `input {name}: [N, D]`"))
     knowledge.ranks[node.name] = need.rank
+
+
+def _learn_kind(need: NeedInteger, knowledge: Knowledge, typed: set[str]) -> None:
+    """A name that is used as an index is an integer. Raises DslError where it was declared a float."""
+    assert isinstance(need.node, Input)
+    name = need.node.name
+    if name in typed or name in knowledge.kinds:
+        raise DslError(Diagnostic(Code.E0307, f"an index must be an integer, and `{name}` is float", need.span, "", f"declare it: `input {name}: int{need.node.type}`"))
+    knowledge.kinds[name] = "int"
 
 
 def _inputs(node: Node) -> list[Input]:
@@ -85,9 +101,12 @@ def _inputs(node: Node) -> list[Input]:
 class Resolver:
     """One walk over a file's statements."""
 
-    def __init__(self, module: syntax.Module, stem: str, knowledge: Knowledge) -> None:
-        self.module, self.stem, self.knowledge = module, stem, knowledge
-        self.scope = Scope()
+    def __init__(self, module: syntax.Module, stem: str, knowledge: Knowledge, imports: Imports) -> None:
+        self.module, self.stem, self.knowledge, self.imports = module, stem, knowledge, imports
+        self.functions: dict[str, Closure | RuleFunction] = {}
+        self.scope = Scope(functions=self.functions, parent=library().scope)
+        self.typed: set[str] = set()
+        self.line = Line(0, "")
         self.arguments: dict[str, Declared] = {}
         self.names: dict[Node, str] = {}
         self.lines: dict[Node, Line] = {}
@@ -102,6 +121,7 @@ class Resolver:
     def program(self, wrt: tuple[str, ...]) -> Program:
         outputs: list[syntax.Name] | None = None
         for statement in self.module.statements:
+            self.line = Line(statement.span.line, _one_line(statement.span.text))
             try:
                 if isinstance(statement, syntax.Output):
                     outputs = list(statement.names)
@@ -159,20 +179,28 @@ class Resolver:
             for name in statement.names:
                 self.declare(name, statement.kind, statement.type)
         elif isinstance(statement, syntax.ConstDeclare):
-            value = self.elaborator.expression(statement.value, self.scope)
-            if not isinstance(value, (int, float)):
-                raise DslError(Diagnostic(Code.E0309, f"`{statement.name.id}` needs a number", statement.value.span, "", "a const's default is a number"))
             self.unused(statement.name)
-            kind = "int" if isinstance(value, int) else "float"
-            node = argument(statement.name.id, "const", TensorType(kind, (), weak=True))
-            self.arguments[statement.name.id] = Declared(node, default=value)
-            self.scope.values[statement.name.id] = node
+            declared = declare_const(statement, self.elaborator.expression(statement.value, self.scope))
+            self.arguments[statement.name.id] = declared
+            self.scope.values[statement.name.id] = declared.node
         elif isinstance(statement, syntax.DimDeclare):
             self.dimension(statement)
         elif isinstance(statement, syntax.Def):
-            self.scope.functions[statement.name.id] = Closure(statement, self.scope)
+            self.define(statement.name, Closure(statement, self.scope))
+        elif isinstance(statement, syntax.Rule):
+            self.define(statement.name, ruled(statement, self.scope))
+        elif isinstance(statement, syntax.Import):
+            for name, function in zip(statement.names, self.imports.take(statement).values(), strict=True):
+                self.define(name, function)
         elif isinstance(statement, syntax.Assign):
             self.assign(statement)
+
+    def define(self, name: syntax.Name, function: Closure | RuleFunction) -> None:
+        if name.id in self.functions:
+            raise DslError(Diagnostic(Code.E0202, f"the function `{name.id}` is defined twice", name.span, "the first one stands above", "use a new name"))
+        if name.id in functions() or name.id in library():
+            raise DslError(Diagnostic(Code.E0203, f"`{name.id}` is a function of the language already", name.span, "", f"use another name, such as `my_{name.id}`"))
+        self.functions[name.id] = function
 
     def dimension(self, statement: syntax.DimDeclare) -> None:
         for name in statement.names:
@@ -193,6 +221,7 @@ class Resolver:
             node = self.undeclared(name.id, role)
             declared = Declared(node)
         else:
+            self.typed.add(name.id)
             shape = tuple(self.dim(each) for each in type.dims)
             node = argument(name.id, role, TensorType(type.dtype, shape))
             bounds = [None if each is None else self.sized(each) for each in (type.low, type.high)]
@@ -274,8 +303,11 @@ class Resolver:
             elif isinstance(each, syntax.Node):
                 stack += [getattr(each, slot) for slot in each.__dataclass_fields__ if slot != "span"]
 
-    def place(self, node: Node, span: syntax.Span) -> None:
-        if node not in self.lines:
-            number = span.line if span.source is self.module.source else 0
-            if number:
-                self.lines[node] = Line(number, span.source.line(number).strip())
+    def place(self, node: Apply) -> None:
+        """What a statement makes, in a function's body too, belongs to that statement's line."""
+        self.lines.setdefault(node, self.line)
+
+
+def _one_line(text: str) -> str:
+    """A statement as one line without its comments."""
+    return " ".join(line.partition("#")[0].strip() if "'" not in line and '"' not in line else line.strip() for line in text.split("\n")).strip()

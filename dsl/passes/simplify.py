@@ -56,6 +56,9 @@ def rewrite(node: Node) -> Node:
     """Apply identities to a node whose arguments are simple already, until none fits."""
     while isinstance(node, Apply):
         rule = _RULES.get(node.op.name)
+        if node.op.alias:
+            node = node.args[0]
+            continue
         new = _fold(node) or (rule(node) if rule else None)
         if new is None or new is node:
             break

@@ -1,0 +1,110 @@
+"""Derivative rules written in the language, turned into cotangents: the engine multiplies, sums broadcast axes back, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from dsl import syntax
+from dsl.diagnostics import Code, Diagnostic, DslError, Source
+from dsl.elaborate import Elaborator, RuleFunction, Scope, Value, array
+from dsl.nodes import Apply, Const, Node, const
+from dsl.ops.core import div, is_number, mul, neg, where
+from dsl.ops.elementwise import Elementwise
+from dsl.ops.reduction import sum_to
+from dsl.ops.spec import Op, Printer, Text
+from dsl.parse import parse_expression
+from dsl.types import TensorType
+
+
+def elementwise_cotangent(node: Apply, op: Elementwise, i: int, g: Node) -> Node | None:
+    """The cotangent of argument i: g times the partial derivative that the stanza states; None for zero. Raises DslError where it states none."""
+    name = op.params[i]
+    text = op.stanza.partials.get(name)
+    if text is None:
+        raise DslError(Diagnostic(Code.E0401, f"`{op.name}` has no derivative with respect to `{name}`", None, "", "put it inside `stop_gradient(…)`"))
+    scope = Scope(values={**dict(zip(op.params, node.args, strict=True)), "out": node})
+    return _scaled(g, array(_elaborator().expression(_partial(op.name, name, text), scope)), node.args[i])
+
+
+def ruled(rule: syntax.Rule, scope: Scope) -> RuleFunction:
+    """A user's rule as a function. Raises DslError for a rule without a value, or with a line for what is no parameter."""
+    names = [each.target.id for each in rule.params if isinstance(each.target, syntax.Name)]
+    for line in rule.lines:
+        if line.argument and line.argument not in names:
+            raise DslError(Diagnostic(Code.E0403, f"`{line.argument}` is no parameter of `{rule.name.id}`", line.span, "", f"it takes ({', '.join(names)})"))
+    if not any(line.key == "value" for line in rule.lines):
+        raise DslError(Diagnostic(Code.E0403, f"the rule `{rule.name.id}` has no value", rule.name.span, "", "add a line `value  EXPR`"))
+
+    def vjp(node: Apply, g: Node) -> Sequence[Node | None]:
+        values: dict[str, Value] = {**dict(zip(names, node.args[1:], strict=True)), rule.out.id: node}
+        return (None, *(_rule_cotangent(rule, line_of(name), name, Scope({**values, "g": g}, parent=scope), g, values[name]) for name in names))
+
+    def line_of(name: str) -> syntax.RuleLine | None:
+        return next((line for line in rule.lines if line.argument == name and line.key in ("d", "vjp")), None)
+
+    return RuleFunction(rule, scope, Op(f"rule {rule.name.id}", _infer_value, _emit_value, vjp, alias=True))
+
+
+def _rule_cotangent(rule: syntax.Rule, line: syntax.RuleLine | None, name: str, scope: Scope, g: Node, param: Node) -> Node | None:
+    if param.type.dtype != "float" or isinstance(param, Const):
+        return None
+    if line is None or not isinstance(line.body, syntax.Expr):
+        help = f"add a line `d/d{name}  EXPR` to the rule"
+        raise DslError(Diagnostic(Code.E0401, f"`{rule.name.id}` has no derivative with respect to `{name}`", rule.name.span, "", help))
+    value = array(_elaborator().expression(line.body, scope))
+    if line.key == "d":
+        return _scaled(g, value, param)
+    if param.type.shape is not None and value.type.shape != param.type.shape:
+        message = f"the cotangent of `{name}` has shape {value.type}, and `{name}` has {param.type}"
+        raise DslError(Diagnostic(Code.E0403, message, line.body.span, "", "a vjp gives exactly its argument's shape"))
+    return value
+
+
+def _infer_value(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return types[0]
+
+
+def _emit_value(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    return args[0]
+
+
+def _scaled(g: Node, partial: Node, arg: Node) -> Node | None:
+    scaled = scale(g, partial)
+    return None if scaled is None else sum_to(scaled, arg)
+
+
+def scale(g: Node, partial: Node) -> Node | None:
+    """g times a partial derivative; None for zero. A choice stays outside: the side that is not taken is 0 even where g is infinite."""
+    if is_number(partial, 0):
+        return None
+    if is_number(partial, 1):
+        return g
+    if is_number(partial, -1):
+        return neg(g)
+    if isinstance(partial, Apply) and partial.op.name == "where":
+        condition, left, right = partial.args
+        if isinstance(left, Const) or isinstance(right, Const):
+            sides = [scale(g, side) or const(0.0) for side in (left, right)]
+            return where(condition, *sides)
+    if isinstance(partial, Apply) and partial.op.name == "negative":
+        inner = scale(g, partial.args[0])
+        return None if inner is None else neg(inner)
+    if isinstance(partial, Apply) and partial.op.name == "divide":
+        top = scale(g, partial.args[0])
+        return None if top is None else div(top, partial.args[1])
+    return mul(g, partial)
+
+
+@cache
+def _partial(name: str, param: str, text: str) -> syntax.Expr:
+    return parse_expression(Source(f"elementwise.rules: d/d{param} of {name}", text))
+
+
+@cache
+def _elaborator() -> Elaborator:
+    def unknown(name: syntax.Name, scope: Scope) -> Value:
+        help = "a rule may name its parameters, `out`, and `g` in a vjp"
+        raise DslError(Diagnostic(Code.E0403, f"a derivative rule names `{name.id}`, which it does not know", name.span, "", help))
+
+    return Elaborator(unknown)
