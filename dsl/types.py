@@ -50,7 +50,18 @@ class Joined:
         return f"max({self.left}, {self.right})"
 
 
-Atom = Symbol | FloorDiv | Joined
+@dataclass(frozen=True, slots=True)
+class Least:
+    """The smaller of two dimensions."""
+
+    left: Dim
+    right: Dim
+
+    def __str__(self) -> str:
+        return f"min({self.left}, {self.right})"
+
+
+Atom = Symbol | FloorDiv | Joined | Least
 Monomial = tuple[Atom, ...]
 
 
@@ -186,7 +197,7 @@ class Dim:
             return "0"
         parts: list[str] = []
         for monomial, factor in self.terms:
-            factors = [str(atom) if isinstance(atom, (Symbol, Joined)) else f"({atom})" for atom in monomial]
+            factors = [str(atom) if isinstance(atom, (Symbol, Joined, Least)) else f"({atom})" for atom in monomial]
             if len(monomial) == 1 and factor == 1 and len(self.terms) == 1 and level < 2:
                 factors = [str(monomial[0])]
             if abs(factor) != 1 or not monomial:
@@ -211,7 +222,8 @@ def _replace(atom: Atom, values: Mapping[Symbol, Dim]) -> Dim:
         return values.get(atom, Dim.atom(atom))
     if isinstance(atom, FloorDiv):
         return atom.numerator.substitute(values) // atom.denominator.substitute(values)
-    return join(atom.left.substitute(values), atom.right.substitute(values))
+    left, right = atom.left.substitute(values), atom.right.substitute(values)
+    return least(left, right) if isinstance(atom, Least) else join(left, right)
 
 
 def _size(atom: Atom, sizes: Mapping[str, int]) -> int:
@@ -220,7 +232,17 @@ def _size(atom: Atom, sizes: Mapping[str, int]) -> int:
     if isinstance(atom, FloorDiv):
         return atom.numerator.evaluate(sizes) // atom.denominator.evaluate(sizes)
     left, right = atom.left.evaluate(sizes), atom.right.evaluate(sizes)
+    if isinstance(atom, Least):
+        return min(left, right)
     return right if left == 1 else left
+
+
+def least(left: Dim, right: Dim) -> Dim:
+    """The smaller of two dimensions."""
+    gap = (left - right).constant
+    if gap is not None:
+        return left if gap <= 0 else right
+    return Dim.atom(Least(*sorted((left, right), key=str)))
 
 
 def product(dims: Shape) -> Dim:
@@ -234,11 +256,16 @@ Shape = tuple[Dim, ...]
 @dataclass(frozen=True, slots=True)
 class TensorType:
     """``dtype`` is float, int or bool; ``shape`` is None where any shape may come at run time. A *weak* value is a Python scalar, which
-    takes the precision of what it meets."""
+    takes the precision of what it meets. ``like`` says of an unknown shape what it is the broadcast of: the names of arguments."""
 
     dtype: str
     shape: Shape | None
     weak: bool = False
+    like: tuple[str, ...] = ()
+
+    def matches(self, other: TensorType) -> bool:
+        """Whether the two have one shape in every run."""
+        return self.shape == other.shape and (self.shape is not None or (self.like == other.like != ()))
 
     @property
     def known(self) -> Shape:
@@ -337,6 +364,13 @@ def join(left: Dim, right: Dim) -> Dim:
         require(left, "broadcasts", right, "the sizes must broadcast")
         return Dim.atom(Joined(left, right))
     raise ValueError(f"{left} and {right}")
+
+
+def broadcast_like(types: tuple[TensorType, ...]) -> tuple[str, ...]:
+    """What an unknown broadcast is the broadcast of; nothing where that is not known either."""
+    if all(each.shape is not None for each in types) or any(each.shape is None and not each.like for each in types):
+        return ()
+    return tuple(sorted({name for each in types if each.shape != () for name in each.like or (str(each),)}))
 
 
 def broadcast(types: tuple[TensorType, ...]) -> Shape | None:

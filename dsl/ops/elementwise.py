@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 
 from dsl.nodes import Apply, Node, apply
 from dsl.ops.spec import ATOM, COMPARE, POWER, PRODUCT, SUM, UNARY, Op, Printer, Text
-from dsl.types import TensorType, broadcast
+from dsl.types import TensorType, broadcast, broadcast_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +74,16 @@ def read_stanzas(text: str) -> dict[str, Stanza]:
 def _infer(stanza: Stanza, types: tuple[TensorType, ...]) -> TensorType:
     shape = broadcast(types)
     weak = all(each.weak for each in types)
+    like = broadcast_like(types)
     kind = stanza.kind
     if kind in ("float", "bool"):
-        return TensorType(kind, shape, weak)
+        return TensorType(kind, shape, weak, like)
     values = types[1:] if kind == "select" else types
     ranks = {"bool": 0, "int": 1, "float": 2}
     dtype = max((each.dtype for each in values), key=ranks.__getitem__)
     if dtype == "bool" and kind == "same":
         dtype = "int"
-    return TensorType(dtype, shape, weak)
+    return TensorType(dtype, shape, weak, like)
 
 
 def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -129,7 +130,7 @@ def elementwise_ops() -> Mapping[str, Elementwise]:
 
 
 def _infer_cast(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType(str(attrs["dtype"]), types[0].shape, types[0].weak)
+    return replace(types[0], dtype=str(attrs["dtype"]))
 
 
 def _emit_cast(node: Apply, args: Sequence[Text], printer: Printer) -> Text:

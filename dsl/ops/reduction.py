@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast as typing_cast
 
 from dsl.nodes import Apply, Node, apply
@@ -134,7 +135,7 @@ def _op(name: str, infer: object, emit: object, vjp: object = None, linear: bool
 
 
 def _infer_unchanged(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType(types[0].dtype, types[0].shape)
+    return replace(types[0], weak=False)
 
 
 PROD_OTHERS = _op("prod_others", _infer_unchanged, _helper("_prod_others"))
@@ -174,7 +175,7 @@ def sum_to(g: Node, like: Node) -> Node:
     """A cotangent summed back over the axes along which ``like`` was broadcast, so that it has exactly its shape."""
     have, want = g.type.shape, like.type.shape
     if have is None or want is None:
-        return g if have == want == () or g is like else apply(UNBROADCAST, g, like)
+        return g if g.type.matches(like.type) else apply(UNBROADCAST, g, like)
     if have == want:
         return g
     if len(have) < len(want):
@@ -192,7 +193,7 @@ def sum_to(g: Node, like: Node) -> Node:
 
 
 def _infer_unbroadcast(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType(types[0].dtype, types[1].shape)
+    return replace(types[1], dtype=types[0].dtype, weak=False)
 
 
 def _emit_unbroadcast(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -221,7 +222,7 @@ def _along(template: str) -> object:
 
 
 def _infer_along(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType("int" if types[0].dtype == "bool" else types[0].dtype, types[0].shape)
+    return replace(types[0], dtype="int" if types[0].dtype == "bool" else types[0].dtype, weak=False)
 
 
 def _vjp_softmax(node: Apply, g: Node) -> Sequence[Node | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast as typing_cast
 
 from dsl.diagnostics import Code
@@ -118,10 +119,12 @@ def broadcast_to(x: Node, shape: Shape) -> Node:
 
 
 def _infer_like(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return typed(types[0], types[1].shape)
+    return replace(types[1], dtype=types[0].dtype, weak=False)
 
 
 def _emit_spread(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    if node.args[0].type.shape == ():
+        return Text(f"np.full_like({args[1].text}, {args[0].text})")
     return Text(f"np.broadcast_to({args[0].text}, {printer.shape(node.args[1])})")
 
 
@@ -136,6 +139,8 @@ SPREAD = Op("spread", _infer_like, _emit_spread, _vjp_spread, linear=True)
 
 def spread(x: Node, like: Node) -> Node:
     """x broadcast to the shape of ``like``."""
+    if x.type.matches(like.type):
+        return x
     if like.type.shape is not None and x.type.shape is not None:
         return broadcast_to(x, like.type.shape)
     return apply(SPREAD, x, like)

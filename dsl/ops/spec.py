@@ -51,6 +51,8 @@ class Op:
     gives a cotangent per argument, None where it is zero, each of exactly its argument's shape, built of registered ops. ``elementwise``
     ops have ``partials`` instead: source text per argument, in the language, over the arguments' names and ``out``.
     An ``alias`` is its first argument's value with a derivative of its own.
+    One that ``raises`` NumPy's LinAlgError gets the line of the source into the message. ``parts`` names the results of an operation that
+    has several: its node stands for all of them, and a node of ``ops.factorisations.PART`` takes out one.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Op:
     linear: bool = False
     elementwise: bool = False
     alias: bool = False
+    raises: bool = False
+    parts: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     latex: str = ""
 

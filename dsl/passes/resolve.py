@@ -251,7 +251,7 @@ class Resolver:
         rank = self.knowledge.ranks.get(name)
         dtype = self.knowledge.kinds.get(name, "float")
         if rank is None:
-            return argument(name, role, TensorType(dtype, None))
+            return argument(name, role, TensorType(dtype, None, like=(name,)))
         dims = [Symbol(f"{name}.shape[{i}]", True) for i in range(rank)]
         shape = tuple(self.knowledge.equal.get(each, Dim.atom(each)) for each in dims)
         return argument(name, role, TensorType(dtype, shape))

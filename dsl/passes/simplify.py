@@ -86,48 +86,28 @@ def _ew(name: str, *args: Node) -> Node:
 
 def _like(node: Apply, part: Node) -> Node | None:
     """A part instead of the whole, where it has the whole's type."""
-    if (part.type.dtype, part.type.shape) != (node.type.dtype, node.type.shape):
-        return None
-    if part.type.shape is None and any(arg is not part and arg.type.shape != () for arg in node.args):
-        return None
-    return part
-
-
-def _unspread(x: Node, other: Node, node: Apply) -> Node | None:
-    """The argument of a broadcast that an elementwise partner makes needless."""
-    if not isinstance(x, Apply) or x.op.name not in ("broadcast_to", "spread"):
-        return None
-    inner = x.args[0]
-    if x.op.name == "spread":
-        return inner if inner.type.shape == () and (x.args[1] is other or _same_shape(x.args[1], other)) else None
-    if other.type.shape is None or node.type.shape != other.type.shape:
-        return None
-    return inner
-
-
-def _same_shape(x: Node, y: Node) -> bool:
-    """Whether y is x mapped entry by entry with scalars, so that their run-time shapes are one."""
-    seen = 0
-    while y is not x and seen < 50:
-        seen += 1
-        if not isinstance(y, Apply) or not y.op.elementwise:
-            return False
-        unknown = [arg for arg in y.args if arg.type.shape != ()]
-        if len(unknown) != 1:
-            return False
-        y = unknown[0]
-    return y is x
+    return part if part.type.dtype == node.type.dtype and part.type.matches(node.type) else None
 
 
 def _pair(node: Apply) -> Node | None:
-    """Broadcasts under an elementwise operator."""
-    if len(node.args) != 2:
-        return None
-    x, y = node.args
-    for inner, args in ((_unspread(x, y, node), lambda new: (new, y)), (_unspread(y, x, node), lambda new: (x, new))):
-        if inner is not None:
-            return _ew(node.op.name, *args(inner))
+    """A broadcast that the other operand makes needless is dropped."""
+    for i, arg in enumerate(node.args):
+        if isinstance(arg, Apply) and arg.op.name in ("broadcast_to", "spread"):
+            new = ew(node.op.name, *node.args[:i], arg.args[0], *node.args[i + 1 :])
+            if new.type.matches(node.type):
+                return rewrite(new)
     return None
+
+
+def _shape_only(node: Apply) -> Node | None:
+    """An operation that reads an argument's shape reads it from the program's argument that has the same one."""
+    like = node.args[-1]
+    while isinstance(like, Apply) and like.type.shape is None:
+        same = next((arg for arg in like.args if arg.type.matches(like.type)), None)
+        if same is None:
+            break
+        like = same
+    return None if like is node.args[-1] else rewrite(apply(node.op, *node.args[:-1], like, **dict(node.attrs)))
 
 
 def _add(node: Apply) -> Node | None:
@@ -205,25 +185,16 @@ def _where(node: Apply) -> Node | None:
     c, x, y = node.args
     if isinstance(c, Const):
         return _like(node, x if c.value else y)
-    return x if x is y and _like(node, x) else None
+    return _like(node, x) if x is y else _pair(node)
 
 
 def _broadcast(node: Apply) -> Node | None:
-    (x,) = node.args
-    return _like(node, x)
+    return _like(node, node.args[0])
 
 
-def _unbroadcast(node: Apply) -> Node | None:
-    g, like = node.args
-    if g.type.shape is not None and g.type.shape == like.type.shape:
-        return g
-    if isinstance(g, Apply) and g.op.elementwise and g.type.shape is None:
-        mine = [arg for arg in g.args if arg.type.shape != ()]
-        if len(mine) == 1 and isinstance(mine[0], Apply) and mine[0].op is UNBROADCAST:
-            return g if mine[0].args[1] is like else None
-    if _same_shape(like, g) and like.type.shape is None:
-        return g
-    return None
+def _fitted(node: Apply) -> Node | None:
+    """``spread`` and ``unbroadcast`` of what has the shape already."""
+    return _like(node, node.args[0]) or _shape_only(node)
 
 
 def _einsum(node: Apply) -> Node | None:
@@ -261,7 +232,9 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "power": _power,
     "where": _where,
     "broadcast_to": _broadcast,
-    "unbroadcast": _unbroadcast,
+    "unbroadcast": _fitted,
+    "spread": _fitted,
+    "size": _shape_only,
     "einsum": _einsum,
     "reshape": _reshape,
 }

@@ -1,0 +1,200 @@
+"""Linear algebra with one result: inverse, determinant, solve, Cholesky, pseudo-inverse. Reverse rules after Giles, *Collected matrix
+derivative results for forward and reverse mode algorithmic differentiation* (2008), each built of operations registered here.
+
+Below, for ``out`` with cotangent g, ``A̅`` is A's. All are batched over the axes before the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from dsl.diagnostics import Code
+from dsl.nodes import Apply, Node, apply
+from dsl.ops.core import mul, neg, number, shape_of, sub
+from dsl.ops.matrices import column, dot_all, fitted, flat, lead, mirrored, mm, mT, outer, per_matrix, size, symmetrised, triangle
+from dsl.ops.shaping import reshape
+from dsl.ops.spec import Op, Printer, Text
+from dsl.types import ShapeError, TensorType, product, same
+
+
+def _call(name: str) -> Callable[[Apply, Sequence[Text], Printer], Text]:
+    def emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+        return Text(f"{name}({', '.join(arg.text for arg in args)})")
+
+    return emit
+
+
+def _infer_same(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return TensorType("float", types[0].known)
+
+
+# inverse -------------------------------------------------------------------------------------------------------------
+
+
+def _vjp_inv(node: Apply, g: Node) -> Sequence[Node | None]:
+    """A̅ = -outᵀ g outᵀ (Giles 2.2.3): two products, no second inverse."""
+    return (neg(mm(mT(node), g, mT(node))),)
+
+
+INV = Op("inv", _infer_same, _call("np.linalg.inv"), _vjp_inv, raises=True)
+
+
+def inv(A: Node) -> Node:
+    return apply(INV, A)
+
+
+# determinant ---------------------------------------------------------------------------------------------------------
+
+
+def _infer_det(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return TensorType("float", types[0].known[:-2])
+
+
+def _vjp_det(node: Apply, g: Node) -> Sequence[Node | None]:
+    """A̅ = g cofactor(A) (Giles 2.2.4), which exists for a singular matrix too."""
+    return (mul(per_matrix(g), apply(COFACTOR, node.args[0], node)),)
+
+
+def _vjp_cofactor(node: Apply, g: Node) -> Sequence[Node | None]:
+    """With W = inv(A)ᵀ: A̅ = sum(g * out) W - W gᵀ out. It needs a nonsingular matrix. The second argument is a function of the first."""
+    W = mT(inv(node.args[0]))
+    return sub(mul(dot_all(g, node), W), mm(W, mT(g), node)), None
+
+
+DET = Op("det", _infer_det, _call("np.linalg.det"), _vjp_det)
+COFACTOR = Op("cofactor", _infer_same, _call("_cofactor"), _vjp_cofactor)
+
+
+def det(A: Node) -> Node:
+    return apply(DET, A)
+
+
+# solve ---------------------------------------------------------------------------------------------------------------
+
+
+def _infer_solve(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    A, b = types
+    core = 1 if len(b.known) == 1 else 2
+    rows, given = A.known[-1], b.known[-core]
+    if not same(rows, given):
+        raise ShapeError(Code.E0304, f"the right-hand side has {given} rows, the matrix {rows}", f"{{0}} is {A}, {{1}} is {b}")
+    return TensorType("float", (*lead(types, (2, core)), *b.known[-core:]))
+
+
+def _vectors(solver: Callable[[Node, Node], Node], A: Node, b: Node) -> Node:
+    """Solve for vectors [..., n] under one matrix or a stack. One matrix is factorised once: its vectors become the columns of one side."""
+    shape = shape_of(b)
+    if len(shape) == 1:
+        return solver(A, b)
+    if len(shape_of(A)) > 2:
+        return flat(solver(A, column(b)))
+    rows = reshape(b, (product(shape[:-1]), shape[-1]))
+    return reshape(mT(solver(A, mT(rows))), shape)
+
+
+def _pulled(node: Apply, g: Node, transposed: Callable[[Node, Node], Node]) -> tuple[Node, Node]:
+    """b̅ = Aᵀ⁻¹ g and A̅ = -b̅ outᵀ (Giles 2.3.1), not yet summed over broadcast axes: the solution is used again."""
+    A = node.args[0]
+    if len(shape_of(node.args[1])) == 1:
+        back = _vectors(transposed, mT(A), g)
+        return back, neg(outer(back, node))
+    back = transposed(mT(A), g)
+    return back, neg(mm(back, mT(node)))
+
+
+def _vjp_solve(node: Apply, g: Node) -> Sequence[Node | None]:
+    back, dA = _pulled(node, g, solve)
+    return fitted(dA, node.args[0], node, g), fitted(back, node.args[1], node, g)
+
+
+SOLVE = Op("solve", _infer_solve, _call("np.linalg.solve"), _vjp_solve, raises=True)
+
+
+def solve(A: Node, b: Node) -> Node:
+    """inv(A) @ b, where b is a vector if it has one axis, else a matrix or a stack of them (NumPy 2's rule)."""
+    return apply(SOLVE, A, b)
+
+
+def _emit_triangular(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    shown = [arg.text for arg in args]
+    shown += [f"{name}=True" for name in ("lower", "unit_diagonal") if node.attr(name)]
+    return Text(f"_solve_triangular({', '.join(shown)})")
+
+
+def _vjp_triangular(node: Apply, g: Node) -> Sequence[Node | None]:
+    """As solve's, with A̅ cut to the triangle that was read."""
+    lower, unit = bool(node.attr("lower")), bool(node.attr("unit_diagonal"))
+    back, dA = _pulled(node, g, lambda A, b: solve_triangular(A, b, not lower, unit))
+    dA = triangle(dA, lower, (-1 if lower else 1) if unit else 0)
+    return fitted(dA, node.args[0], node, g), fitted(back, node.args[1], node, g)
+
+
+SOLVE_TRIANGULAR = Op("solve_triangular", _infer_solve, _emit_triangular, _vjp_triangular, raises=True)
+
+
+def solve_triangular(A: Node, b: Node, lower: bool = False, unit_diagonal: bool = False) -> Node:
+    """inv(T) @ b for the upper (or lower) triangle T of A."""
+    return apply(SOLVE_TRIANGULAR, A, b, lower=lower, unit_diagonal=unit_diagonal)
+
+
+# Cholesky ------------------------------------------------------------------------------------------------------------
+
+
+def _vjp_cholesky(node: Apply, g: Node) -> Sequence[Node | None]:
+    """A̅ = L⁻ᵀ Q L⁻¹ / 2 with Q the symmetric matrix that has the lower triangle of Lᵀ g (Murray, *Differentiation of the Cholesky
+    decomposition*, 2016, equation 10): symmetric, by two triangular solves."""
+    L = node
+    left = solve_triangular(mT(L), mirrored(mm(mT(L), g)))
+    return (mul(number(0.5), solve_triangular(mT(L), mT(left))),)
+
+
+CHOLESKY = Op("cholesky", _infer_same, _call("np.linalg.cholesky"), _vjp_cholesky, raises=True)
+
+
+def cholesky(A: Node) -> Node:
+    """The lower triangular L with L Lᵀ = A."""
+    return apply(CHOLESKY, A)
+
+
+# pseudo-inverse ------------------------------------------------------------------------------------------------------
+
+
+def _infer_pinv(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    *before, rows, columns = types[0].known
+    return TensorType("float", (*before, columns, rows))
+
+
+def _emit_pinv(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    rcond = node.attr("rcond")
+    return Text(f"np.linalg.pinv({args[0].text}{'' if rcond is None else f', rcond={rcond!r}'})")
+
+
+def _vjp_pinv(node: Apply, g: Node) -> Sequence[Node | None]:
+    """For P = A⁺ of locally constant rank: A̅ = -Pᵀ g Pᵀ + (I - A P) gᵀ P Pᵀ + Pᵀ P gᵀ (I - P A) (Golub & Pereyra 1973, equation 4.12).
+    A square matrix of full rank needs the first term only, but the rank is not known here."""
+    A, P = node.args[0], node
+    PT, gT = mT(P), mT(g)
+    right = mm(gT, P, PT)
+    left = mm(PT, P, gT)
+    first = neg(mm(PT, g, PT))
+    second = sub(right, mm(A, mm(P, right)))
+    third = sub(left, mm(mm(left, P), A))
+    return (_sum(first, second, third),)
+
+
+def _sum(first: Node, *rest: Node) -> Node:
+    from dsl.ops.core import add
+
+    for each in rest:
+        first = add(first, each)
+    return first
+
+
+PINV = Op("pinv", _infer_pinv, _emit_pinv, _vjp_pinv, raises=True)
+
+
+def pinv(A: Node, rcond: float | None = None) -> Node:
+    return apply(PINV, A, rcond=rcond)
+
+
+__all__ = ["cholesky", "det", "inv", "pinv", "size", "solve", "solve_triangular", "symmetrised"]

@@ -1,0 +1,160 @@
+"""What rules on matrices are written in. A matrix is the last two axes, whatever stands before them; so is every rule below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
+
+from dsl.diagnostics import Code
+from dsl.nodes import Apply, Const, Node, apply
+from dsl.ops.contraction import einsum, matmul
+from dsl.ops.core import mul, number, shape_of
+from dsl.ops.elementwise import cast, ew
+from dsl.ops.reduction import reduce
+from dsl.ops.shaping import reshape
+from dsl.ops.spec import Op, Printer, Text
+from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, broadcast, same
+
+
+def as_matrix(x: Node, name: str, position: int = 0) -> Node:
+    """An argument that must be a matrix of floats, or a stack of them. Raises ShapeError for fewer than two axes."""
+    if len(shape_of(x, 2)) < 2:
+        raise ShapeError(Code.E0302, f"`{name}` needs a matrix, and this has {len(shape_of(x))} axes", f"{{{position}}} is {x.type}")
+    return cast(x, "float")
+
+
+def as_square(x: Node, name: str) -> Node:
+    """An argument that must be a square matrix of floats. Raises ShapeError."""
+    x = as_matrix(x, name)
+    rows, columns = shape_of(x)[-2:]
+    if not same(rows, columns):
+        raise ShapeError(Code.E0305, f"`{name}` needs a square matrix: {rows} rows and {columns} columns", f"{{0}} is {x.type}")
+    return x
+
+
+def as_symmetric(x: Node, name: str) -> Node:
+    """An argument that is taken as symmetric. Raises ShapeError for a matrix written out in numbers that is not."""
+    x = as_square(x, name)
+    rows = _numbers(x)
+    if rows is not None and any(row[j] != rows[j][i] for i, row in enumerate(rows) for j in range(i)):
+        raise ShapeError(Code.E0305, f"`{name}` needs a symmetric matrix", "{0} differs from its transpose")
+    return x
+
+
+def _numbers(x: Node) -> list[list[float]] | None:
+    """The entries of a matrix that is written out in numbers, else None."""
+    if not isinstance(x, Apply) or x.op.name not in ("stack", "cast"):
+        return None
+    if x.op.name == "cast":
+        return _numbers(x.args[0])
+    rows = [row.args if isinstance(row, Apply) and row.op.name == "stack" else () for row in x.args]
+    if not all(row and all(isinstance(entry, Const) for entry in row) for row in rows):
+        return None
+    return [[float(entry.value) for entry in row if isinstance(entry, Const)] for row in rows]
+
+
+def mT(x: Node) -> Node:
+    """The transpose, named as NumPy names it."""
+    labels = ascii_lowercase[: len(shape_of(x))]
+    return einsum(f"{labels}->{labels[:-2]}{labels[-1]}{labels[-2]}", x)
+
+
+def mm(*matrices: Node) -> Node:
+    """The product of matrices, from the left."""
+    first, *rest = matrices
+    for each in rest:
+        first = matmul(first, each)
+    return first
+
+
+def column(v: Node) -> Node:
+    """v as a column: [..., n] to [..., n, 1]."""
+    return reshape(v, (*shape_of(v), ONE))
+
+
+def row(v: Node) -> Node:
+    """v as a row: [..., n] to [..., 1, n]."""
+    shape = shape_of(v)
+    return reshape(v, (*shape[:-1], ONE, shape[-1]))
+
+
+def per_matrix(v: Node) -> Node:
+    """A number for each matrix, to be multiplied by it: [...] to [..., 1, 1]."""
+    shape = shape_of(v)
+    return reshape(v, (*shape, ONE, ONE)) if shape else v
+
+
+def flat(x: Node) -> Node:
+    """A column as a vector: [..., n, 1] to [..., n]."""
+    return reshape(x, shape_of(x)[:-1])
+
+
+def outer(u: Node, v: Node) -> Node:
+    """The outer product of the last axes: [..., m] and [..., n] to [..., m, n]."""
+    if len(shape_of(u)) == len(shape_of(v)) == 1:
+        return einsum("i,j->ij", u, v)
+    return mul(column(u), row(v))
+
+
+def symmetrised(x: Node) -> Node:
+    """(x + xᵀ) / 2."""
+    return mul(number(0.5), ew("add", x, mT(x)))
+
+
+def dot_all(x: Node, y: Node) -> Node:
+    """The sum of x * y over each matrix, kept as [..., 1, 1]."""
+    return reduce("sum", mul(x, y), (-2, -1), keepdims=True)
+
+
+def fitted(cotangent: Node, arg: Node, node: Node, g: Node) -> Node:
+    """A cotangent summed over the leading axes along which ``arg`` was broadcast in ``node``; axes that g has before node's stay."""
+    extra = len(shape_of(g)) - len(shape_of(node))
+    have, want = shape_of(cotangent), shape_of(arg)
+    gone = len(have) - extra - len(want)
+    axes = [i for i in range(extra, extra + gone)]
+    axes += [extra + gone + i for i, dim in enumerate(want) if dim == ONE and have[extra + gone + i] != ONE]
+    if not axes:
+        return cotangent
+    return reshape(reduce("sum", cotangent, tuple(axes)), (*have[:extra], *want))
+
+
+def lead(types: Sequence[TensorType], ranks: Sequence[int]) -> Shape:
+    """The leading axes of several stacks of cores with these ranks, broadcast. Raises ShapeError."""
+    parts = [TensorType("float", each.known[: len(each.known) - rank]) for each, rank in zip(types, ranks, strict=True)]
+    found = broadcast(tuple(parts))
+    assert found is not None
+    return found
+
+
+# the triangle of a matrix --------------------------------------------------------------------------------------------
+
+
+def _infer_triangle(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return TensorType(types[0].dtype, types[0].known)
+
+
+def _emit_triangle(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    k = node.attr("k")
+    return Text(f"np.tri{'l' if node.attr('lower') else 'u'}({args[0].text}{f', {k}' if k else ''})")
+
+
+def _vjp_triangle(node: Apply, g: Node) -> Sequence[Node | None]:
+    return (triangle(g, bool(node.attr("lower")), int(str(node.attr("k")))),)
+
+
+TRIANGLE = Op("triangle", _infer_triangle, _emit_triangle, _vjp_triangle, linear=True)
+
+
+def triangle(x: Node, lower: bool = True, k: int = 0) -> Node:
+    """The entries on and below (or above) the k-th diagonal, the others 0."""
+    return apply(TRIANGLE, x, lower=lower, k=k)
+
+
+def mirrored(x: Node) -> Node:
+    """The symmetric matrix that has x's lower triangle."""
+    return ew("add", triangle(x), mT(triangle(x, k=-1)))
+
+
+def size(x: Node) -> Dim:
+    """The number of columns."""
+    return shape_of(x)[-1]
