@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -150,7 +150,8 @@ class Program:
     """A whole program at any stage.
 
     ``outputs`` are the nodes that ``forward`` returns by name; ``names`` and ``lines`` say what the user called a node and where it was
-    made; ``warnings`` are for the person who compiles; ``cotangents`` holds an Input for each float output once differentiated, ``gradients`` a node for each name in ``wrt``.
+    made; ``warnings`` are for the person who compiles; ``cotangents`` holds an Input for each float output once differentiated, ``gradients`` a node for each name in ``wrt``, ``fused`` the
+    same for a first output that is scalar with its cotangent 1 worked in, ``adjoints`` the primal that a cotangent belongs to.
     """
 
     stem: str
@@ -164,8 +165,15 @@ class Program:
     hints: tuple[tuple[str, int], ...] = ()
     cotangents: tuple[tuple[str, Input], ...] = ()
     gradients: tuple[tuple[str, Node], ...] = ()
+    fused: tuple[tuple[str, Node], ...] = ()
+    adjoints: Mapping[Node, Node] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def roots(self) -> tuple[Node, ...]:
         return tuple(node for _, node in self.outputs) + tuple(node for _, node in self.gradients)
+
+    @property
+    def every_root(self) -> tuple[Node, ...]:
+        """The roots, and the gradients with the cotangent 1 worked in."""
+        return self.roots + tuple(node for _, node in self.fused)

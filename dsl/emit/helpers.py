@@ -66,10 +66,10 @@ _PSI_ROOT_LOW = 9.549995429965697e-17
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
     array = np.asarray(x)
-    if array.dtype.kind in "iub" and array.dtype.kind != "b":
+    if array.dtype.char not in "fd":
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if array.dtype.kind != "f":
-        raise TypeError(f"{name} must hold floats, not {array.dtype}")
     if rank is not None and array.ndim != rank:
         raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
@@ -93,6 +93,27 @@ def _bool_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if rank is not None and array.ndim != rank:
         raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
+
+
+def _float_number(x: Any, name: str) -> float:
+    """x as a Python float."""
+    try:
+        return float(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, not {x!r}") from None
+
+
+def _int_number(x: Any, name: str) -> int:
+    """x as a Python int."""
+    if isinstance(x, bool | np.bool_) or not isinstance(x, int | np.integer):
+        raise TypeError(f"{name} must be an integer, not {x!r}")
+    return int(x)
+
+
+def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
+    """Refuse integers outside low:high."""
+    if x.size and not (low <= x.min() and x.max() < high):
+        raise ValueError(f"{name} must lie in {low}:{high}, and holds {x.min()} to {x.max()}")
 
 
 def _horner(t: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any]:

@@ -46,24 +46,28 @@ def _emit_reshape(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
 
 def _ones_moved(old: Shape, new: Shape) -> list[str] | None:
     """The index that only inserts or removes axes of size 1, if that is all a reshape does."""
-    if [dim for dim in old if dim != ONE] != [dim for dim in new if dim != ONE]:
+    before, after = _ones(old), _ones(new)
+    if [dim for dim, _ in before] != [dim for dim, _ in after]:
         return None
     parts: list[str] = []
-    rest = list(old)
-    for i, dim in enumerate(new):
-        while rest and rest[0] == ONE and (dim != ONE or len(rest) > len(new) - i):
-            parts.append("0")
-            rest.pop(0)
-        if rest and rest[0] == dim and (dim != ONE or len(rest) >= len(new) - i):
-            parts.append(":")
-            rest.pop(0)
-        else:
-            parts.append("None")
-    parts += ["0"] * len(rest)
+    for (dim, have), (_, want) in zip(before, after, strict=True):
+        parts += [":"] * min(have, want) + ["0"] * (have - want) + ["None"] * (want - have) + [":"] * (dim is not None)
     while parts and parts[-1] == ":":
         parts.pop()
-    # an index that takes everything away gives a NumPy scalar, as a value without axes is
-    return parts or None
+    return parts
+
+
+def _ones(shape: Shape) -> list[tuple[Dim | None, int]]:
+    """Each axis that is not of size 1 with the count of such axes before it, and None with the count at the end."""
+    found: list[tuple[Dim | None, int]] = []
+    count = 0
+    for dim in shape:
+        if dim == ONE:
+            count += 1
+        else:
+            found.append((dim, count))
+            count = 0
+    return [*found, (None, count)]
 
 
 def _vjp_reshape(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -130,7 +134,7 @@ def _emit_broadcast(node: Apply, args: Sequence[Text], printer: Printer) -> Text
 
 def dtype_text(dtype: str, printer: Printer) -> str:
     """A kind of number as NumPy's dtype: a float has the program's precision."""
-    return {"float": printer.dtype} [dtype] if dtype == "float" else {"int": "np.int64", "bool": "np.bool_"}[dtype]
+    return printer.dtype if dtype == "float" else {"int": "np.int64", "bool": "np.bool_"}[dtype]
 
 
 def _vjp_broadcast(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -239,9 +243,8 @@ def reduction_axes(x: Node, axis: object, keepdims: bool) -> Axes:
 
 def total(x: Node, axis: object = None, keepdims: bool = False) -> Node:
     """NumPy's sum: booleans are counted. A number is its own sum."""
-    if x.type.dtype == "bool":
-        if x.type.weak:
-            x = cast(x, "int")
+    if x.type.dtype == "bool" and x.type.weak:
+        x = cast(x, "int")
     if x.type.shape == () and x.type.dtype != "bool" and axis is None:
         return x
     return apply(SUM, x, axes=reduction_axes(x, axis, keepdims), keepdims=keepdims)
@@ -275,7 +278,7 @@ def sum_to(g: Node, like: Node) -> Node:
     extra = len(have) - len(want)
     if extra < 0:
         return broadcast_to(g, want)
-    if any(dim != old and dim.flexible for dim, old in zip(want, have[extra:], strict=True)):
+    if any(dim != old and dim != ONE and (dim.flexible or old.flexible) for dim, old in zip(want, have[extra:], strict=True)):
         return apply(UNBROADCAST, g, like)
     rank = len(have)
     axes = tuple(i - rank for i in range(extra, rank) if want[i - extra] == ONE != have[i])
@@ -285,6 +288,24 @@ def sum_to(g: Node, like: Node) -> Node:
     if lead and axes:
         g = reshape(g, tuple(ONE if i - len(want) in axes else have[extra + i] for i in range(len(want))))
     return broadcast_to(g, want)
+
+
+def _expand_dims(a: Node, axis: object) -> Node:
+    count = len(axis) if isinstance(axis, tuple) else 1
+    rank = len(shape_of(a)) + count
+    places = axes_of(axis, rank)
+    rest = iter(shape_of(a))
+    return reshape(a, tuple(ONE if i - rank in places else next(rest) for i in range(rank)))
+
+
+def _squeeze(a: Node, axis: object) -> Node:
+    shape = shape_of(a)
+    rank = len(shape)
+    gone = [i - rank for i, dim in enumerate(shape) if dim == ONE] if axis is None else axes_of(axis, rank)
+    for i in gone:
+        if not same(shape[i], ONE):
+            raise ShapeError(Code.E0305, f"axis {i + rank} has size {shape[i]}, not 1", f"{{0}} is {a.type}")
+    return reshape(a, tuple(dim for i, dim in enumerate(shape) if i - rank not in gone))
 
 
 OPS = (RESHAPE, BROADCAST, SPREAD, SUM, UNBROADCAST)
@@ -313,7 +334,7 @@ FUNCTIONS = (
         "expand_dims(a, axis: axes)",
         "shape",
         "Axes of size 1 inserted, at the places they have in the result.",
-        lambda a, axis: _expanded(a, axis),
+        _expand_dims,
         derivative="g without those axes",
         cases=("expand_dims(x, 0)", "expand_dims(x, axis=-1)", "expand_dims(x, (0, 2))"),
     ),
@@ -321,7 +342,7 @@ FUNCTIONS = (
         "squeeze(a, axis: axes = None)",
         "shape",
         "Axes of size 1 removed: those named, or every axis known to have size 1.",
-        lambda a, axis: _squeezed(a, axis),
+        _squeeze,
         derivative="g with those axes put back",
         cases=("squeeze(x) | x: [1, 3, 1]", "squeeze(x, axis=0) | x: [1, 3, 1]", "x.squeeze(-1) | x: [N, 1]", "squeeze(x) | x: [1, 1]"),
     ),

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
-from dsl.ops.core import mul, neg, number, shape_of, sub
-from dsl.ops.matrices import column, dot_all, fitted, flat, lead, mirrored, mm, mT, outer, per_matrix, size, symmetrised, triangle
+from dsl.ops.core import add, mul, neg, number, shape_of, sub
+from dsl.ops.matrices import column, dot_all, fitted, flat, lead, mirrored, mm, mT, outer, per_matrix, triangle
 from dsl.ops.shaping import reshape
 from dsl.ops.spec import Op, Printer, Text
 from dsl.types import ShapeError, TensorType, product, same
@@ -174,20 +174,12 @@ def _vjp_pinv(node: Apply, g: Node) -> Sequence[Node | None]:
     A square matrix of full rank needs the first term only, but the rank is not known here."""
     A, P = node.args[0], node
     PT, gT = mT(P), mT(g)
-    right = mm(gT, P, PT)
-    left = mm(PT, P, gT)
-    first = neg(mm(PT, g, PT))
+    right = mm(gT, mm(P, PT))
+    left = mm(PT, mm(P, gT))
+    first = neg(mm(PT, mm(g, PT)))
     second = sub(right, mm(A, mm(P, right)))
-    third = sub(left, mm(mm(left, P), A))
-    return (_sum(first, second, third),)
-
-
-def _sum(first: Node, *rest: Node) -> Node:
-    from dsl.ops.core import add
-
-    for each in rest:
-        first = add(first, each)
-    return first
+    third = sub(left, mm(left, mm(P, A)))
+    return (add(add(first, second), third),)
 
 
 PINV = Op("pinv", _infer_pinv, _emit_pinv, _vjp_pinv, raises=True)
@@ -197,4 +189,4 @@ def pinv(A: Node, rcond: float | None = None) -> Node:
     return apply(PINV, A, rcond=rcond)
 
 
-__all__ = ["cholesky", "det", "inv", "pinv", "size", "solve", "solve_triangular", "symmetrised"]
+__all__ = ["cholesky", "det", "inv", "pinv", "solve", "solve_triangular"]

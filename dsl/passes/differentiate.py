@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Input, Node, Program, argument, const, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, topological
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.shaping import spread
@@ -26,14 +26,40 @@ def differentiate(program: Program) -> Program:
     cotangents = pull_back([(outputs[name], seed) for name, seed in seeds], targets)
     first = seeds[0][0]
     names, lines = dict(program.names), dict(program.lines)
+    _call(cotangents, program, first, names, lines)
+    adjoints = {cotangent: node for node, cotangent in cotangents.items() if not isinstance(node, Const)}
+    fused: tuple[tuple[str, Node], ...] = ()
+    if program.outputs[0][0] == first and outputs[first].type.shape == ():
+        unit = pull_back([(outputs[first], const(1.0))], targets)
+        fused = _named(unit, targets)
+        adjoints = {**{cotangent: node for node, cotangent in unit.items() if not isinstance(cotangent, Const)}, **adjoints}
+        _call(unit, program, first, names, lines)
+    missing = [node for node in targets if node not in cotangents]
+    warnings = tuple(Diagnostic(Code.W0101, f"no output depends on `{node.name}`: its gradient is zero", None, "", "leave it out, or use it") for node in missing)
+    return replace(
+        program,
+        cotangents=seeds,
+        gradients=_named(cotangents, targets),
+        fused=fused,
+        adjoints=adjoints,
+        names=names,
+        lines=lines,
+        warnings=program.warnings + warnings,
+    )
+
+
+def _call(cotangents: dict[Node, Node], program: Program, first: str, names: dict[Node, str], lines: dict[Node, Line]) -> None:
+    """Cotangents of what the user named are named after it, and stand under its line."""
     for node, cotangent in cotangents.items():
         called = node.name if isinstance(node, Input) else program.names.get(node)
         if called and isinstance(cotangent, Apply):
             names.setdefault(cotangent, f"d{first}_d{called}")
         if isinstance(cotangent, Apply) and node in program.lines:
             lines.setdefault(cotangent, program.lines[node])
-    gradients = tuple((node.name, cotangents.get(node) or spread(const(0.0), node)) for node in targets)
-    return replace(program, cotangents=seeds, gradients=gradients, names=names, lines=lines)
+
+
+def _named(cotangents: dict[Node, Node], targets: list[Input]) -> tuple[tuple[str, Node], ...]:
+    return tuple((node.name, cotangents.get(node) or spread(const(0.0), node)) for node in targets)
 
 
 def pull_back(seeds: list[tuple[Node, Node]], targets: list[Input]) -> dict[Node, Node]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from dsl.nodes import Apply, Const, Node, Program, apply, const, rebuild
+from dsl.nodes import Apply, Const, Input, Node, Program, apply, const, rebuild
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import ew
@@ -33,7 +33,7 @@ LARGEST = 2**63
 
 def simplify(program: Program) -> Program:
     """The same values in fewer steps."""
-    mapped = rebuild(program.roots, rewrite)
+    mapped = rebuild(program.every_root, rewrite)
     names = {}
     lines = {}
     for node, new in mapped.items():
@@ -47,6 +47,8 @@ def simplify(program: Program) -> Program:
         program,
         outputs=tuple((name, mapped[node]) for name, node in program.outputs),
         gradients=tuple((name, mapped[node]) for name, node in program.gradients),
+        fused=tuple((name, mapped[node]) for name, node in program.fused),
+        adjoints={mapped[node]: mapped.get(primal, primal) for node, primal in program.adjoints.items() if node in mapped},
         names=names,
         lines=lines,
     )
@@ -134,18 +136,29 @@ def _subtract(node: Apply) -> Node | None:
     return _pair(node)
 
 
+def _plain(node: Node) -> bool:
+    """A number whose size nobody worries about: a constant, a count, a scalar cotangent, and what is made of these."""
+    while isinstance(node, Apply) and node.op.name in ("multiply", "divide", "negative") and node.type.shape == ():
+        if len(node.args) == 2 and not _plain(node.args[1]):
+            return False
+        node = node.args[0]
+    if isinstance(node, Apply):
+        return node.op.name in ("dimension", "size")
+    return isinstance(node, Const) or (isinstance(node, Input) and node.role == "cotangent" and node.type.shape == ())
+
+
 def _multiply(node: Apply) -> Node | None:
     x, y = node.args
+    if _plain(y) and not _plain(x):
+        return _ew("multiply", y, x)
+    if _plain(x) and isinstance(y, Apply) and y.op.name in ("multiply", "divide") and _plain(y.args[0]):
+        return _ew(y.op.name, _ew("multiply", x, y.args[0]), y.args[1])
     for one, other in ((x, y), (y, x)):
         if is_number(one, 1):
             return _like(node, other)
         if is_number(one, -1):
             return _ew("negative", other)
-    if isinstance(x, Const) and isinstance(y, Apply) and y.op.name == "multiply" and isinstance(y.args[0], Const):
-        return _ew("multiply", _ew("multiply", x, y.args[0]), y.args[1])
-    if isinstance(y, Const) and not isinstance(x, Const):
-        return _ew("multiply", y, x)
-    if isinstance(y, Apply) and y.op.name == "multiply" and isinstance(y.args[0], Const) and not isinstance(x, Const):
+    if isinstance(y, Apply) and y.op.name == "multiply" and _plain(y.args[0]) and not _plain(x):
         return _ew("multiply", y.args[0], _ew("multiply", x, y.args[1]))
     if isinstance(x, Apply) and x.op.name == "negative":
         return _ew("negative", _ew("multiply", x.args[0], y))
@@ -169,8 +182,8 @@ def _negative(node: Apply) -> Node | None:
         return x.args[0]
     if isinstance(x, Apply) and x.op.name == "subtract":
         return _ew("subtract", x.args[1], x.args[0])
-    if isinstance(x, Apply) and x.op.name == "multiply" and isinstance(x.args[0], Const):
-        return _ew("multiply", const(-x.args[0].value), x.args[1])
+    if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and isinstance(x.args[0], Const):
+        return _ew(x.op.name, const(-x.args[0].value), x.args[1])
     return None
 
 
@@ -216,6 +229,9 @@ def _reshape(node: Apply) -> Node | None:
     (x,) = node.args
     if x.type.shape == node.type.shape:
         return x
+    if isinstance(x, Apply) and x.op.name in ("sum", "mean", "max", "min") and not x.attr("keepdims"):
+        kept = apply(x.op, *x.args, axes=x.attr("axes"), keepdims=True) if x.args[0].type.shape is not None else x
+        return kept if kept.type.matches(node.type) else None
     if isinstance(x, Apply) and x.op.name == "reshape":
         return apply(node.op, x.args[0], **dict(node.attrs))
     if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == ():

@@ -1,0 +1,140 @@
+"""One function's statements: an operation a line under the user's names, small ones put into the line that uses them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dsl.nodes import Apply, Const, Input, Node, Program
+from dsl.ops.spec import ATOM, UNARY, Text
+from dsl.types import Dim
+
+INLINE_WIDTH = 48
+NAME_WIDTH = 12
+_INFIX = {"add": "plus", "subtract": "minus", "divide": "over", "multiply": "times", "power": "to"}
+_WORDS = {
+    **{"add": "added", "subtract": "difference", "divide": "ratio", "multiply": "scaled", "power": "power", "einsum": "product", "where": "chosen"},
+    **{"sum": "total", "mean": "average", "max": "largest", "min": "smallest", "index": "picked", "scatter": "scattered", "reshape": "reshaped"},
+    **{"less": "below", "less_equal": "below", "greater": "above", "greater_equal": "above", "equal": "tied", "not_equal": "differs"},
+    **{"unbroadcast": "summed", "spread": "spread", "broadcast_to": "spread", "negative": "minus", "concatenate": "joined", "stack": "stacked", "cast": "number"},
+}
+
+
+@dataclass
+class Names:
+    """Names for nodes: the user's where there is one, else one made of the operation, numbered where it is taken."""
+
+    taken: set[str]
+    chosen: dict[Node, str] = field(default_factory=dict)
+
+    def give(self, node: Node, wish: str) -> str:
+        name, count = wish, 1
+        while name in self.taken:
+            count += 1
+            name = f"{wish}_{count}"
+        self.taken.add(name)
+        self.chosen[node] = name
+        return name
+
+
+class Body:
+    """Prints nodes in order. ``keep`` are nodes that need a name of their own; ``sizes`` collects the dimensions that the text names."""
+
+    def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:
+        self.program, self.names, self.uses, self.keep = program, names, uses, set(keep)
+        self.texts: dict[Node, Text] = {}
+        self.lines: list[str] = []
+        self.sizes: dict[str, None] = {}
+        self.needs_dtype = False
+        self._comment = ""
+
+    @property
+    def dtype(self) -> str:
+        self.needs_dtype = True
+        return "dtype"
+
+    def dim(self, dim: Dim) -> str:
+        for symbol in dim.symbols():
+            self.sizes[symbol.name] = None
+        return dim.text()
+
+    def shape(self, node: Node) -> str:
+        if node.type.shape is None:
+            return f"{self.texts[node].at(ATOM)}.shape"
+        parts = [self.dim(each) for each in node.type.shape]
+        return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+    def bind(self, node: Node, text: str) -> None:
+        self.texts[node] = Text(text)
+
+    def emit(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            if isinstance(node, Const):
+                self.texts[node] = number(node)
+            elif isinstance(node, Apply) and node not in self.texts:
+                self._step(node)
+
+    def _step(self, node: Apply) -> None:
+        text = node.op.emit(node, [self.texts[arg] for arg in node.args], self)
+        if node not in self.keep and self._inlines(node, text):
+            self.texts[node] = text
+            return
+        name = self.names.chosen.get(node) or self.names.give(node, self._wish(node))
+        line = self.program.lines.get(node)
+        comment = f"# {line.text}" if line is not None else self._comment
+        if comment != self._comment:
+            self.lines.append(comment)
+            self._comment = comment
+        self.lines.append(f"{name} = {text.text}")
+        self.texts[node] = Text(name)
+
+    def _inlines(self, node: Apply, text: Text) -> bool:
+        if node.op.name in ("dimension", "size") or (text.text.isidentifier() and node not in self.program.names):
+            return True
+        return node not in self.program.names and self.uses[node] <= 1 and len(text.text) <= INLINE_WIDTH
+
+    def _wish(self, node: Apply) -> str:
+        """A cotangent is named after its primal, anything else after what it does to what."""
+        primal = self.program.adjoints.get(node)
+        if primal is not None:
+            of = primal.name if isinstance(primal, Input) else self.names.chosen.get(primal)
+            return f"d{self.program.cotangents[0][0]}_d{of or _word(primal)}"
+        simple = [self.texts[arg].text for arg in node.args if _short(self.texts[arg].text)]
+        if len(simple) == len(node.args) == 2 and node.op.name in ("einsum", *_INFIX):
+            return "_".join(filter(None, (simple[0], _INFIX.get(node.op.name), simple[1])))
+        if node.op.name == "power" and len(simple) == 1 and self.texts[node.args[1]].text == "2":
+            return f"{simple[0]}_squared"
+        return f"{_word(node)}_{simple[0]}" if len(simple) == len(node.args) == 1 else _word(node)
+
+
+def _word(node: Node) -> str:
+    assert isinstance(node, Apply)
+    return _WORDS.get(node.op.name, node.op.name).replace(" ", "_")
+
+
+def _short(text: str) -> bool:
+    return text.isidentifier() and len(text) <= NAME_WIDTH
+
+
+def number(node: Const) -> Text:
+    """A constant as Python writes it."""
+    value = node.value
+    if isinstance(value, float) and value != value:
+        return Text("np.nan")
+    if isinstance(value, float) and abs(value) == float("inf"):
+        return Text("np.inf" if value > 0 else "-np.inf", ATOM if value > 0 else UNARY)
+    return Text(repr(value), UNARY if value < 0 else ATOM)
+
+
+def user_names(program: Program, reserved: Mapping[str, None], order: Iterable[Node]) -> Names:
+    """The names that the source fixes for the nodes of a function; every other one gives way to them."""
+    called = {node: name for node in order if (name := program.names.get(node))}
+    names = Names({*reserved, *(each.node.name for each in program.arguments), *(seed.name for _, seed in program.cotangents)})
+    names.taken |= {*called.values(), *(name for name, _ in program.outputs)}
+    given: set[str] = set()
+    for node, name in called.items():
+        if name not in given:
+            names.chosen[node] = name
+            given.add(name)
+    return names

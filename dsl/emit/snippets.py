@@ -1,0 +1,44 @@
+"""The helpers that generated modules carry: found in ``helpers.py``, copied word for word where a module calls them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from importlib.resources import files
+
+FILES = ("helpers.py", "linalg_helpers.py")
+_NAME = re.compile(r"\b_[a-zA-Z]\w*")
+
+
+@cache
+def _sources() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Every helper's text and the other helpers it names, in the order of the files."""
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for path in (files("dsl.emit").joinpath(name) for name in FILES):
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        for item in ast.parse(text).body:
+            if isinstance(item, ast.FunctionDef):
+                name = item.name
+            elif isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+                name = item.targets[0].id
+            else:
+                continue
+            source = ast.get_source_segment(text, item) or ""
+            found[name] = source, tuple(sorted(set(_NAME.findall(source)) - {name}))
+    return found
+
+
+def helpers_for(text: str) -> tuple[str, ...]:
+    """The helpers that a text calls, and those that they call."""
+    sources = _sources()
+    stack = [name for name in set(_NAME.findall(text)) if name in sources]
+    used: set[str] = set()
+    while stack:
+        name = stack.pop()
+        if name not in used:
+            used.add(name)
+            stack += [each for each in sources[name][1] if each in sources]
+    return tuple(source for name, (source, _) in sources.items() if name in used)
