@@ -73,9 +73,10 @@ def _checked(program: Program) -> list[FunctionView]:
     """What forward, value and value_and_grad do first."""
     if not program.arguments:
         return []
-    result = f"tuple[{', '.join(_argument_type(each.node) for each in program.arguments)}]"
+    types = ", ".join(_argument_type(each.node) for each in program.arguments)
+    result = f"tuple[{types}]" if len(program.arguments) > 1 else types
     arguments = ", ".join(f"{each.node.name}: Any" for each in program.arguments)
-    lines = (*checks(program), f"return {_arguments(program)}{',' if len(program.arguments) == 1 else ''}")
+    lines = (*checks(program), f"return {_arguments(program)}")
     return [FunctionView(CHECKED, arguments, result, "The arguments as arrays, checked.", lines)]
 
 
@@ -179,7 +180,7 @@ def _bind_arguments(body: Body, program: Program) -> None:
 
 
 def _head(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
-    lines = [f"{_arguments(program)}{',' if len(program.arguments) == 1 else ''} = {CHECKED}({_arguments(program)})"] if program.arguments else []
+    lines = [f"{_arguments(program)} = {CHECKED}({_arguments(program)})"] if program.arguments else []
     lines += sizes(program, [*body.sizes, *extra])
     lines += [f"{size} = {size.replace('_shape_', '.shape[')}]" for size in extra if "_shape_" in size]
     if body.needs_dtype:

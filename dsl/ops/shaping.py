@@ -98,7 +98,7 @@ def _emit_broadcast(node: Apply, args: Sequence[Text], printer: Printer) -> Text
             if args[0].text in makers:
                 return Text(f"np.{makers[args[0].text]}({shape}, dtype={dtype})")
             return Text(f"np.full({shape}, {args[0].text}, dtype={dtype})")
-        return Text(f"np.full({shape}, {args[0].text})")
+        return Text(f"np.full({shape}, {args[0].text}, dtype={printer.dtype})") if node.type.dtype == "float" else Text(f"np.full({shape}, {args[0].text})")
     return Text(f"np.broadcast_to({args[0].text}, {shape})")
 
 

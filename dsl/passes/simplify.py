@@ -92,12 +92,14 @@ def _like(node: Apply, part: Node) -> Node | None:
 
 
 def _pair(node: Apply) -> Node | None:
-    """A broadcast that the other operand makes needless is dropped."""
+    """A broadcast that the other operand makes needless is dropped; beside scalars it is done last."""
     for i, arg in enumerate(node.args):
         if isinstance(arg, Apply) and arg.op.name in ("broadcast_to", "spread"):
             new = ew(node.op.name, *node.args[:i], arg.args[0], *node.args[i + 1 :])
             if new.type.matches(node.type):
                 return rewrite(new)
+            if new.type.shape == () and not new.type.weak:
+                return rewrite(apply(arg.op, rewrite(new), *arg.args[1:], **dict(arg.attrs)))
     return None
 
 
@@ -160,7 +162,7 @@ def _multiply(node: Apply) -> Node | None:
             return _ew("negative", other)
     if isinstance(y, Apply) and y.op.name == "multiply" and _plain(y.args[0]) and not _plain(x):
         return _ew("multiply", y.args[0], _ew("multiply", x, y.args[1]))
-    if isinstance(x, Apply) and x.op.name == "negative":
+    if isinstance(x, Apply) and x.op.name == "negative" and not _plain(x):
         return _ew("negative", _ew("multiply", x.args[0], y))
     if isinstance(y, Apply) and y.op.name == "negative":
         return _ew("negative", _ew("multiply", x, y.args[0]))
@@ -171,7 +173,7 @@ def _divide(node: Apply) -> Node | None:
     x, y = node.args
     if is_number(y, 1):
         return _like(node, x)
-    if isinstance(x, Apply) and x.op.name == "negative":
+    if isinstance(x, Apply) and x.op.name == "negative" and not _plain(x):
         return _ew("negative", _ew("divide", x.args[0], y))
     return _pair(node)
 
@@ -182,8 +184,8 @@ def _negative(node: Apply) -> Node | None:
         return x.args[0]
     if isinstance(x, Apply) and x.op.name == "subtract":
         return _ew("subtract", x.args[1], x.args[0])
-    if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and isinstance(x.args[0], Const):
-        return _ew(x.op.name, const(-x.args[0].value), x.args[1])
+    if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and _plain(x.args[0]):
+        return _ew(x.op.name, _ew("negative", x.args[0]), x.args[1])
     return None
 
 
