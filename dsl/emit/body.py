@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dsl.nodes import Apply, Const, Input, Node, Program
 from dsl.ops.spec import ATOM, UNARY, Text
 from dsl.types import Dim
 
+_TARGETS = re.compile(r"(\w+(?:, \w+)*)(?:: [\w\[\]]+)? = ")
+_WORD = re.compile(r"\w+")
 INLINE_WIDTH = 48
 NAME_WIDTH = 12
 _INFIX = {"add": "plus", "subtract": "minus", "divide": "over", "multiply": "times", "power": "to"}
@@ -48,6 +51,7 @@ class Body:
         self.sizes: dict[str, None] = {}
         self.needs_dtype = False
         self._comment = ""
+        self.annotated: set[Node] = set()
 
     @property
     def dtype(self) -> str:
@@ -86,7 +90,7 @@ class Body:
         if comment != self._comment:
             self.lines.append(comment)
             self._comment = comment
-        self.lines.append(f"{name} = {text.text}")
+        self.lines.append(f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
         self.texts[node] = Text(name)
 
     def _inlines(self, node: Apply, text: Text) -> bool:
@@ -106,6 +110,23 @@ class Body:
         if node.op.name == "power" and len(simple) == 1 and self.texts[node.args[1]].text == "2":
             return f"{simple[0]}_squared"
         return f"{_word(node)}_{simple[0]}" if len(simple) == len(node.args) == 1 else _word(node)
+
+
+def live(lines: Sequence[str]) -> list[str]:
+    """The lines without assignments that nothing below reads, and without comments over nothing."""
+    read: set[str] = set()
+    kept: list[str] = []
+    for line in reversed(lines):
+        target = _TARGETS.match(line)
+        if target and read.isdisjoint(target[1].split(", ")):
+            continue
+        if line.startswith("#"):
+            if kept and not kept[-1].startswith("#"):
+                kept.append(line)
+            continue
+        read.update(_WORD.findall(line[target.end() :] if target else line))
+        kept.append(line)
+    return kept[::-1]
 
 
 def _word(node: Node) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dsl.emit.body import Body, Names, user_names
+from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.head import checks, sizes
 from dsl.emit.snippets import helpers_for
 from dsl.nodes import Apply, Const, Input, Node, Program, topological
@@ -99,7 +99,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     uses = _uses(order, program.roots)
     before = Body(program, names, uses, {*saved, *(node for _, node in program.outputs)})
     _bind_arguments(before, program)
-    before.emit(topological(node for _, node in program.outputs))
+    before.emit(_forward(program))
     after = Body(program, names, _uses(later, ()), [node for _, node in program.gradients if node not in made])
     for node in (*saved, *seeds):
         after.bind(node, _name(node, names))
@@ -112,12 +112,13 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
         fields.append(Field("dtype", "Any"))
         before.needs_dtype = True
     unpack = [f"{each.name} = tape.{each.name}" for each in fields]
+    back = live([*unpack, *reads, *seeding, *after.lines, f"return Gradients({', '.join(copies)})"])
+    fields = [each for each in fields if f"{each.name} = tape.{each.name}" in back]
     lines = _head(program, before, extra) + before.lines
     lines.append(f"tape = Tape({', '.join(each.name for each in fields)})")
     lines.append(f"return {_result(program, results)}, tape")
     said = f"Compute {_listed(program)}, and the tape for backward.\n\n{_shapes(program)}\n"
-    forward = FunctionView("forward", _signature(program), f"tuple[{_result_type(program)}, Tape]", said, tuple(lines))
-    back = [*unpack, *reads, *seeding, *after.lines, f"return Gradients({', '.join(copies)})"]
+    forward = FunctionView("forward", _signature(program), f"tuple[{_result_type(program)}, Tape]", said, tuple(live(lines)))
     parameters = ", ".join(f"{seed.name}: Any = {None if i else 1.0}" for i, (_, seed) in enumerate(program.cotangents))
     outputs = ", ".join(name for name, _ in program.cotangents)
     backward = FunctionView("backward", f"tape: Tape, {parameters}", "Gradients", f"The gradients, from the cotangent of {outputs}.", tuple(back))
@@ -125,12 +126,13 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
 
 
 def _value(program: Program) -> FunctionView:
-    order = topological(node for _, node in program.outputs)
+    order = _forward(program)
     body = Body(program, user_names(program, RESERVED, order), _uses(order, ()), [node for _, node in program.outputs if node in program.names])
+    body.annotated = {node for _, node in program.outputs if len(program.outputs) == 1 and _annotation(node) != "Any"}
     _bind_arguments(body, program)
     body.emit(order)
     result = _result(program, [body.texts[node].text for _, node in program.outputs])
-    lines = (*_head(program, body, ()), *body.lines, f"return {result}")
+    lines = tuple(live([*_head(program, body, ()), *body.lines, f"return {result}"]))
     return FunctionView("value", _signature(program), _result_type(program), f"Compute {_listed(program)}.", lines)
 
 
@@ -138,15 +140,22 @@ def _value_and_grad(program: Program) -> FunctionView:
     """Value and gradients in one function, the cotangent 1 worked in."""
     first = program.outputs[0][1]
     roots = (first, *(node for _, node in program.fused))
-    order = topological(roots)
+    first_nodes = set(topological([first]))
+    order = topological([*(node for node in program.names if node in first_nodes), *roots])
     body = Body(program, user_names(program, RESERVED, order), _uses(order, roots), roots)
     _bind_arguments(body, program)
     body.emit(order)
     copies = _fresh(program, body, {each.node for each in program.arguments}, fused=True)
     result = _scalar(first, body.texts[first].text)
-    lines = (*_head(program, body, ()), *body.lines, f"return {result}, Gradients({', '.join(copies)})")
+    lines = tuple(live([*_head(program, body, ()), *body.lines, f"return {result}, Gradients({', '.join(copies)})"]))
     arguments, said = _signature(program), f"{program.outputs[0][0]} and its gradients."
     return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, lines)
+
+
+def _forward(program: Program) -> list[Node]:
+    """The outputs' nodes, those of an earlier line of the source before those of a later one."""
+    reached = set(topological(node for _, node in program.outputs))
+    return topological([*(node for node in program.names if node in reached), *(node for _, node in program.outputs)])
 
 
 def _saved(program: Program, later: Sequence[Node], made: set[Node]) -> dict[Node, None]:

@@ -81,7 +81,50 @@ def _emit_pair(labels: list[str], output: str, args: Sequence[Text]) -> Text | N
         return Text(f"np.outer({x.text}, {y.text})")
     if left == right and not output:
         return Text(f"np.vdot({x.text}, {y.text})")
-    return None
+    return _emit_rows(left, right, output, x, y) or _emit_rows(right, left, output, y, x) or _emit_scaled(left, right, output, x, y) or _emit_tensordot(left, right, output, x, y)
+
+
+def _emit_rows(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """``x @ W``: the last axis of x, whatever stands before it, by a matrix."""
+    shared = [label for label in right if label in left]
+    if len(right) != 2 or len(shared) != 1 or shared[0] in output or len(left) < 3:
+        return None
+    (inner,) = shared
+    outer = right.replace(inner, "")
+    if left[-2] == inner:
+        left, x = left[:-2] + left[-1] + inner, Text(f"{x.at(ATOM)}.swapaxes(-1, -2)")
+    if left[-1] != inner or output != left[:-1] + outer:
+        return None
+    matrix = _transposed(y, right, inner + outer)
+    return Text(f"{x.at(PRODUCT)} @ {matrix.at(PRODUCT + 1)}", PRODUCT)
+
+
+def _emit_scaled(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """``x * d[:, None]``: nothing is summed, and the axes stand in the result's order."""
+    if set(left) | set(right) != set(output) or any([label for label in output if label in side] != list(side) for side in (left, right)):
+        return None
+
+    def spread(text: Text, side: str) -> Text:
+        shown = output[min(i for i, label in enumerate(output) if label in side) :] if side else ""
+        if shown == side or not side:
+            return text
+        return Text(f"{text.at(ATOM)}[{', '.join(':' if label in side else 'None' for label in shown)}]")
+
+    return Text(f"{spread(x, left).at(PRODUCT)} * {spread(y, right).at(PRODUCT + 1)}", PRODUCT)
+
+
+def _emit_tensordot(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """Several axes summed at once, none kept from both sides: one matrix product of NumPy's own making."""
+    summed = [label for label in left if label in right and label not in output]
+    if not summed or any(label in left and label in right for label in output) or any(label not in output + "".join(summed) for label in left + right):
+        return None
+    free = ["".join(label for label in side if label in output) for side in (left, right)]
+    if output == free[1] + free[0]:
+        left, right, x, y = right, left, y, x
+    elif output != free[0] + free[1]:
+        return None
+    axes = tuple(left.index(label) for label in summed), tuple(right.index(label) for label in summed)
+    return Text(f"np.tensordot({x.text}, {y.text}, axes={axes})")
 
 
 def _emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:

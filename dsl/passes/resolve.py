@@ -8,10 +8,11 @@ same for dimensions that must be equal. Each start knows more than the last, so 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 from dsl import syntax
-from dsl.diagnostics import Code, Diagnostic, DslError, nearest
+from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
 from dsl.elaborate import Closure, Elaborator, RuleFunction, Scope, Value, array, assign_targets
 from dsl.imports import Find, Imports, declare_const, nowhere
 from dsl.library import library
@@ -121,7 +122,7 @@ class Resolver:
     def program(self, wrt: tuple[str, ...]) -> Program:
         outputs: list[syntax.Name] | None = None
         for statement in self.module.statements:
-            self.line = Line(statement.span.line, _one_line(statement.span.text))
+            self.line = Line(statement.span.line, _one_line(statement.span))
             try:
                 if isinstance(statement, syntax.Output):
                     outputs = list(statement.names)
@@ -308,6 +309,12 @@ class Resolver:
         self.lines.setdefault(node, self.line)
 
 
-def _one_line(text: str) -> str:
-    """A statement as one line without its comments."""
-    return " ".join(line.partition("#")[0].strip() if "'" not in line and '"' not in line else line.strip() for line in text.split("\n")).strip()
+def _one_line(span: Span) -> str:
+    """A statement as one line without its comments. (An assignment's span ends where its expression does, before a closing bracket.)"""
+    source = span.source
+    last = source.position(max(span.start, span.end - 1))[0]
+    lines = [_UNCOMMENTED.match(source.line(number)) for number in range(span.line, last + 1)]
+    return " ".join(match[0].strip() for match in lines if match)
+
+
+_UNCOMMENTED = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#"'])*""")

@@ -120,8 +120,8 @@ def _add(node: Apply) -> Node | None:
         return _like(node, y)
     if is_number(y, 0):
         return _like(node, x)
-    if isinstance(y, Apply) and y.op.name == "negative":
-        return _ew("subtract", x, y.args[0])
+    if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
+        return _ew("subtract", x, _ew("negative", y))
     if x is y and x.type.dtype == "float":
         return _ew("multiply", const(2), x)
     return _pair(node)
@@ -133,8 +133,8 @@ def _subtract(node: Apply) -> Node | None:
         return _like(node, x)
     if is_number(x, 0):
         return _ew("negative", y)
-    if isinstance(y, Apply) and y.op.name == "negative":
-        return _ew("add", x, y.args[0])
+    if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
+        return _ew("add", x, _ew("negative", y))
     return _pair(node)
 
 
@@ -149,6 +149,17 @@ def _plain(node: Node) -> bool:
     return isinstance(node, Const) or (isinstance(node, Input) and node.role == "cotangent" and node.type.shape == ())
 
 
+def _leads_negative(node: Node) -> bool:
+    """Whether a product begins with a negative number, so that a sign before it can take that in."""
+    while isinstance(node, Apply) and node.op.name in ("multiply", "divide") and _plain(node.args[0]):
+        node = node.args[0]
+    return isinstance(node, Const) and node.value < 0
+
+
+def _cancels(x: Const, y: Const) -> bool:
+    return isinstance(x.value, int) and isinstance(y.value, int) and y.value != 0 and x.value % y.value == 0
+
+
 def _multiply(node: Apply) -> Node | None:
     x, y = node.args
     if _plain(y) and not _plain(x):
@@ -160,6 +171,10 @@ def _multiply(node: Apply) -> Node | None:
             return _like(node, other)
         if is_number(one, -1):
             return _ew("negative", other)
+    if isinstance(x, Const) and isinstance(y, Apply) and y.op.name == "multiply":
+        halved = y.args[0]
+        if isinstance(halved, Apply) and halved.op.name == "divide" and isinstance(halved.args[1], Const) and _cancels(x, halved.args[1]):
+            return _ew("multiply", const(x.value // halved.args[1].value), _ew("multiply", halved.args[0], y.args[1]))
     if isinstance(y, Apply) and y.op.name == "multiply" and _plain(y.args[0]) and not _plain(x):
         return _ew("multiply", y.args[0], _ew("multiply", x, y.args[1]))
     if isinstance(x, Apply) and x.op.name == "negative" and not _plain(x):
@@ -236,8 +251,29 @@ def _reshape(node: Apply) -> Node | None:
         return kept if kept.type.matches(node.type) else None
     if isinstance(x, Apply) and x.op.name == "reshape":
         return apply(node.op, x.args[0], **dict(node.attrs))
-    if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == ():
-        return apply(x.op, x.args[0], shape=node.attr("shape"))  # type: ignore[arg-type]
+    if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == () and node.type.shape is not None:
+        return apply(x.op, x.args[0], shape=node.type.shape)
+    return _hoisted(node)
+
+
+def _sum(node: Apply) -> Node | None:
+    """A sign or a number before the sum rather than in each of its terms."""
+    (x,) = node.args
+    settings = dict(node.attrs)
+    if isinstance(x, Apply) and x.op.name == "negative":
+        return _ew("negative", rewrite(apply(node.op, x.args[0], **settings)))
+    if isinstance(x, Apply) and x.op.name == "multiply" and _plain(x.args[0]) and x.args[1].type.matches(x.type) and x.type.dtype == "float":
+        return _ew("multiply", x.args[0], rewrite(apply(node.op, x.args[1], **settings)))
+    return None
+
+
+def _hoisted(node: Apply) -> Node | None:
+    """A sign or a number is taken out of what only moves entries."""
+    (x,) = node.args
+    if isinstance(x, Apply) and x.op.name == "negative":
+        return _ew("negative", rewrite(apply(node.op, x.args[0], **dict(node.attrs))))
+    if isinstance(x, Apply) and x.op.name == "multiply" and _plain(x.args[0]) and x.args[1].type.matches(x.type):
+        return _ew("multiply", x.args[0], rewrite(apply(node.op, x.args[1], **dict(node.attrs))))
     return None
 
 
@@ -255,6 +291,8 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "size": _shape_only,
     "einsum": _einsum,
     "reshape": _reshape,
+    "sum": _sum,
+    "mean": _sum,
 }
 
 __all__ = ["rewrite", "simplify"]

@@ -1,0 +1,186 @@
+"""Windows of an array and their adjoint, and the convolution of two vectors.
+
+A window op works over the last n axes, counted from the right: ``[..., *axes]`` becomes ``[..., *size, *positions]``, a strided view, so
+that a convolution is one contraction over the size axes and pooling a reduction over them. Its adjoint adds the windows back where they
+overlap, in a loop over the few places within a window and never over positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
+from typing import NamedTuple
+from typing import cast as typing_cast
+
+from dsl.diagnostics import Code
+from dsl.nodes import Apply, Node, apply
+from dsl.ops.contraction import einsum
+from dsl.ops.core import shape_of
+from dsl.ops.indexing import FULL, SCATTER, index
+from dsl.ops.reduction import flip
+from dsl.ops.spec import Op, Printer, Text
+from dsl.types import Dim, Shape, ShapeError, TensorType, require
+
+Pairs = tuple[tuple[Dim, Dim], ...]
+
+
+class Window(NamedTuple):
+    """The geometry of windows: per axis the size, the step between windows, the step within one, and the padding before and after."""
+
+    size: Shape
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: Pairs
+
+    def positions(self, axes: Shape) -> Shape:
+        """How many windows fit along each axis: (n + padding - dilation (size - 1) - 1) // stride + 1. Raises ShapeError for none."""
+        return tuple(_fits(*each) for each in zip(axes, *self, strict=True))
+
+
+def _fits(axis: Dim, size: Dim, stride: int, dilation: int, padding: tuple[Dim, Dim]) -> Dim:
+    whole, span = axis + padding[0] + padding[1], (size - 1) * dilation + 1
+    room = whole - span
+    if room.constant is not None and room.constant < 0:
+        raise ShapeError(Code.E0305, f"a window of {span} does not fit into an axis of {whole}", "{0}", "use a smaller kernel, or padding")
+    if room.constant is None:
+        require(whole, ">=", span, "a window must fit")
+    return room // stride + 1
+
+
+def _window(attrs: Mapping[str, object]) -> Window:
+    return Window(*(attrs[name] for name in Window._fields))  # type: ignore[arg-type]
+
+
+def _infer_windows(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    window = _window(attrs)
+    shape, n = types[0].known, len(window.size)
+    return TensorType(types[0].dtype, (*shape[:-n], *window.size, *window.positions(shape[-n:])))
+
+
+def _tuple(parts: Sequence[str]) -> str:
+    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+
+def _settings(node: Apply, printer: Printer) -> list[str]:
+    """``stride=…, dilation=…, padding=…``, each where it is not the default."""
+    window = _window(dict(node.attrs))
+    shown = [
+        f"{name}={_tuple([str(each) for each in steps])}"
+        for name, steps in (("stride", window.stride), ("dilation", window.dilation))
+        if any(each != 1 for each in steps)
+    ]
+    if any(each.constant != 0 for pair in window.padding for each in pair):
+        shown.append(f"padding={_tuple([_tuple([printer.dim(each) for each in pair]) for pair in window.padding])}")
+    return shown
+
+
+def _emit_windows(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    size = _tuple([printer.dim(each) for each in _window(dict(node.attrs)).size])
+    fill = ["fill=-np.inf"] if node.attr("lowest") else []
+    return Text(f"_windows({', '.join([args[0].text, size, *_settings(node, printer), *fill])})")
+
+
+def _vjp_windows(node: Apply, g: Node) -> Sequence[Node | None]:
+    window = _window(dict(node.attrs))
+    return (unwindows(g, window, shape_of(node.args[0])[-len(window.size) :]),)
+
+
+WINDOWS = Op("windows", _infer_windows, _emit_windows, _vjp_windows, linear=True)
+
+
+def windows(x: Node, window: Window, lowest: bool = False) -> Node:
+    """The windows over x's last axes, padded with 0, or with -inf for a maximum."""
+    return apply(WINDOWS, x, lowest=lowest, **window._asdict())
+
+
+def _infer_unwindows(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    axes = typing_cast(Shape, attrs["axes"])
+    return TensorType(types[0].dtype, (*types[0].known[: -2 * len(axes)], *axes))
+
+
+def _emit_unwindows(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    axes = _tuple([printer.dim(each) for each in typing_cast(Shape, node.attr("axes"))])
+    return Text(f"_unwindows({', '.join([args[0].text, axes, *_settings(node, printer)])})")
+
+
+def _vjp_unwindows(node: Apply, g: Node) -> Sequence[Node | None]:
+    return (windows(g, _window(dict(node.attrs))),)
+
+
+UNWINDOWS = Op("unwindows", _infer_unwindows, _emit_unwindows, _vjp_unwindows, linear=True)
+
+
+def unwindows(g: Node, window: Window, axes: Shape) -> Node:
+    """The transpose of ``windows``: entries added up where windows overlap, what fell on padding dropped."""
+    return apply(UNWINDOWS, g, axes=axes, **window._asdict())
+
+
+# convolution of two vectors ------------------------------------------------------------------------------------------
+
+
+def _infer_convolve(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    (n,), (m,) = types[0].known, types[1].known
+    return TensorType("float", ({"full": n + m - 1, "same": n, "valid": n - m + 1}[str(attrs["mode"])],))
+
+
+def _emit_convolve(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    mode = node.attr("mode")
+    return Text(f"np.convolve({args[0].text}, {args[1].text}{'' if mode == 'full' else f', {mode!r}'.replace(chr(39), chr(34))})")
+
+
+def _vjp_convolve(node: Apply, g: Node) -> Sequence[Node | None]:
+    """Correlations with the other operand, which are convolutions with it turned round."""
+    a, v = node.args
+    mode = str(node.attr("mode"))
+    if mode == "full":
+        return valid(g, flip(v, -1)), valid(g, flip(a, -1))
+    (n,), (m,) = shape_of(a), shape_of(v)
+    if mode == "valid":
+        return full(g, flip(v, -1)), flip(valid(a, flip(g, -1)), -1)
+    # "same" drops the first (m - 1) // 2 and the last m // 2 entries of "full"
+    late, early = (m - 1) // 2, m // 2
+    wide = _padded(a, early, late)
+    odd = (m - 1).divided(Dim.number(2)) is not None
+    da = convolve(g, flip(v, -1), "same") if odd and len(shape_of(g)) == 1 else _cut(full(g, flip(v, -1)), early, n)
+    return da, flip(valid(wide, flip(g, -1)), -1)
+
+
+CONVOLVE = Op("convolve", _infer_convolve, _emit_convolve, _vjp_convolve)
+
+
+def convolve(a: Node, v: Node, mode: str) -> Node:
+    """NumPy's convolution of two vectors, the first at least as long as the second."""
+    return apply(CONVOLVE, a, v, mode=mode)
+
+
+def valid(a: Node, v: Node) -> Node:
+    """The convolution where the two overlap wholly. Either may have leading axes (a cotangent has, in a Jacobian)."""
+    if len(shape_of(a)) == len(shape_of(v)) == 1:
+        return convolve(a, v, "valid")
+    zero = Dim.number(0)
+    wide = windows(a, Window((shape_of(v)[-1],), (1,), (1,), ((zero, zero),)))
+    left, right = (ascii_lowercase[: len(shape_of(each)) - 1] for each in (a, v))
+    return einsum(f"{left}yz,{right}y->{max(left, right, key=len)}z", wide, flip(v, -1))
+
+
+def full(a: Node, v: Node) -> Node:
+    """The convolution wherever the two overlap at all."""
+    if len(shape_of(a)) == len(shape_of(v)) == 1:
+        return convolve(a, v, "full")
+    reach = shape_of(v)[-1] - 1
+    return valid(_padded(a, reach, reach), v)
+
+
+def _padded(x: Node, before: Dim, after: Dim) -> Node:
+    """x with zeros before and after along its last axis."""
+    *lead, n = shape_of(x)
+    items = (*[FULL] * len(lead), ("slice", before, before + n, 1))
+    return apply(SCATTER, x, items=items, shape=(*lead, before + n + after))
+
+
+def _cut(x: Node, start: Dim, count: Dim) -> Node:
+    """``count`` entries from ``start`` along the last axis."""
+    return index(x, (*[FULL] * (len(shape_of(x)) - 1), ("slice", start, start + count, 1)))
+
+
+__all__ = ["UNWINDOWS", "WINDOWS", "Window", "convolve", "full", "unwindows", "valid", "windows"]
