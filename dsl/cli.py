@@ -21,7 +21,8 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Overwrite a file that gradc did not write.")
 def compile_command(files: tuple[str, ...], out: str | None, wrt: str, force: bool) -> None:
     """Compile FILES to NumPy modules."""
-    from dsl.api import compile_file, write_module
+    from dsl.api import compile_file
+    from dsl.files import write_module
     from dsl.diagnostics import DslError
 
     paths = [Path(each) for each in files]

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dsl.diagnostics import Source
+from dsl.diagnostics import Diagnostic, Source
 from dsl.emit.render import format_module, render_module
 from dsl.emit.view import view
+from dsl.imports import Find, nowhere
+from dsl.nodes import Program
 from dsl.parse import parse
 from dsl.passes.differentiate import differentiate
 from dsl.passes.resolve import resolve
@@ -18,30 +20,50 @@ VERSION = "0.1.0"
 
 
 @dataclass(frozen=True)
+class Options:
+    """What a compilation may be told: the names to differentiate by, how imports are found, whether Black lays the module out."""
+
+    wrt: tuple[str, ...] = ()
+    find: Find = nowhere
+    format: bool = True
+
+
+@dataclass(frozen=True)
 class Job:
-    """What a compilation is given, and what the last stage made of it."""
+    """A compilation: what it was given, and what the last stage made of it."""
 
     stem: str
-    wrt: tuple[str, ...]
+    options: Options
     product: Any
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A module's text, the program behind it, and what the person who compiles should know."""
+
+    text: str
+    program: Program
+    warnings: tuple[Diagnostic, ...]
 
 
 Stage = Callable[[Job], Any]
 
 STAGES: tuple[tuple[str, Stage], ...] = (
     ("parse", lambda job: parse(job.product)),
-    ("resolve", lambda job: resolve(job.product, job.stem, job.wrt)),
+    ("resolve", lambda job: resolve(job.product, job.stem, job.options.wrt, job.options.find)),
     ("differentiate", lambda job: differentiate(job.product)),
     ("simplify", lambda job: simplify(job.product)),
     ("emit", lambda job: render_module(view(job.product, VERSION))),
-    ("format", lambda job: format_module(job.product)),
+    ("format", lambda job: format_module(job.product) if job.options.format else job.product),
 )
 
 
-def compile_source(source: Source, stem: str, wrt: tuple[str, ...] = ()) -> str:
-    """A program's module as text. Raises DslError."""
-    job = Job(stem, wrt, source)
+def compile_source(source: Source, stem: str, options: Options | None = None) -> Compiled:
+    """Run every stage. Raises DslError."""
+    job = Job(stem, options or Options(), source)
+    program: Program | None = None
     for _, stage in STAGES:
         job = replace(job, product=stage(job))
-    text: str = job.product
-    return text
+        program = job.product if isinstance(job.product, Program) else program
+    assert program is not None
+    return Compiled(job.product, program, program.warnings)

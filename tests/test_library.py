@@ -135,7 +135,11 @@ LOSSES: dict[str, tuple[str, dict[str, Any], Any]] = {
     ),
     "cross_entropy": ("cross_entropy(x, y)", {"x: [N, K]": X, "y: int[N]": labels}, -np.log(P[range(6), labels]).mean()),
     "cross_entropy, probabilities": ("cross_entropy(x, p)", {"x: [N, K]": X, "p: [N, K]": Q}, -(Q * np.log(P)).sum(1).mean()),
-    "cross_entropy, one-hot integers": ("cross_entropy(x, p)", {"x: [N, K]": X, "p: int[N, K]": np.eye(4, dtype=int)[labels]}, -np.log(P[range(6), labels]).mean()),
+    "cross_entropy, one-hot integers": (
+        "cross_entropy(x, p)",
+        {"x: [N, K]": X, "p: int[N, K]": np.eye(4, dtype=int)[labels]},
+        -np.log(P[range(6), labels]).mean(),
+    ),
     "nll": ("nll(x, y)", {"x: [N, K]": X, "y: int[N]": labels}, -X[range(6), labels].mean()),
     "binary_cross_entropy": (
         "binary_cross_entropy(x, y)",
@@ -195,7 +199,9 @@ def test_losses_of_large_logits() -> None:
 
 
 def test_a_query_without_keys_is_finite() -> None:
-    module = compiled("param q: [T, D]\nparam k: [S, D]\nparam v: [S, M]\ninput mask: bool[T, S]\nout = attention(q, k, v, mask)\nL = sum(sin(out))\noutput L, out")
+    module = compiled(
+        "param q: [T, D]\nparam k: [S, D]\nparam v: [S, M]\ninput mask: bool[T, S]\nout = attention(q, k, v, mask)\nL = sum(sin(out))\noutput L, out"
+    )
     arguments = X, Y, P, np.zeros((6, 6), bool)
     assert np.allclose(module.value(*arguments).out, P.mean(0))
     assert all(np.isfinite(each).all() for each in module.value_and_grad(*arguments)[1])

@@ -74,3 +74,47 @@ def _reciprocal_gaps(w: NDArray[Any], squared: bool = False) -> NDArray[Any]:
         gap *= w[..., None, :] + w[..., :, None]
     out: NDArray[Any] = np.where(equal, 0.0, 1.0 / np.where(equal, 1.0, gap))
     return out
+
+
+def _windows(
+    x: NDArray[Any],
+    size: tuple[int, ...],
+    stride: tuple[int, ...] | None = None,
+    dilation: tuple[int, ...] | None = None,
+    padding: tuple[tuple[int, int], ...] | None = None,
+    fill: float = 0.0,
+) -> NDArray[Any]:
+    """The windows over x's last axes, [..., *axes] to [..., *size, *positions]: a view of x, or of x padded with `fill`."""
+    n = len(size)
+    axes = x.shape[-n:]
+    if padding is not None:
+        ends = [slice(before, before + m) for m, (before, _) in zip(axes, padding, strict=True)]
+        wide = np.full((*x.shape[:-n], *(m + sum(pair) for m, pair in zip(axes, padding, strict=True))), fill, x.dtype)
+        wide[(..., *ends)] = x
+        x = wide
+    stride, dilation = stride or (1,) * n, dilation or (1,) * n
+    spans = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
+    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-n, 0)))
+    view = view[(..., *(slice(None, None, step) for step in stride + dilation))]
+    out: NDArray[Any] = np.moveaxis(view, range(-n, 0), range(-2 * n, -n))
+    return out
+
+
+def _unwindows(
+    g: NDArray[Any],
+    axes: tuple[int, ...],
+    stride: tuple[int, ...] | None = None,
+    dilation: tuple[int, ...] | None = None,
+    padding: tuple[tuple[int, int], ...] | None = None,
+) -> NDArray[Any]:
+    """The transpose of `_windows`: [..., *size, *positions] added up to [..., *axes], a place within the window at a time."""
+    n = len(axes)
+    size, positions = g.shape[-2 * n : -n], g.shape[-n:]
+    stride, dilation, padding = stride or (1,) * n, dilation or (1,) * n, padding or ((0, 0),) * n
+    out = np.zeros((*g.shape[: -2 * n], *(m + sum(pair) for m, pair in zip(axes, padding, strict=True))), g.dtype)
+    for place in np.ndindex(*size):
+        starts = [i * d for i, d in zip(place, dilation, strict=True)]
+        to = tuple(slice(i, i + s * (p - 1) + 1, s) for i, s, p in zip(starts, stride, positions, strict=True))
+        out[(..., *to)] += g[(..., *place, *(slice(None),) * n)]
+    inner: NDArray[Any] = out[(..., *(slice(before, before + m) for m, (before, _) in zip(axes, padding, strict=True)))]
+    return inner

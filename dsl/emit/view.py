@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from dsl.emit.head import checks, sizes
 from dsl.emit.snippets import helpers_for
 from dsl.nodes import Apply, Const, Input, Node, Program, topological
 
-RESERVED = dict.fromkeys(("np", "tape", "Tape", "Gradients", "Outputs", "NamedTuple", "Any", "NDArray", "forward", "backward", "value", "value_and_grad", "dtype"))
+RESERVED = dict.fromkeys(("np", "tape", "Tape", "Gradients", "Outputs", "NamedTuple", "Any", "NDArray", "ArrayLike", "forward", "backward", "value", "value_and_grad", "dtype"))
 CHECKED = "_checked"
 _VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "einsum", "flip")
 
@@ -46,6 +47,7 @@ class ModuleView:
     helpers: tuple[str, ...]
     classes: tuple[ClassView, ...]
     functions: tuple[FunctionView, ...]
+    pragmas: tuple[str, ...]
 
 
 def view(program: Program, version: str) -> ModuleView:
@@ -60,7 +62,12 @@ def view(program: Program, version: str) -> ModuleView:
     if len(program.outputs) > 1:
         classes.append(ClassView("Outputs", "What forward returns.", tuple(Field(name, _annotation(node)) for name, node in program.outputs)))
     text = "\n".join(line for function in functions for line in function.lines)
-    return ModuleView(_docstring(program, version), helpers_for(text), tuple(classes), tuple(functions))
+    return ModuleView(_docstring(program, version), helpers_for(text), tuple(classes), tuple(functions), _pragmas(text))
+
+
+def _pragmas(text: str) -> tuple[str, ...]:
+    """What a linter must be told where the user's names are ones that it finds hard to read."""
+    return ("# ruff: noqa: E741",) if re.search(r"(?m)^(?:\w+, )*[lIO](?:, \w+)* = ", text) else ()
 
 
 def _gradients(program: Program) -> ClassView:
@@ -75,9 +82,13 @@ def _checked(program: Program) -> list[FunctionView]:
         return []
     types = ", ".join(_argument_type(each.node) for each in program.arguments)
     result = f"tuple[{types}]" if len(program.arguments) > 1 else types
-    arguments = ", ".join(f"{each.node.name}: Any" for each in program.arguments)
+    arguments = ", ".join(f"{each.node.name}: {_taken_type(each.node)}" for each in program.arguments)
     lines = (*checks(program), f"return {_arguments(program)}")
     return [FunctionView(CHECKED, arguments, result, "The arguments as arrays, checked.", lines)]
+
+
+def _taken_type(node: Input) -> str:
+    return node.type.dtype if node.role == "const" else "ArrayLike"
 
 
 def _argument_type(node: Input) -> str:
@@ -105,9 +116,11 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
         after.bind(node, _name(node, names))
     after.emit(node for node in order if node not in made or _free(node))
     results, copies = [before.texts[node].text for _, node in program.outputs], _fresh(program, after, made)
-    seeding = _default_seeds(program, after)
+    seeding, keep_shape = _seeding(program, after, saved, names)
     reads, extra = _tape_sizes(after, saved, names)
     fields = [Field(_name(node, names), _annotation(node)) for node in saved] + [Field(size, "int") for size in extra]
+    if keep_shape:
+        fields.append(Field(f"{program.cotangents[0][0]}_shape", "tuple[int, ...]"))
     if after.needs_dtype:
         fields.append(Field("dtype", "Any"))
         before.needs_dtype = True
@@ -115,6 +128,8 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     back = live([*unpack, *reads, *seeding, *after.lines, f"return Gradients({', '.join(copies)})"])
     fields = [each for each in fields if f"{each.name} = tape.{each.name}" in back]
     lines = _head(program, before, extra) + before.lines
+    if keep_shape:
+        lines.append(f"{program.cotangents[0][0]}_shape = {program.cotangents[0][0]}.shape")
     lines.append(f"tape = Tape({', '.join(each.name for each in fields)})")
     lines.append(f"return {_result(program, results)}, tape")
     said = f"Compute {_listed(program)}, and the tape for backward.\n\n{_shapes(program)}\n"
@@ -215,15 +230,24 @@ def _tape_sizes(after: Body, saved: Iterable[Node], names: Names) -> tuple[list[
     return reads, extra
 
 
-def _default_seeds(program: Program, after: Body) -> list[str]:
-    """The cotangents after the first are zero where the caller gives none."""
+def _seeding(program: Program, after: Body, saved: Iterable[Node], names: Names) -> tuple[list[str], bool]:
+    """Cotangents in their outputs' shapes: the first is ones where the caller gives none, the others zeros. Tells whether the tape must
+    keep the first output's shape."""
     lines: list[str] = []
-    primals = dict(program.outputs)
-    for name, seed in program.cotangents[1:]:
-        if seed in after.texts and any(seed in node.args for node in topological(node for _, node in program.gradients)):
-            zero = "0.0" if primals[name].type.shape == () or primals[name].type.shape is None else f"np.zeros({after.shape(seed)}, dtype={after.dtype})"
-            lines += [f"if {seed.name} is None:", f"    {seed.name} = {zero}"]
-    return lines
+    used = {arg for node in topological(node for _, node in program.gradients) for arg in (node, *node.args)}
+    keep_shape = False
+    for i, (name, seed) in enumerate(program.cotangents):
+        if seed not in used:
+            continue
+        if i:
+            lines += [f"if {seed.name} is None:", f"    {seed.name} = 0.0"]
+        if seed.type.shape != ():
+            like = next((_name(node, names) for node in saved if node.type.dtype == "float" and node.type.matches(seed.type)), None)
+            keep_shape = keep_shape or (seed.type.shape is None and like is None)
+            shape = f"{like}.shape" if like else f"{name}_shape" if seed.type.shape is None else after.shape(seed)
+            dtype = f"{like}.dtype" if like else after.dtype
+            lines.append(f"{seed.name} = np.broadcast_to(np.asarray({seed.name}, dtype={dtype}), {shape})")
+    return lines, keep_shape
 
 
 def _fresh(program: Program, body: Body, made: set[Node], fused: bool = False) -> list[str]:
@@ -273,7 +297,7 @@ def _listed(program: Program) -> str:
 
 
 def _signature(program: Program) -> str:
-    plain = [f"{each.node.name}: Any" for each in program.arguments if each.node.role != "const"]
+    plain = [f"{each.node.name}: {_taken_type(each.node)}" for each in program.arguments if each.node.role != "const"]
     consts = [f"{each.node.name}: {each.node.type.dtype} = {each.default!r}" for each in program.arguments if each.node.role == "const"]
     return ", ".join(plain + (["*", *consts] if consts else []))
 

@@ -7,6 +7,7 @@ from string import ascii_letters
 
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
+from dsl.ops.blas import fused_product
 from dsl.ops.core import shape_of
 from dsl.ops.shaping import broadcast_to
 from dsl.ops.spec import ATOM, PRODUCT, Op, Printer, Text
@@ -139,7 +140,7 @@ def _emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
         return _transposed(Text(f"{args[0].at(ATOM)}.sum({'axis=' + where if kept else ''})"), kept, output)
     if len(args) == 1 and labels[0] == "ii":
         return Text(f"np.trace({args[0].text})" if not output else f"np.diagonal({args[0].text})")
-    pair = _emit_pair(labels, output, args) if len(args) == 2 else None
+    pair = (fused_product(node, labels, output, args, printer) or _emit_pair(labels, output, args)) if len(args) == 2 else None
     if pair is not None:
         return pair
     return Text(f'np.einsum("{spec}", {", ".join(arg.text for arg in args)})')

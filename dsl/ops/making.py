@@ -29,6 +29,11 @@ def dimension(dim: Dim) -> Node:
     return const(number) if number is not None else apply(DIMENSION, dim=dim)
 
 
+def dim_of(node: Apply) -> Dim:
+    """The dimension that a ``dimension`` node is."""
+    return typing_cast(Dim, node.attr("dim"))
+
+
 def _emit_size(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return Text(f"{args[0].text}.size")
 

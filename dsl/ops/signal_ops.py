@@ -125,7 +125,8 @@ def _infer_convolve(types: tuple[TensorType, ...], attrs: Mapping[str, object]) 
 
 def _emit_convolve(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     mode = node.attr("mode")
-    return Text(f"np.convolve({args[0].text}, {args[1].text}{'' if mode == 'full' else f', {mode!r}'.replace(chr(39), chr(34))})")
+    shown = "" if mode == "full" else f', "{mode}"'
+    return Text(f"np.convolve({args[0].text}, {args[1].text}{shown})")
 
 
 def _vjp_convolve(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -137,8 +138,9 @@ def _vjp_convolve(node: Apply, g: Node) -> Sequence[Node | None]:
     (n,), (m,) = shape_of(a), shape_of(v)
     if mode == "valid":
         return full(g, flip(v, -1)), flip(valid(a, flip(g, -1)), -1)
-    # "same" drops the first (m - 1) // 2 and the last m // 2 entries of "full"
-    late, early = (m - 1) // 2, m // 2
+    # "same" is "full" without its first (m - 1) // 2 entries, and without as many at its end as leave n
+    late = (m - 1) // 2
+    early = m - 1 - late
     wide = _padded(a, early, late)
     odd = (m - 1).divided(Dim.number(2)) is not None
     da = convolve(g, flip(v, -1), "same") if odd and len(shape_of(g)) == 1 else _cut(full(g, flip(v, -1)), early, n)
@@ -159,7 +161,8 @@ def valid(a: Node, v: Node) -> Node:
         return convolve(a, v, "valid")
     zero = Dim.number(0)
     wide = windows(a, Window((shape_of(v)[-1],), (1,), (1,), ((zero, zero),)))
-    left, right = (ascii_lowercase[: len(shape_of(each)) - 1] for each in (a, v))
+    rank = max(len(shape_of(a)), len(shape_of(v))) - 1
+    left, right = (ascii_lowercase[rank - len(shape_of(each)) + 1 : rank] for each in (a, v))
     return einsum(f"{left}yz,{right}y->{max(left, right, key=len)}z", wide, flip(v, -1))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
@@ -19,7 +20,9 @@ from dsl.library import library
 from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, topological
 from dsl.ops.builtins import functions
 from dsl.ops.core import NeedInteger, NeedRank
+from dsl.ops.making import dim_of
 from dsl.rules import ruled
+from dsl.sizes import unsolved
 from dsl.types import Assumptions, Dim, ShapeError, Symbol, TensorType, as_dim, assuming
 
 
@@ -136,7 +139,8 @@ class Resolver:
                 self.problems.append(Diagnostic(problem.code, problem.message, statement.span, problem.label, problem.help))
         chosen = self.outputs(outputs)
         if not chosen and not self.problems:
-            raise DslError(Diagnostic(Code.E0104, "the program is empty", None, "", "write a line such as `L = sum(x ** 2)`"))
+            raise DslError(self.nothing())
+        self.complete(chosen)
         targets = self.targets(wrt)
         if self.problems:
             raise DslError(*self.problems)
@@ -149,7 +153,37 @@ class Resolver:
             self.lines,
             targets,
             hints=tuple(self.hints),
+            warnings=tuple(self.unused_arguments(chosen)),
         )
+
+    def nothing(self) -> Diagnostic:
+        """What to say of a file without an output."""
+        defines = any(isinstance(each, (syntax.Def, syntax.Rule)) for each in self.module.statements)
+        if defines and not self.assigned and not self.arguments:
+            return Diagnostic(Code.N0101, f"{self.module.source.name} only defines functions: there is no module to write", None, "", "import them in another file")
+        return Diagnostic(Code.E0104, "the program is empty", None, "", "write a line such as `L = sum(x ** 2)`")
+
+    def complete(self, outputs: list[tuple[str, Node]]) -> None:
+        """Imported consts that the outputs use become arguments; every dimension that they use must come from a shape."""
+        nodes = topological(node for _, node in outputs)
+        for declared in self.imports.consts:
+            name = declared.node.name
+            mine = self.arguments.get(name)
+            if declared.node in nodes and mine is None and name not in self.scope.values:
+                self.arguments[name] = declared
+            elif declared.node in nodes and mine != declared:
+                help = "rename one of the two"
+                self.problems.append(Diagnostic(Code.E0202, f"an imported function uses a const `{name}`, and so is something here called", None, "", help))
+        used = [symbol for node in nodes for dim in node.type.shape or () for symbol in dim.symbols()]
+        used += [symbol for node in nodes if isinstance(node, Apply) and node.op.name == "dimension" for symbol in dim_of(node).symbols()]
+        for symbol in unsolved(self.arguments.values(), used):
+            help = f"declare an array that has it, as `input x: [{symbol}]`, or fix it: `dim {symbol} = 64`"
+            self.problems.append(Diagnostic(Code.E0305, f"the size `{symbol}` cannot be found from the arguments' shapes", None, "", help))
+
+    def unused_arguments(self, outputs: list[tuple[str, Node]]) -> list[Diagnostic]:
+        reached = set(topological(node for _, node in outputs))
+        idle = [name for name, each in self.arguments.items() if each.node not in reached and name not in self.used]
+        return [Diagnostic(Code.W0102, f"`{name}` is declared and never used", None, "", "leave its line out, or use it") for name in idle]
 
     def outputs(self, names: list[syntax.Name] | None) -> list[tuple[str, Node]]:
         if names is None:
@@ -260,9 +294,9 @@ class Resolver:
     def lookup(self, name: syntax.Name, scope: Scope) -> Value:
         if name.id in self.failed:
             raise DslError()
-        if self.declared or name.id in self.later():
+        if self.declared or name.id in self.later:
             close = nearest(name.id, scope.known())
-            code = Code.E0207 if name.id in self.later() else Code.E0201
+            code = Code.E0207 if name.id in self.later else Code.E0201
             message = f"`{name.id}` is used before it is made" if code is Code.E0207 else f"unknown name `{name.id}`"
             help = "move its line up" if code is Code.E0207 else f"did you mean `{close}`?" if close else f"declare it: `input {name.id}: […]`"
             raise DslError(Diagnostic(code, message, name.span, "", help))
@@ -271,6 +305,7 @@ class Resolver:
         self.scope.values[name.id] = node
         return node
 
+    @cached_property
     def later(self) -> set[str]:
         return {name.id for each in self.module.statements if isinstance(each, syntax.Assign) for name in each.targets}
 
