@@ -390,6 +390,7 @@ def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], li
             resolved.append(("int", as_dim(each)))
         else:
             index = integers(array(each))
+            _shape(index)
             resolved.append(("array", len(arrays)))
             arrays.append(index)
     return resolved, arrays

@@ -145,7 +145,7 @@ def number(node: Const) -> Text:
         return Text("np.nan")
     if isinstance(value, float) and abs(value) == float("inf"):
         return Text("np.inf" if value > 0 else "-np.inf", ATOM if value > 0 else UNARY)
-    return Text(repr(value), UNARY if value < 0 else ATOM)
+    return Text(repr(value).replace("e+", "e"), UNARY if value < 0 else ATOM)
 
 
 def user_names(program: Program, reserved: Mapping[str, None], order: Iterable[Node]) -> Names:

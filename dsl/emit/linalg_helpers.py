@@ -111,10 +111,13 @@ def _unwindows(
     n = len(axes)
     size, positions = g.shape[-2 * n : -n], g.shape[-n:]
     stride, dilation, padding = stride or (1,) * n, dilation or (1,) * n, padding or ((0, 0),) * n
-    out = np.zeros((*g.shape[: -2 * n], *(m + sum(pair) for m, pair in zip(axes, padding, strict=True))), g.dtype)
+    out = np.zeros((*g.shape[: -2 * n], *axes), g.dtype)
     for place in np.ndindex(*size):
-        starts = [i * d for i, d in zip(place, dilation, strict=True)]
-        to = tuple(slice(i, i + s * (p - 1) + 1, s) for i, s, p in zip(starts, stride, positions, strict=True))
-        out[(..., *to)] += g[(..., *place, *(slice(None),) * n)]
-    inner: NDArray[Any] = out[(..., *(slice(before, before + m) for m, (before, _) in zip(axes, padding, strict=True)))]
-    return inner
+        source, target = [], []
+        for i, m, p, s, d, (before, _) in zip(place, axes, positions, stride, dilation, padding, strict=True):
+            start = i * d - before  # where the first window has this place; what falls on padding is left out
+            low, high = max(0, -(start // s)), min(p, (m - 1 - start) // s + 1)
+            source.append(slice(low, max(low, high)))
+            target.append(slice(start + low * s, max(start + low * s, start + (high - 1) * s + 1), s))
+        out[(..., *target)] += g[(..., *place, *source)]
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -27,7 +28,31 @@ def render_module(view: ModuleView) -> str:
 
 
 def format_module(text: str) -> str:
-    """The text as Black writes it."""
+    """The text as Black writes it. Black takes milliseconds a statement, so what stands in its style already, most assignments, is kept
+    from it: a run of such lines goes through as one name."""
     import black
 
-    return black.format_str(text, mode=black.Mode(line_length=100))
+    kept: list[str] = []
+    lines: list[str] = []
+    for line in text.split("\n"):
+        settled = line if line.startswith("    #") else _POWER.sub(r"\1**\2", line)
+        if not _SETTLED.match(settled) or len(settled) > WIDTH or any(not _PLAIN_SLICE.match(part) for part in _SLICE.findall(settled)):
+            lines.append(line)
+        elif lines and lines[-1].startswith(_HOLE):
+            kept[-1] += "\n" + settled
+        else:
+            lines.append(f"{_HOLE}{len(kept)}")
+            kept.append(settled)
+    formatted = black.format_str("\n".join(lines), mode=black.Mode(line_length=WIDTH))
+    return _HOLES.sub(lambda match: kept[int(match[1])], formatted)
+
+
+WIDTH = 100
+_HOLE = "    _kept_"
+_HOLES = re.compile(rf"^{_HOLE}(\d+)$", re.MULTILINE)
+# an assignment, or a comment, that is one level deep and has no quotes, no strings of its own layout and no trailing comma but a 1-tuple's
+_SETTLED = re.compile(r"""    (?:# \S.*|\w+(?:, \w+)* = (?!\()(?:[^'"#,]|,(?! *[)\]])|(?<=\(\w),\))*)$""")
+_SLICE = re.compile(r"\[([^\[\]]*:[^\[\]]*)\]")
+_PLAIN_SLICE = re.compile(r"(?:None|\.\.\.|-?\d*:(?:-?\d+)?(?::-?\d+)?|\w+)(?:, (?:None|\.\.\.|-?\d*:(?:-?\d+)?(?::-?\d+)?|\w+))*$")
+# Black writes x**2 where both operands are names, dotted names or numbers, and x[0] ** 2 elsewhere
+_POWER = re.compile(r"(?<![\w.)\]])([A-Za-z_][\w.]*|\d[\w.]*) \*\* ([A-Za-z_][\w.]*|-?\d[\w.]*(?:e-?\d+)?)(?![\w.(\[])")

@@ -105,7 +105,8 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
         # the exponent may begin with a minus, the base may not
         right_level = UNARY
     if infix is None:
-        return Text(f"-{texts[names[0]].at(UNARY)}", UNARY)
+        operand = texts[names[0]]
+        return Text(f"-{operand.at(ATOM if operand.level == POWER else UNARY)}", UNARY)
     shown = {infix[1].strip("{}"): left_level, infix[3].strip("{}"): right_level}
     return Text(template.format(**{name: text.at(shown.get(name, ATOM)) for name, text in texts.items()}), level)
 

@@ -44,7 +44,7 @@ def _fits(axis: Dim, size: Dim, stride: int, dilation: int, padding: tuple[Dim, 
         raise ShapeError(Code.E0305, f"a window of {span} does not fit into an axis of {whole}", "{0}", "use a smaller kernel, or padding")
     if room.constant is None:
         require(whole, ">=", span, "a window must fit")
-    return room // stride + 1
+    return (room + stride) // stride
 
 
 def _window(attrs: Mapping[str, object]) -> Window:

@@ -34,6 +34,9 @@ def differentiate(program: Program) -> Program:
         fused = _named(unit, targets)
         adjoints = {**{cotangent: node for node, cotangent in unit.items() if not isinstance(cotangent, Const)}, **adjoints}
         _call(unit, program, first, names, lines)
+    for name, node in (*_named(cotangents, targets), *fused):
+        if isinstance(node, Apply):
+            names.setdefault(node, f"d{first}_d{name}")
     missing = [node for node in targets if node not in cotangents]
     warnings = tuple(Diagnostic(Code.W0101, f"no output depends on `{node.name}`: its gradient is zero", None, "", "leave it out, or use it") for node in missing)
     return replace(
