@@ -159,8 +159,10 @@ class Elaborator:
         except Undecided as need:
             need.span = need.span or expr.span
             raise
-        if self.placed is not None and isinstance(value, Apply):
-            self.placed(value)
+        if self.placed is not None:
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, Apply):
+                    self.placed(each)
         return value
 
     def _diagnostic(self, problem: ShapeError, expr: syntax.Expr) -> Diagnostic:

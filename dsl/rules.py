@@ -10,7 +10,7 @@ from dsl.diagnostics import Code, Diagnostic, DslError, Source
 from dsl.elaborate import Elaborator, RuleFunction, Scope, Value, array
 from dsl.nodes import Apply, Const, Node, const
 from dsl.ops.core import div, is_number, mul, neg, where
-from dsl.ops.elementwise import Elementwise
+from dsl.ops.elementwise import Elementwise, ew
 from dsl.ops.reduction import sum_to
 from dsl.ops.spec import Op, Printer, Text
 from dsl.parse import parse_expression
@@ -82,6 +82,12 @@ def scale(g: Node, partial: Node) -> Node | None:
         return g
     if is_number(partial, -1):
         return neg(g)
+    if isinstance(g, Apply) and g.op.name == "where" and any(is_number(side, 0) for side in g.args[1:]):
+        # a branch that is not taken stays 0, whatever the partial is there
+        condition, left, right = g.args
+        first = is_number(right, 0)
+        inner = scale(left if first else right, _guarded(partial, condition, first))
+        return None if inner is None else where(condition, *((inner, right) if first else (left, inner)))
     if isinstance(partial, Apply) and partial.op.name == "where":
         condition, left, right = partial.args
         if isinstance(left, Const) or isinstance(right, Const):
@@ -94,6 +100,17 @@ def scale(g: Node, partial: Node) -> Node | None:
         top = scale(g, partial.args[0])
         return None if top is None else div(top, partial.args[1])
     return mul(g, partial)
+
+
+def _guarded(partial: Node, condition: Node, taken: bool) -> Node:
+    """A partial derivative that does not divide by what stands in the branch that is not taken."""
+    if isinstance(partial, Apply) and partial.op.name in ("negative", "multiply"):
+        return ew(partial.op.name, *(_guarded(arg, condition, taken) for arg in partial.args))
+    if isinstance(partial, Apply) and partial.op.name == "divide" and not isinstance(partial.args[1], Const):
+        one = const(1.0)
+        below = where(condition, partial.args[1], one) if taken else where(condition, one, partial.args[1])
+        return ew("divide", _guarded(partial.args[0], condition, taken), below)
+    return partial
 
 
 @cache

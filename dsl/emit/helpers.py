@@ -360,14 +360,26 @@ def _prod_others(x: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> 
     return out
 
 
+def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
+    """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
+    out = np.zeros(shape, np.asarray(g).dtype)
+    out[index] = g
+    return out
+
+
+def _set_at(x: NDArray[Any], index: Any, value: Any) -> NDArray[Any]:
+    """A copy of x with `value` assigned at `index`; of repeated indices the last one wins."""
+    out = np.array(x)
+    out[index] = value
+    return out
+
+
 def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
     """Zeros of `shape` with g added at `index`, repeated indices accumulating (the transpose of x[index])."""
     out = np.zeros(shape, np.asarray(g).dtype)
     parts = index if isinstance(index, tuple) else (index,)
     first = parts[0] if parts else None
-    if not any(isinstance(part, np.ndarray | list) for part in parts):
-        out[index] = g
-    elif (
+    if (
         isinstance(first, np.ndarray)
         and first.ndim == 1
         and np.size(g) > 500

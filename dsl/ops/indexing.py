@@ -162,7 +162,14 @@ def _emit_scatter(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
             parts.append(shown)
     shape = ", ".join(map(printer.dim, node.type.known))
     where = ", ".join(parts) + ("," if len(parts) == 1 else "")
-    return Text(f"_scatter_add(({shape}{',' if len(node.type.known) == 1 else ''}), ({where}), {args[0].text})")
+    helper = "_scatter" if _distinct(node) else "_scatter_add"
+    return Text(f"{helper}(({shape}{',' if len(node.type.known) == 1 else ''}), ({where}), {args[0].text})")
+
+
+def _distinct(node: Apply) -> bool:
+    """Whether no entry is placed twice: there are only slices, or one of the index arrays counts the rows."""
+    arrays = node.args[1:]
+    return not arrays or any(isinstance(each, Apply) and each.op.name == "arange" and each.type.shape == arrays[0].type.shape for each in arrays)
 
 
 def _vjp_scatter(node: Apply, g: Node) -> Sequence[Node | None]:

@@ -341,7 +341,12 @@ class Resolver:
 
     def place(self, node: Apply) -> None:
         """What a statement makes, in a function's body too, belongs to that statement's line."""
-        self.lines.setdefault(node, self.line)
+        stack: list[Node] = [node]
+        while stack:
+            each = stack.pop()
+            if isinstance(each, Apply) and each not in self.lines:
+                self.lines[each] = self.line
+                stack += each.args
 
 
 def _one_line(span: Span) -> str:

@@ -12,7 +12,9 @@ from dataclasses import replace
 from dsl.nodes import Apply, Const, Input, Node, Program, apply, const, rebuild
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
-from dsl.ops.elementwise import ew
+from dsl.ops.elementwise import cast, ew
+from dsl.ops.indexing import FULL
+from dsl.ops.shaping import reshape, spread
 from dsl.ops.reduction import UNBROADCAST
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {
@@ -98,7 +100,7 @@ def _pair(node: Apply) -> Node | None:
             new = ew(node.op.name, *node.args[:i], arg.args[0], *node.args[i + 1 :])
             if new.type.matches(node.type):
                 return rewrite(new)
-            if new.type.shape == () and not new.type.weak:
+            if new.type.shape == () and new.type.dtype == node.type.dtype:
                 return rewrite(apply(arg.op, rewrite(new), *arg.args[1:], **dict(arg.attrs)))
     return None
 
@@ -114,12 +116,16 @@ def _shape_only(node: Apply) -> Node | None:
     return None if like is node.args[-1] else rewrite(apply(node.op, *node.args[:-1], like, **dict(node.attrs)))
 
 
+def _is_zero(node: Node) -> bool:
+    return is_number(node, 0) or (isinstance(node, Apply) and node.op.name in ("broadcast_to", "spread") and is_number(node.args[0], 0))
+
+
 def _add(node: Apply) -> Node | None:
     x, y = node.args
-    if is_number(x, 0):
-        return _like(node, y)
-    if is_number(y, 0):
-        return _like(node, x)
+    if _is_zero(x) and (same := _like(node, y)):
+        return same
+    if _is_zero(y) and (same := _like(node, x)):
+        return same
     if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
         return _ew("subtract", x, _ew("negative", y))
     if x is y and x.type.dtype == "float":
@@ -146,7 +152,44 @@ def _plain(node: Node) -> bool:
         node = node.args[0]
     if isinstance(node, Apply):
         return node.op.name in ("dimension", "size")
-    return isinstance(node, Const) or (isinstance(node, Input) and node.role == "cotangent" and node.type.shape == ())
+    return isinstance(node, Const) or (isinstance(node, Input) and node.role in ("cotangent", "const") and node.type.shape == ())
+
+
+def _whole(node: Node) -> int | None:
+    """The integer that a constant is, written as a float or not."""
+    if not isinstance(node, Const) or isinstance(node.value, bool) or node.value != node.value or abs(node.value) >= 2**53:
+        return None
+    return int(node.value) if node.value == int(node.value) else None
+
+
+def _collected(node: Apply) -> Node | None:
+    """A scalar product with its numbers in front and in lowest terms: ``2 * (dL / 2)`` is ``dL``."""
+    top, bottom = 1, 1
+    factors: list[Node] = []
+    divisors: list[Node] = []
+    stack: list[tuple[Node, bool]] = [(node, True)]
+    while stack:
+        each, above = stack.pop()
+        whole = _whole(each)
+        if whole is not None and (above or whole):
+            top, bottom = (top * whole, bottom) if above else (top, bottom * whole)
+        elif isinstance(each, Apply) and each.op.name in ("multiply", "divide"):
+            stack += [(each.args[1], above == (each.op.name == "multiply")), (each.args[0], above)]
+        elif isinstance(each, Apply) and each.op.name == "negative":
+            top = -top
+            stack.append((each.args[0], above))
+        else:
+            (factors if above else divisors).append(each)
+    if max(abs(top), abs(bottom)) >= LARGEST or not top or not factors:
+        return None
+    common = math.gcd(top, bottom) * (1 if bottom > 0 else -1)
+    top, bottom = top // common, bottom // common
+    new = factors[0] if top == 1 else ew("negative", factors[0]) if top == -1 else ew("multiply", const(top), factors[0])
+    for each in factors[1:]:
+        new = ew("multiply", new, each)
+    for each in ([const(bottom)] if bottom != 1 else []) + divisors:
+        new = ew("divide", new, each)
+    return new if new.type == node.type else None
 
 
 def _leads_negative(node: Node) -> bool:
@@ -162,6 +205,8 @@ def _cancels(x: Const, y: Const) -> bool:
 
 def _multiply(node: Apply) -> Node | None:
     x, y = node.args
+    if _plain(node):
+        return _fold(node) or _collected(node)
     if _plain(y) and not _plain(x):
         return _ew("multiply", y, x)
     if _plain(x) and isinstance(y, Apply) and y.op.name in ("multiply", "divide") and _plain(y.args[0]):
@@ -188,6 +233,10 @@ def _divide(node: Apply) -> Node | None:
     x, y = node.args
     if is_number(y, 1):
         return _like(node, x)
+    if _plain(node):
+        return _fold(node) or _collected(node)
+    if isinstance(x, Apply) and x.op.name == "multiply" and _plain(x.args[0]) and _plain(y) and x.args[1].type.matches(x.type):
+        return _ew("multiply", _ew("divide", x.args[0], y), x.args[1])
     if isinstance(x, Apply) and x.op.name == "negative" and not _plain(x):
         return _ew("negative", _ew("divide", x.args[0], y))
     return _pair(node)
@@ -214,7 +263,9 @@ def _power(node: Apply) -> Node | None:
 def _where(node: Apply) -> Node | None:
     c, x, y = node.args
     if isinstance(c, Const):
-        return _like(node, x if c.value else y)
+        taken = x if c.value else y
+        like = next((arg for arg in node.args if arg.type.matches(node.type)), None)
+        return _like(node, taken) or (spread(cast(taken, node.type.dtype), like) if like is not None else None)
     return _like(node, x) if x is y else _pair(node)
 
 
@@ -277,6 +328,16 @@ def _hoisted(node: Apply) -> Node | None:
     return None
 
 
+def _index(node: Apply) -> Node | None:
+    """An index that only inserts axes is a reshape, and so is its adjoint."""
+    items = node.attr("items")
+    if len(node.args) > 1 or not isinstance(items, tuple) or node.type.shape is None:
+        return None
+    if all(item == FULL or item[0] == "newaxis" for item in items):
+        return rewrite(reshape(node.args[0], node.type.shape))
+    return None
+
+
 _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "add": _add,
     "subtract": _subtract,
@@ -291,6 +352,8 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "size": _shape_only,
     "einsum": _einsum,
     "reshape": _reshape,
+    "index": _index,
+    "scatter": _index,
     "sum": _sum,
     "mean": _sum,
 }

@@ -1,0 +1,102 @@
+"""The pages: their programs compile or fail as they say, their Python runs, the code they show is what comes out.
+
+A fence's words say what its block is. ``expr`` compiles; ``expr error=E0304`` gives that error, and a ``text`` block after it is the message;
+``expr file=a.expr`` is written to a file, and its module can be imported by the ``python`` blocks after it, which run in one namespace;
+``expr file=a.expr definitions`` holds functions alone; ``python generated=a`` must stand in the module of ``a.expr``, which may be an example.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import dsl
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")] + sorted((ROOT / "docs").glob("*.md"))
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    language: str
+    words: list[str]
+    text: str
+
+    def word(self, key: str) -> str | None:
+        return next((word.partition("=")[2] for word in self.words if word.startswith(f"{key}=")), None)
+
+
+def blocks(page: Path) -> list[Block]:
+    return [Block(match[1], match[2].split(), match[3]) for match in FENCE.finditer(page.read_text(encoding="utf-8"))]
+
+
+FOUND = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if page.exists()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a page's files are written; what is imported from there is forgotten again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", FOUND)
+def test_page(page: Path, folder: Path) -> None:
+    namespace: dict[str, Any] = {}
+    message = ""
+    for block in blocks(page):
+        if block.language == "expr":
+            message = check_program(block, folder)
+        elif block.language == "text" and message:
+            assert block.text.strip() == message
+            message = ""
+        elif block.language == "python" and (stem := block.word("generated")):
+            source = folder / f"{stem}.expr" if (folder / f"{stem}.expr").exists() else ROOT / "examples" / f"{stem}.expr"
+            assert block.text in dsl.compile_file(source)
+        elif block.language == "python":
+            exec(compile(block.text, f"{page.name}", "exec"), namespace)
+
+
+def check_program(block: Block, folder: Path) -> str:
+    """Compile a block's program, or have it refused. The message, where it is refused."""
+    if code := block.word("error"):
+        with pytest.raises(dsl.DslError) as caught:
+            dsl.compile_text(block.text)
+        assert [each.code.name for each in caught.value.diagnostics] == [code]
+        return str(caught.value)
+    name = block.word("file")
+    if name is None:
+        compile(dsl.compile_text(block.text), "program.py", "exec")
+    else:
+        (folder / name).write_text(block.text, encoding="utf-8")
+        if "definitions" not in block.words:
+            (folder / name).with_suffix(".py").write_text(dsl.compile_file(folder / name), encoding="utf-8")
+    return ""
+
+
+@pytest.mark.parametrize("page", FOUND)
+def test_links(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings], target
+
+
+def test_benchmarks_run() -> None:
+    shown = subprocess.run([sys.executable, "-m", "benchmarks.run", "--quick"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert shown.count("by hand") >= 6 and "statements" in shown
