@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -135,6 +135,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Rewrite:
+    """What the optimiser put in place of what was written, and the line where that stands."""
+
+    line: Line | None
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Declared:
     """An argument as the user declared it: domain words, range, default of a const, and the node."""
 
@@ -168,6 +177,7 @@ class Program:
     fused: tuple[tuple[str, Node], ...] = ()
     adjoints: Mapping[Node, Node] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
 
     @property
     def roots(self) -> tuple[Node, ...]:
@@ -177,3 +187,24 @@ class Program:
     def every_root(self) -> tuple[Node, ...]:
         """The roots, and the gradients with the cotangent 1 worked in."""
         return self.roots + tuple(node for _, node in self.fused)
+
+
+def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
+    """The program with every node below its roots replaced. A new node takes the name and the line of the one that it stands for."""
+    names: dict[Node, str] = {}
+    lines: dict[Node, Line] = {}
+    for node, new in mapped.items():
+        if isinstance(new, Apply):
+            if node in program.names:
+                names.setdefault(new, program.names[node])
+            if node in program.lines:
+                lines.setdefault(new, program.lines[node])
+    return replace(
+        program,
+        outputs=tuple((name, mapped[node]) for name, node in program.outputs),
+        gradients=tuple((name, mapped[node]) for name, node in program.gradients),
+        fused=tuple((name, mapped[node]) for name, node in program.fused),
+        adjoints={mapped[node]: mapped.get(primal, primal) for node, primal in program.adjoints.items() if node in mapped},
+        names=names,
+        lines=lines,
+    )

@@ -15,6 +15,7 @@ from dsl.parse import parse
 from dsl.passes.differentiate import differentiate
 from dsl.passes.resolve import resolve
 from dsl.passes.simplify import simplify
+from dsl.passes.stabilise import stabilise
 
 VERSION = "0.1.0"
 
@@ -51,6 +52,7 @@ Stage = Callable[[Job], Any]
 STAGES: tuple[tuple[str, Stage], ...] = (
     ("parse", lambda job: parse(job.product)),
     ("resolve", lambda job: resolve(job.product, job.stem, job.options.wrt, job.options.find)),
+    ("stabilise", lambda job: stabilise(job.product)),
     ("differentiate", lambda job: differentiate(job.product)),
     ("simplify", lambda job: simplify(job.product)),
     ("emit", lambda job: render_module(view(job.product, VERSION))),

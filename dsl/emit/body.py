@@ -52,6 +52,9 @@ class Body:
         self.needs_dtype = False
         self._comment = ""
         self.annotated: set[Node] = set()
+        self.raising: set[str] = set()
+        self._risky: set[Node] = set()
+        self._parts: dict[Node, dict[int, Node]] = {}
 
     @property
     def dtype(self) -> str:
@@ -73,6 +76,10 @@ class Body:
         self.texts[node] = Text(text)
 
     def emit(self, nodes: Iterable[Node]) -> None:
+        nodes = list(nodes)
+        for node in nodes:
+            if isinstance(node, Apply) and node.op.name == "part":
+                self._parts.setdefault(node.args[0], {})[int(str(node.attr("index")))] = node
         for node in nodes:
             if isinstance(node, Const):
                 self.texts[node] = number(node)
@@ -81,17 +88,37 @@ class Body:
 
     def _step(self, node: Apply) -> None:
         text = node.op.emit(node, [self.texts[arg] for arg in node.args], self)
+        if node.op.raises or not self._risky.isdisjoint(node.args):
+            self._risky.add(node)
+        parts = self._parts.get(node, {})
+        if len(parts) > 1:
+            self._unpack(node, text, parts)
+            return
         if node not in self.keep and self._inlines(node, text):
             self.texts[node] = text
             return
         name = self.names.chosen.get(node) or self.names.give(node, self._wish(node))
+        self._line(node, f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
+        self.texts[node] = Text(name)
+
+    def _unpack(self, node: Apply, text: Text, parts: Mapping[int, Node]) -> None:
+        """``w, V = np.linalg.eigh(A)``: an operation of several results, those that nobody uses as ``_``."""
+        for i, part in parts.items():
+            self.texts[part] = Text(self.names.chosen.get(part) or self.names.give(part, node.op.parts[i]))
+        names = [self.texts[parts[i]].text if i in parts else "_" for i in range(len(node.op.parts))]
+        self._line(node, f"{', '.join(names)} = {text.text}")
+
+    def _line(self, node: Apply, text: str) -> None:
+        """A statement, under the line of the source that it belongs to."""
         line = self.program.lines.get(node)
         comment = f"# {line.text}" if line is not None else self._comment
         if comment != self._comment:
             self.lines.append(comment)
             self._comment = comment
-        self.lines.append(f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
-        self.texts[node] = Text(name)
+        self.lines.append(text)
+        if node in self._risky:
+            self._risky.remove(node)
+            self.raising.add(text)
 
     def _inlines(self, node: Apply, text: Text) -> bool:
         if node.op.name in ("dimension", "size") or (text.text.isidentifier() and node not in self.program.names):

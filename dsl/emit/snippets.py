@@ -20,7 +20,7 @@ def _sources() -> dict[str, tuple[str, tuple[str, ...]]]:
             continue
         text = path.read_text(encoding="utf-8")
         for item in ast.parse(text).body:
-            if isinstance(item, ast.FunctionDef):
+            if isinstance(item, (ast.FunctionDef, ast.ClassDef)):
                 name = item.name
             elif isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
                 name = item.targets[0].id

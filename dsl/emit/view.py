@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dsl.emit.body import Body, Names, live, user_names
+from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
 from dsl.emit.snippets import helpers_for
 from dsl.nodes import Apply, Const, Input, Node, Program, topological
 
 RESERVED = dict.fromkeys(("np", "tape", "Tape", "Gradients", "Outputs", "NamedTuple", "Any", "NDArray", "ArrayLike", "forward", "backward", "value", "value_and_grad", "dtype"))
 CHECKED = "_checked"
-_VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "einsum", "flip")
+_VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "einsum", "flip", "windows")
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,14 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     order = topological(program.roots)
     names = user_names(program, RESERVED, order)
     made = set(topological(node for _, node in program.outputs)) | {each.node for each in program.arguments}
+    made |= {node for node in order if isinstance(node, Apply) and node.op.name == "part" and node.args[0] in made}
     seeds = {node for _, node in program.cotangents}
     later = [node for node in order if node not in made and node not in seeds]
     saved = _saved(program, later, made)
     uses = _uses(order, program.roots)
     before = Body(program, names, uses, {*saved, *(node for _, node in program.outputs)})
     _bind_arguments(before, program)
-    before.emit(_forward(program))
+    before.emit([*_forward(program), *(node for node in order if node in made)])
     after = Body(program, names, _uses(later, ()), [node for _, node in program.gradients if node not in made])
     for node in (*saved, *seeds):
         after.bind(node, _name(node, names))
@@ -127,13 +129,14 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     unpack = [f"{each.name} = tape.{each.name}" for each in fields]
     back = live([*unpack, *reads, *seeding, *after.lines, f"return Gradients({', '.join(copies)})"])
     fields = [each for each in fields if f"{each.name} = tape.{each.name}" in back]
+    back = guarded(back, after.raising, program)
     lines = _head(program, before, extra) + before.lines
     if keep_shape:
         lines.append(f"{program.cotangents[0][0]}_shape = {program.cotangents[0][0]}.shape")
     lines.append(f"tape = Tape({', '.join(each.name for each in fields)})")
     lines.append(f"return {_result(program, results)}, tape")
     said = f"Compute {_listed(program)}, and the tape for backward.\n\n{_shapes(program)}\n"
-    forward = FunctionView("forward", _signature(program), f"tuple[{_result_type(program)}, Tape]", said, tuple(live(lines)))
+    forward = FunctionView("forward", _signature(program), f"tuple[{_result_type(program)}, Tape]", said, tuple(guarded(live(lines), before.raising, program)))
     parameters = ", ".join(f"{seed.name}: Any = {None if i else 1.0}" for i, (_, seed) in enumerate(program.cotangents))
     outputs = ", ".join(name for name, _ in program.cotangents)
     backward = FunctionView("backward", f"tape: Tape, {parameters}", "Gradients", f"The gradients, from the cotangent of {outputs}.", tuple(back))
@@ -147,7 +150,7 @@ def _value(program: Program) -> FunctionView:
     _bind_arguments(body, program)
     body.emit(order)
     result = _result(program, [body.texts[node].text for _, node in program.outputs])
-    lines = tuple(live([*_head(program, body, ()), *body.lines, f"return {result}"]))
+    lines = tuple(guarded(live([*_head(program, body, ()), *body.lines, f"return {result}"]), body.raising, program))
     return FunctionView("value", _signature(program), _result_type(program), f"Compute {_listed(program)}.", lines)
 
 
@@ -162,9 +165,9 @@ def _value_and_grad(program: Program) -> FunctionView:
     body.emit(order)
     copies = _fresh(program, body, {each.node for each in program.arguments}, fused=True)
     result = _scalar(first, body.texts[first].text)
-    lines = tuple(live([*_head(program, body, ()), *body.lines, f"return {result}, Gradients({', '.join(copies)})"]))
+    lines = live([*_head(program, body, ()), *body.lines, f"return {result}, Gradients({', '.join(copies)})"])
     arguments, said = _signature(program), f"{program.outputs[0][0]} and its gradients."
-    return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, lines)
+    return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(guarded(lines, body.raising, program)))
 
 
 def _forward(program: Program) -> list[Node]:

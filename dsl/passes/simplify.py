@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
-from dsl.nodes import Apply, Const, Input, Node, Program, apply, const, rebuild
+from dsl.nodes import Apply, Const, Input, Node, Program, apply, const, rebuild, remapped
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import cast, ew
@@ -35,25 +34,7 @@ LARGEST = 2**63
 
 def simplify(program: Program) -> Program:
     """The same values in fewer steps."""
-    mapped = rebuild(program.every_root, rewrite)
-    names = {}
-    lines = {}
-    for node, new in mapped.items():
-        if isinstance(new, Apply):
-            if node in program.names:
-                names.setdefault(new, program.names[node])
-            if node in program.lines:
-                lines.setdefault(new, program.lines[node])
-    # a node that only simplification made takes the line of the one that it replaced, or none
-    return replace(
-        program,
-        outputs=tuple((name, mapped[node]) for name, node in program.outputs),
-        gradients=tuple((name, mapped[node]) for name, node in program.gradients),
-        fused=tuple((name, mapped[node]) for name, node in program.fused),
-        adjoints={mapped[node]: mapped.get(primal, primal) for node, primal in program.adjoints.items() if node in mapped},
-        names=names,
-        lines=lines,
-    )
+    return remapped(program, rebuild(program.every_root, rewrite))
 
 
 def rewrite(node: Node) -> Node:
