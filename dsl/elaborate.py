@@ -12,10 +12,11 @@ from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, nearest
 from dsl.nodes import Apply, Node, apply, const
 from dsl.ops import indexing, making, shaping
+from dsl.ops.arguments import arguments
 from dsl.ops.builtins import functions, transpose
 from dsl.ops.core import NeedRank, Undecided, integers
 from dsl.ops.elementwise import cast, ew
-from dsl.ops.spec import REQUIRED, Function, Op
+from dsl.ops.spec import Function, Op
 from dsl.types import ONE, Dim, ShapeError, as_dim, product
 
 Value = Any
@@ -478,39 +479,9 @@ def _static(op: str, left: Value, right: Value) -> Value:
     return found
 
 
-_SEQUENCES = ("arrays", "shape", "axis", "axes", "reps", "newshape", "source", "destination", "indices_or_sections")
-_STATIC = ("axis", "axes", "keepdims", "ddof", "ord", "shape", "k", "offset", "N", "M", "num", "num_classes", "repeats", "reps", "shift", "n")
-_STATIC += ("source", "destination", "axis1", "axis2", "indices_or_sections", "step")
-
-
 def call(function: Function, args: list[Value], keywords: Mapping[str, Value]) -> Value:
     """A built-in function on values. Raises ShapeError."""
-    names = [each.name for each in function.params]
-    if names == ["*args"]:
-        if keywords:
-            raise ShapeError(Code.E0204, f"`{function.name}` takes no argument `{next(iter(keywords))}`")
-        if function.name == "reshape":
-            return function.build(array(args[0]), *args[1:])
-        return function.build(args[0], *map(array, args[1:]))
-    bound = _bind(function.name, names, args, keywords)
-    values: list[Value] = []
-    for i, param in enumerate(function.params):
-        if i not in bound and param.default is REQUIRED:
-            raise ShapeError(Code.E0204, f"`{function.name}` needs `{param.name}`", help=f"it takes ({', '.join(names)})")
-        value = bound.get(i, param.default)
-        if param.name == "arrays":
-            items = value if isinstance(value, (list, tuple)) else None
-            if not items:
-                raise ShapeError(Code.E0204, f"`{function.name}` takes a list of arrays", help=f"write `{function.name}([x, y])`")
-            value = [array(each) for each in items]
-        elif param.name in _STATIC or function.name == "arange":
-            if isinstance(value, Node):
-                raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be known when the program is compiled")
-            value = tuple(value) if isinstance(value, list) else value
-        elif value is not None:
-            value = array(value)
-        values.append(value)
-    return function.build(*values)
+    return function.build(*arguments(function, args, keywords, array))
 
 
 def _bind(name: str, params: list[str], args: list[Value], keywords: Mapping[str, Value]) -> dict[int, Value]:

@@ -189,16 +189,26 @@ class Program:
         return self.roots + tuple(node for _, node in self.fused)
 
 
+def put_on_line(node: Node, line: Line, lines: dict[Node, Line]) -> None:
+    """A node, and whatever below it stands on no line yet, on a line of the source."""
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, Apply) and each not in lines:
+            lines[each] = line
+            stack += each.args
+
+
 def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
     """The program with every node below its roots replaced. A new node takes the name and the line of the one that it stands for."""
     names: dict[Node, str] = {}
     lines: dict[Node, Line] = {}
     for node, new in mapped.items():
+        if node in program.lines:
+            put_on_line(new, program.lines[node], lines)
         if isinstance(new, Apply):
             if node in program.names:
                 names.setdefault(new, program.names[node])
-            if node in program.lines:
-                lines.setdefault(new, program.lines[node])
     return replace(
         program,
         outputs=tuple((name, mapped[node]) for name, node in program.outputs),

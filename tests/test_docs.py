@@ -6,15 +6,18 @@ A fence's words say what its block is. ``expr`` compiles; ``expr error=E0304`` g
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 import dsl
+from dsl.api import module_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")] + sorted((ROOT / "docs").glob("*.md"))
@@ -97,6 +100,29 @@ def test_links(page: Path) -> None:
             assert anchor in [re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings], target
 
 
+def test_a_function_takes_one_stanza(tmp_path: Path) -> None:
+    for name in ("dsl", "grammar"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for block in blocks(ROOT / "CONTRIBUTING.md"):
+        if file := block.word("stanza"):
+            with (tmp_path / "dsl" / "ops" / file).open("a", encoding="utf-8") as rules:
+                rules.write(f"\n{block.text}")
+    (tmp_path / "loss.expr").write_text("param x: [N]\nL = sum(soft_maximum(sinc(x), x))\n")
+    subprocess.run([sys.executable, "-m", "dsl", "compile", "loss.expr"], check=True, cwd=tmp_path)
+    loss = module_of((tmp_path / "loss.py").read_text(), "loss")
+    x = np.array([-1.3, -0.4, 0.0, 0.7, 2.0])
+    slope = [(loss.value([each + 1e-6]) - loss.value([each - 1e-6])) / 2e-6 for each in x]
+    assert np.allclose(loss.value_and_grad(x)[1].x, slope, atol=1e-8)
+    shown = subprocess.run([sys.executable, "-m", "dsl", "ops", "sinc"], check=True, cwd=tmp_path, capture_output=True, text=True).stdout
+    assert "and 1 at 0" in shown
+
+
 def test_benchmarks_run() -> None:
     shown = subprocess.run([sys.executable, "-m", "benchmarks.run", "--quick"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
     assert shown.count("by hand") >= 6 and "statements" in shown
+
+
+def test_architecture_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:dsl|grammar|generated|docs)/[\w./]*)`", text):
+        assert (ROOT / path).exists(), path

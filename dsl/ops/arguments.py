@@ -74,7 +74,9 @@ def _checked(function: Function, param: Param, value: object, array: Convert) ->
     try:
         return read(value)
     except TypeError:
-        raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be {expected}, not {_shown(value)}", help=f"write `{function.signature}`") from None
+        raise ShapeError(
+            Code.E0204, f"`{param.name}` of `{function.name}` must be {expected}, not {_shown(value)}", help=f"write `{function.signature}`"
+        ) from None
 
 
 def _int(value: object) -> int:

@@ -6,6 +6,7 @@ They stand together because each is the derivative of another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast as typing_cast
 
 from dsl.diagnostics import Code
@@ -152,7 +153,7 @@ def broadcast_to(x: Node, shape: Shape) -> Node:
 
 
 def _infer_like(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return typed(types[0], types[1].shape)
+    return replace(types[1], dtype=types[0].dtype, weak=False)
 
 
 def _emit_spread(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -174,6 +175,8 @@ SPREAD = Op("spread", _infer_like, _emit_spread, _vjp_spread, linear=True)
 
 def spread(x: Node, like: Node) -> Node:
     """x broadcast to the shape of ``like``."""
+    if x.type.matches(like.type):
+        return x
     if like.type.shape is not None and x.type.shape is not None:
         return broadcast_to(x, like.type.shape)
     return apply(SPREAD, x, like)
@@ -254,7 +257,7 @@ def total(x: Node, axis: object = None, keepdims: bool = False) -> Node:
 
 
 def _infer_unbroadcast(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return typed(types[0], types[1].shape)
+    return replace(types[1], dtype=types[0].dtype, weak=False)
 
 
 def _emit_unbroadcast(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -271,10 +274,12 @@ UNBROADCAST = Op("unbroadcast", _infer_unbroadcast, _emit_unbroadcast, _vjp_unbr
 def sum_to(g: Node, like: Node) -> Node:
     """A cotangent summed back over the axes along which ``like`` was broadcast, so that it has exactly its shape."""
     have, want = g.type.shape, like.type.shape
+    if g.type.matches(like.type):
+        return g
     if want == ():
         return total(g)
     if have is None or want is None:
-        return g if g is like else apply(UNBROADCAST, g, like)
+        return apply(UNBROADCAST, g, like)
     extra = len(have) - len(want)
     if extra < 0:
         return broadcast_to(g, want)
@@ -327,9 +332,7 @@ FUNCTIONS = (
         derivative="g in the shape of a",
         cases=("reshape(x, (4, 3))", "x.reshape(2, -1)", "reshape(x, -1)", "x.reshape((2, 2, 3))", "reshape(x, (3, 1, 4))"),
     ),
-    function(
-        "ravel(a)", "shape", "All entries in one axis, row by row.", flat, derivative="g in the shape of a", cases=("ravel(x)", "x.ravel()")
-    ),
+    function("ravel(a)", "shape", "All entries in one axis, row by row.", flat, derivative="g in the shape of a", cases=("ravel(x)", "x.ravel()")),
     function(
         "expand_dims(a, axis: axes)",
         "shape",

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 
-from dsl.nodes import Apply, Node, apply
-from dsl.ops.spec import ATOM, COMPARE, POWER, PRODUCT, SUM, UNARY, Op, Printer, Text
-from dsl.types import TensorType, broadcast, broadcast_like
+from dsl.diagnostics import Code
+from dsl.nodes import Apply, Const, Node, apply, const
+from dsl.ops.spec import ATOM, COMPARE, POWER, PRODUCT, SUM, UNARY, Op, Printer, Text, function
+from dsl.types import ShapeError, TensorType, broadcast, broadcast_like
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +77,8 @@ def _infer(stanza: Stanza, types: tuple[TensorType, ...]) -> TensorType:
     weak = all(each.weak for each in types)
     like = broadcast_like(types)
     kind = stanza.kind
-    if kind in ("float", "bool"):
-        return TensorType(kind, shape, weak, like)
+    if kind in ("float", "bool", "whole"):
+        return TensorType("bool" if kind == "bool" else "float", shape, weak, like)
     values = types[1:] if kind == "select" else types
     ranks = {"bool": 0, "int": 1, "float": 2}
     dtype = max((each.dtype for each in values), key=ranks.__getitem__)
@@ -94,8 +95,9 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
     infix = _INFIX.match(template)
     if infix is None and not template.startswith("-"):
         text = template.format(**{name: arg.at(LOOSE) for name, arg in zip(stanza.params, args, strict=True)})
-        if node.type.weak and node.type.dtype == "float":
-            return Text(f"float({text})")
+        if node.type.weak:
+            # a NumPy scalar would not take the precision of what it meets
+            return Text(f"{node.type.dtype}({text})")
         return Text(text)
     level = UNARY if infix is None else _LEVELS[infix[2]]
     names = stanza.params
@@ -149,21 +151,107 @@ def _vjp_cast(node: Apply, g: Node) -> Sequence[Node | None]:
     return (g if node.args[0].type.dtype == "float" and node.type.dtype == "float" else None,)
 
 
-CAST = Op("cast", _infer_cast, _emit_cast, _vjp_cast, linear=True)
+CAST = Op("cast", _infer_cast, _emit_cast, _vjp_cast, linear=True, elementwise=True)
 
 
 def cast(x: Node, dtype: str) -> Node:
     """x with another kind of number; an integer array becomes the program's float, not float64."""
-    return x if x.type.dtype == dtype else apply(CAST, x, dtype=dtype)
+    if x.type.dtype == dtype:
+        return x
+    if isinstance(x, Const):
+        return const({"float": float, "int": int, "bool": bool}[dtype](x.value))
+    return apply(CAST, x, dtype=dtype)
 
 
 def ew(name: str, *args: Node) -> Node:
     """An elementwise operation by name. Integers that meet floats take the floats' precision, as the language promises."""
     op = elementwise_ops()[name]
     kind = op.stanza.kind
+    if kind == "whole" and args[0].type.dtype == "int":
+        return args[0]
     values = args[1:] if kind == "select" else args
-    floats = kind == "float" or (kind != "bool" and any(arg.type.dtype == "float" for arg in values))
+    floats = kind in ("float", "whole") or (kind != "bool" and any(arg.type.dtype == "float" for arg in values))
     if floats:
         plain = tuple(arg if arg.type.weak else cast(arg, "float") for arg in values)
         args = args[: len(args) - len(values)] + plain
     return apply(op, *args)
+
+
+# the n-th derivative of digamma has a setting, which a rule cannot have ------------------------------------------------
+
+
+def _infer_polygamma(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return replace(types[0], dtype="float")
+
+
+def _emit_polygamma(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    text = f"_polygamma({node.attr('n')}, {args[0].text})"
+    return Text(f"float({text})" if node.type.weak else text)
+
+
+def _vjp_polygamma(node: Apply, g: Node) -> Sequence[Node | None]:
+    return (ew("multiply", g, polygamma(int(str(node.attr("n"))) + 1, node.args[0])),)
+
+
+POLYGAMMA = Op("polygamma", _infer_polygamma, _emit_polygamma, _vjp_polygamma, elementwise=True)
+
+
+def polygamma(n: int, x: Node) -> Node:
+    if not 0 <= n <= 100:
+        raise ShapeError(Code.E0204, f"the order of `polygamma` is an integer from 0 to 100, not {n}")
+    return ew("digamma", x) if n == 0 else apply(POLYGAMMA, x if x.type.weak else cast(x, "float"), n=n)
+
+
+# functions that are made of several rules ------------------------------------------------------------------------------
+
+
+def _round(a: Node, decimals: int) -> Node:
+    """As NumPy does it: scaled, rounded, scaled back."""
+    if not decimals or (a.type.dtype == "int" and decimals > 0):
+        return ew("rint", a)
+    scale = const(float(10 ** abs(decimals)))
+    there, back = ("multiply", "divide") if decimals > 0 else ("divide", "multiply")
+    return cast(ew(back, ew("rint", ew(there, a, scale)), scale), "int" if a.type.dtype == "int" else "float")
+
+
+def _clip(a: Node, a_min: Node | None, a_max: Node | None, min: Node | None, max: Node | None) -> Node:
+    low, high = a_min if a_min is not None else min, a_max if a_max is not None else max
+    a = a if low is None else ew("maximum", a, low)
+    return a if high is None else ew("minimum", a, high)
+
+
+OPS = (CAST, POLYGAMMA)
+
+FUNCTIONS = (
+    function(
+        "round(a, decimals: int = 0)",
+        "elementwise",
+        "Rounded to a number of decimals, a half to the even neighbour.",
+        _round,
+        derivative="0",
+        cases=("x + round(x)", "x + round(10 * x, 1)", "x * round(100 * x, decimals=-1)", "x + round(i, -1) | x: [3]; i: int[3] in 0:99"),
+    ),
+    function(
+        "clip(a, a_min=None, a_max=None, *, min=None, max=None)",
+        "two arguments",
+        "minimum(maximum(a, a_min), a_max); a bound that is None is none. At a bound a and the bound get half of the gradient each.",
+        _clip,
+        derivative="g where a is between the bounds; beyond, the bound gets it",
+        cases=(
+            "clip(x, -0.31, 0.52)",
+            "clip(x, None, 0.52)",
+            "clip(x, min=-0.31)",
+            "x.clip(-0.31, max=0.52)",
+            "clip(x, y, 2.5)",
+            "clip(3 * x, a_min=-1, a_max=y) | x: [3, 4]; y: [4] positive",
+        ),
+    ),
+    function(
+        "polygamma(n: int, x, /)",
+        "elementwise",
+        "The n-th derivative of digamma.",
+        polygamma,
+        derivative="g * polygamma(n + 1, x)",
+        cases=("polygamma(0, x) | x: [4] positive", "polygamma(1, x) | x: [4] positive", "polygamma(3, x) | x: [4] positive"),
+    ),
+)

@@ -8,13 +8,18 @@ from typing import cast as typing_cast
 
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
-from dsl.ops.core import shape_of
-from dsl.ops.spec import ATOM, Op, Printer, Text
-from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, broadcast, require, same
+from dsl.ops.broadcasting import broadcast_to, flat, reshape, sum_to, tuple_text
+from dsl.ops.core import add, axis_of, integers, number, shape_of, where
+from dsl.ops.elementwise import cast, ew
+from dsl.ops.making import arange
+from dsl.ops.spec import ATOM, Op, Printer, Text, function
+from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, broadcast, join, product, require, same
 
 Item = tuple[object, ...]
 ZERO = Dim.number(0)
 FULL: Item = ("slice", None, None, 1)
+
+# shapes --------------------------------------------------------------------------------------------------------------
 
 
 def normalise_int(index: Dim, size: Dim) -> Dim:
@@ -29,18 +34,17 @@ def normalise_int(index: Dim, size: Dim) -> Dim:
 
 def slice_size(start: Dim | None, stop: Dim | None, step: int, size: Dim) -> Dim:
     """How many entries a slice takes. Of a symbolic axis a slice is assumed to fit, and the head of the function checks it."""
-    length = size.constant
-    bounds = [None if each is None else each.constant for each in (start, stop)]
-    if length is not None and all(a is None or b is not None for a, b in zip((start, stop), bounds, strict=True)):
-        return Dim.number(len(range(*slice(*bounds, step).indices(length))))
-    low, high = (_bound(each, size) for each in (start, stop))
+    if not step:
+        raise ShapeError(Code.E0308, "the step of a slice is 0")
+    low, high = (None if each is None else each.constant for each in (start, stop))
+    if size.constant is not None and (start is None) == (low is None) and (stop is None) == (high is None):
+        return Dim.number(len(range(*slice(low, high, step).indices(size.constant))))
+    first, last = _bound(start, size), _bound(stop, size)
     if step > 0:
-        first, last = low if low is not None else ZERO, high if high is not None else size
-        span = last - first
+        span = (size if last is None else last) - (ZERO if first is None else first)
     else:
-        first, last = low if low is not None else size - 1, high if high is not None else Dim.number(-1)
-        span = first - last
-    for each in (low, high):
+        span = (size - 1 if first is None else first) - (Dim.number(-1) if last is None else last)
+    for each in (first, last):
         if each is not None and (size - each).constant is None:
             require(size, ">=", each, "the slice must fit")
     if span.constant is not None and span.constant < 0:
@@ -84,6 +88,9 @@ def result_shape(shape: Shape, items: Sequence[Item], arrays: Sequence[TensorTyp
     return (*result[:at], *gathered, *result[at:], *rest)
 
 
+# index ---------------------------------------------------------------------------------------------------------------
+
+
 def _items(node: Apply) -> tuple[Item, ...]:
     return typing_cast("tuple[Item, ...]", node.attr("items"))
 
@@ -93,9 +100,10 @@ def _infer_index(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> 
     return TensorType(types[0].dtype, result_shape(types[0].known, items, types[1:]))
 
 
-def print_items(items: Sequence[Item], arrays: Sequence[Text], printer: Printer) -> list[str]:
+def items_text(node: Apply, arrays: Sequence[Text], printer: Printer) -> str:
+    """What stands between the brackets."""
     shown: list[str] = []
-    for item in items:
+    for item in _items(node):
         if item[0] == "newaxis":
             shown.append("None")
         elif item[0] == "int":
@@ -106,14 +114,13 @@ def print_items(items: Sequence[Item], arrays: Sequence[Text], printer: Printer)
             start, stop = ("" if each is None else printer.dim(typing_cast(Dim, each)) for each in item[1:3])
             step = "" if item[3] == 1 else f":{item[3]}"
             shown.append(f"{start}:{stop}{step}")
-    return shown
+    while len(shown) > 1 and shown[-1] == ":":
+        shown.pop()
+    return ", ".join(shown)
 
 
 def _emit_index(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    shown = print_items(_items(node), args[1:], printer)
-    while len(shown) > 1 and shown[-1] == ":":
-        shown.pop()
-    return Text(f"{args[0].at(ATOM)}[{', '.join(shown)}]")
+    return Text(f"{args[0].at(ATOM)}[{items_text(node, args[1:], printer)}]")
 
 
 def _vjp_index(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -148,28 +155,25 @@ def pick(x: Node, axis: int, i: int) -> Node:
     return index(x, (*[FULL] * at, ("int", Dim.number(i))))
 
 
+# scatter: the adjoint ------------------------------------------------------------------------------------------------
+
+
 def _infer_scatter(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
     return TensorType(types[0].dtype, typing_cast(Shape, attrs["shape"]))
 
 
 def _emit_scatter(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    parts = []
-    for item, shown in zip(_items(node), print_items(_items(node), args[1:], printer), strict=True):
-        if item[0] == "slice":
-            bounds = ["None" if each is None else printer.dim(typing_cast(Dim, each)) for each in item[1:3]]
-            parts.append("slice(None)" if item == FULL else f"slice({', '.join(bounds)}{'' if item[3] == 1 else f', {item[3]}'})")
-        else:
-            parts.append(shown)
-    shape = ", ".join(map(printer.dim, node.type.known))
-    where = ", ".join(parts) + ("," if len(parts) == 1 else "")
-    helper = "_scatter" if _distinct(node) else "_scatter_add"
-    return Text(f"{helper}(({shape}{',' if len(node.type.known) == 1 else ''}), ({where}), {args[0].text})")
+    shape = tuple_text([printer.dim(dim) for dim in node.type.known])
+    helper = "_scatter" if _distinct(node.args[1:]) else "_scatter_add"
+    return Text(f"{helper}({shape}, np.s_[{items_text(node, args[1:], printer)}], {args[0].text})")
 
 
-def _distinct(node: Apply) -> bool:
-    """Whether no entry is placed twice: there are only slices, or one of the index arrays counts the rows."""
-    arrays = node.args[1:]
-    return not arrays or any(isinstance(each, Apply) and each.op.name == "arange" and each.type.shape == arrays[0].type.shape for each in arrays)
+def _distinct(arrays: Sequence[Node]) -> bool:
+    """Whether no entry is named twice: there are only slices, or an index array that counts 0, 1, 2, … beside others of its shape."""
+    if not arrays:
+        return True
+    every = broadcast(tuple(each.type for each in arrays))
+    return any(isinstance(each, Apply) and each.op.name == "arange" and each.type.shape == every for each in arrays)
 
 
 def _vjp_scatter(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -179,20 +183,146 @@ def _vjp_scatter(node: Apply, g: Node) -> Sequence[Node | None]:
 SCATTER = Op("scatter", _infer_scatter, _emit_scatter, _vjp_scatter, linear=True)
 
 
+def scatter(g: Node, items: Sequence[Item], arrays: Sequence[Node], shape: Shape) -> Node:
+    """Zeros of a shape with g added at an index."""
+    return apply(SCATTER, g, *arrays, items=tuple(items), shape=shape)
+
+
+# set: an update of a copy -----------------------------------------------------------------------------------------------
+
+
+def _infer_set(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return TensorType(types[0].dtype, types[0].shape)
+
+
+def _emit_set(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    return Text(f"_set_at({args[0].text}, np.s_[{items_text(node, args[2:], printer)}], {args[1].text})")
+
+
+def _vjp_set(node: Apply, g: Node) -> Sequence[Node | None]:
+    """What was overwritten gets nothing. Where an index may name an entry twice, only the value that was written last gets something."""
+    x, value, *arrays = node.args
+    items = _items(node)
+    kept = apply(SET, g, cast(number(0.0), "float"), *arrays, items=items)
+    if value.type.dtype != "float":
+        return kept, *[None] * (1 + len(arrays))
+    written = index(g, items, arrays)
+    if not _distinct(arrays):
+        target = shape_of(written)
+        counted = reshape(arange(product(target)), target)
+        last = index(apply(SET, broadcast_to(number(0), shape_of(x)), counted, *arrays, items=items), items, arrays)
+        written = where(ew("equal", last, counted), written, number(0.0))
+    return kept, sum_to(written, value), *[None] * len(arrays)
+
+
+SET = Op("set", _infer_set, _emit_set, _vjp_set, linear=True)
+
+
 def update(x: Node, items: Sequence[Item], arrays: Sequence[Node], value: Node, how: str) -> Node:
-    """``x.at[items].set(value)`` or ``.add(value)``: x is left as it was."""
-    from dsl.ops.core import add, number, where
-    from dsl.ops.elementwise import cast
-    from dsl.ops.shaping import broadcast_to
-
-    target = result_shape(shape_of(x), items, [each.type for each in arrays])
-    placed = apply(SCATTER, broadcast_to(cast(value, x.type.dtype), target), *arrays, items=tuple(items), shape=shape_of(x))
+    """``x.at[items].set(value)`` or ``.add(value)``: x is left as it was. Raises ShapeError."""
+    if how not in ("set", "add"):
+        raise ShapeError(Code.E0204, f"`.at[…]` has no `{how}`", help="write `x.at[i].set(v)` or `x.at[i].add(v)`")
+    shape_of(value, 0)
+    value = cast(value, x.type.dtype)
+    wide = broadcast_to(value, result_shape(shape_of(x), items, [each.type for each in arrays]))
     if how == "add":
-        return add(x, placed)
-    touched = apply(SCATTER, broadcast_to(number(1), target), *arrays, items=tuple(items), shape=shape_of(x))
-    from dsl.ops.elementwise import ew
-
-    return where(ew("greater", touched, number(0)), placed, x)
+        return add(x, scatter(wide, items, arrays, shape_of(x)))
+    return apply(SET, x, value, *arrays, items=tuple(items))
 
 
-__all__ = ["FULL", "INDEX", "SCATTER", "Item", "index", "narrow", "pick", "same", "update"]
+# take_along_axis -----------------------------------------------------------------------------------------------------
+
+
+def _axis(node: Apply) -> int:
+    return int(str(node.attr("axis")))
+
+
+def _infer_take(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    x, indices = types[0].known, types[1].known
+    axis = int(str(attrs["axis"]))
+    if len(x) != len(indices):
+        raise ShapeError(Code.E0302, f"`take_along_axis` needs as many axes in both: {len(x)} and {len(indices)}", f"{{0}} is {types[0]}, {{1}} is {types[1]}")
+    shape = []
+    for i, (one, two) in enumerate(zip(x, indices, strict=True)):
+        try:
+            shape.append(two if i - len(x) == axis else join(one, two))
+        except ValueError as problem:
+            raise ShapeError(Code.E0301, f"shapes do not broadcast: {problem}", f"{{0}} is {types[0]}, {{1}} is {types[1]}") from None
+    return TensorType(types[0].dtype, tuple(shape))
+
+
+def _emit_take(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    axis = _axis(node)
+    return Text(f"np.take_along_axis({args[0].text}, {args[1].text}, axis={axis if axis == -1 else axis + len(node.type.known)})")
+
+
+def _vjp_take(node: Apply, g: Node) -> Sequence[Node | None]:
+    """The adjoint is that of the index which spells it out: an open grid, with the indices on their axis."""
+    x, indices = node.args
+    shape = shape_of(x)
+    items: list[Item] = []
+    arrays: list[Node] = []
+    for axis, dim in enumerate(shape):
+        if axis - len(shape) != _axis(node) and dim == ONE:
+            items.append(("int", ZERO))
+            continue
+        items.append(("array", len(arrays)))
+        along = reshape(arange(dim), (dim, *[ONE] * (len(shape) - 1 - axis)))
+        arrays.append(indices if axis - len(shape) == _axis(node) else along)
+    return scatter(g, items, arrays, shape), None
+
+
+TAKE = Op("take_along_axis", _infer_take, _emit_take, _vjp_take, linear=True)
+
+
+def take_along_axis(arr: Node, indices: Node, axis: int | None) -> Node:
+    indices = integers(indices)
+    if axis is None:
+        arr, axis = flat(arr), -1
+    return apply(TAKE, arr, indices, axis=axis_of(axis, len(shape_of(arr))))
+
+
+def take(a: Node, indices: Node, axis: int | None) -> Node:
+    """Entries along an axis by integer indices, of any shape; they stand where the axis was."""
+    indices = integers(indices)
+    if axis is None:
+        a, axis = flat(a), 0
+    at = axis_of(axis, len(shape_of(a))) + len(shape_of(a))
+    return index(a, (*[FULL] * at, ("array", 0)), (indices,))
+
+
+OPS = (INDEX, SCATTER, SET, TAKE)
+
+FUNCTIONS = (
+    function(
+        "take(a, indices, axis: axis = None)",
+        "shape",
+        "Entries by integer indices along an axis, or of a laid out flat.",
+        take,
+        derivative="g added up at the indices",
+        cases=(
+            "take(x, i) | x: [3, 4]; i: int[5] in 0:12",
+            "take(x, i, axis=0) | x: [3, 4]; i: int[5] in 0:3",
+            "take(x, i, axis=-1) | x: [3, 4]; i: int[2, 2] in 0:4",
+            "x.take([2, 0, 2]) | x: [4]",
+            "take(x, 2, axis=1)",
+        ),
+    ),
+    function(
+        "take_along_axis(arr, indices, axis: axis = -1)",
+        "shape",
+        "Entries by an array of indices along one axis, the other axes going along.",
+        take_along_axis,
+        derivative="g added up at the indices",
+        cases=(
+            "take_along_axis(x, i, axis=1) | x: [3, 4]; i: int[3, 2] in 0:4",
+            "take_along_axis(x, i, axis=0) | x: [3, 4]; i: int[5, 4] in 0:3",
+            "take_along_axis(x, i) | x: [2, 3, 4]; i: int[2, 3, 1] in 0:4",
+            "take_along_axis(x, i, axis=0) | x: [3, 4]; i: int[2, 1] in 0:3",
+            "take_along_axis(x, i, axis=None) | x: [3, 4]; i: int[5] in 0:12",
+            "take_along_axis(x, i, axis=1) | x: [1, 4]; i: int[3, 2] in 0:4",
+        ),
+    ),
+)
+
+__all__ = ["FULL", "FUNCTIONS", "INDEX", "OPS", "SCATTER", "Item", "index", "narrow", "pick", "same", "scatter", "take", "take_along_axis", "update"]

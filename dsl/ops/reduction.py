@@ -1,292 +1,336 @@
-"""Reductions and running reductions. Axes in ``attrs`` are counted from the right; None is all of them, of any rank."""
+"""Reductions. Axes in ``attrs`` are counted from the right; None is all of them, of any rank."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast as typing_cast
 
-from dsl.nodes import Apply, Node, apply
-from dsl.ops.core import add, axes_of, axis_of, div, mul, neg, number, shape_of, sub, where
+from dsl.diagnostics import Code
+from dsl.nodes import Apply, Node, apply, const
+from dsl.ops.along import along
+from dsl.ops.broadcasting import (
+    SUM,
+    UNBROADCAST,
+    reduced,
+    reduction_arguments,
+    reduction_axes,
+    reshape,
+    restore,
+    settings,
+    spread,
+    sum_to,
+    total,
+)
+from dsl.ops.core import add, axis_of, div, mul, number, shape_of, sub, where
 from dsl.ops.elementwise import cast, ew
-from dsl.ops.making import size_of
-from dsl.ops.shaping import reshape, spread
-from dsl.ops.spec import ATOM, Op, Printer, Text
-from dsl.types import ONE, Shape, TensorType
+from dsl.ops.making import size_of, stop_gradient
+from dsl.ops.moving import flip
+from dsl.ops.prods import PROD
+from dsl.ops.spec import ATOM, PRODUCT, Emit, Function, Op, Printer, Text, function
+from dsl.types import ONE, ShapeError, TensorType, product
 
-Axes = tuple[int, ...] | None
-
-
-def _settings(attrs: Mapping[str, object]) -> tuple[Axes, bool]:
-    return typing_cast(Axes, attrs["axes"]), bool(attrs["keepdims"])
+# the operations ------------------------------------------------------------------------------------------------------
 
 
-def _reduced(shape: Shape | None, axes: Axes, keepdims: bool) -> Shape | None:
-    if axes is None:
-        return () if not keepdims else None
-    assert shape is not None
-    rank = len(shape)
-    return tuple(
-        ONE if i - rank in axes else dim for i, dim in enumerate(shape) if keepdims or i - rank not in axes
-    )
-
-
-def _infer_float(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType("float", _reduced(types[0].shape, *_settings(attrs)))
+def _result(dtype: str) -> Callable[[tuple[TensorType, ...], Mapping[str, object]], TensorType]:
+    return lambda types, attrs: TensorType(dtype, reduced(types[0].shape, *settings(attrs)))
 
 
 def _infer_same(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType(types[0].dtype, _reduced(types[0].shape, *_settings(attrs)))
+    return TensorType(types[0].dtype, reduced(types[0].shape, *settings(attrs)))
 
 
-def _infer_sum(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    dtype = "float" if types[0].dtype == "float" else "int"
-    return TensorType(dtype, _reduced(types[0].shape, *_settings(attrs)))
-
-
-def _infer_bool(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType("bool", _reduced(types[0].shape, *_settings(attrs)))
-
-
-def _infer_index(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType("int", _reduced(types[0].shape, *_settings(attrs)))
-
-
-def _arguments(node: Apply) -> list[str]:
-    """``axis=`` and ``keepdims=`` as NumPy takes them, counted from the left as people do."""
-    axes, keepdims = _settings(dict(node.attrs))
-    shown: list[str] = []
-    shape = node.args[0].type.shape
-    if axes is not None and shape is not None and (keepdims or len(axes) < len(shape)):
-        rank = len(shape)
-        positive = [axis + rank for axis in axes]
-        where = [axis if axis == -1 and rank > 1 else left for axis, left in zip(axes, positive, strict=True)]
-        shown.append(f"axis={where[0] if len(where) == 1 else tuple(positive)}")
-    if keepdims:
-        shown.append("keepdims=True")
-    return shown
-
-
-def _method(name: str) -> object:
+def _method(name: str) -> Emit:
     def emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-        return Text(f"{args[0].at(ATOM)}.{name}({', '.join(_arguments(node))})")
+        return Text(f"{args[0].at(ATOM)}.{name}({', '.join(reduction_arguments(node))})")
 
     return emit
 
 
-def _helper(name: str) -> object:
+def _called(name: str) -> Emit:
     def emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-        return Text(f"{name}({', '.join([args[0].text, *_arguments(node)])})")
+        return Text(f"{name}({', '.join([args[0].text, *reduction_arguments(node)])})")
 
     return emit
-
-
-def restore(x: Node, node: Apply) -> Node:
-    """A reduction's result or cotangent with the reduced axes put back as size 1, so that it broadcasts against the argument."""
-    axes, keepdims = _settings(dict(node.attrs))
-    shape = node.args[0].type.shape
-    if keepdims or shape is None or axes is None or len(axes) == len(shape):
-        return x
-    rank = len(shape)
-    return reshape(x, tuple(ONE if i - rank in axes else dim for i, dim in enumerate(shape)))
-
-
-def _vjp_sum(node: Apply, g: Node) -> Sequence[Node | None]:
-    return (spread(restore(g, node), node.args[0]),)
 
 
 def _vjp_mean(node: Apply, g: Node) -> Sequence[Node | None]:
-    axes, _ = _settings(dict(node.attrs))
+    axes, _ = settings(dict(node.attrs))
     return (spread(restore(div(g, size_of(node.args[0], axes)), node), node.args[0]),)
 
 
 def _vjp_extreme(node: Apply, g: Node) -> Sequence[Node | None]:
-    axes, _ = _settings(dict(node.attrs))
+    """Entries that tie share g."""
+    axes, _ = settings(dict(node.attrs))
     x = node.args[0]
     tied = ew("equal", x, restore(node, node))
-    share = div(restore(g, node), cast(reduce("sum", tied, axes, True), "float"))
+    share = div(restore(g, node), cast(total(tied, axes, keepdims=axes is not None), "float"))
     return (where(tied, share, number(0.0)),)
-
-
-def _vjp_prod(node: Apply, g: Node) -> Sequence[Node | None]:
-    axes, _ = _settings(dict(node.attrs))
-    return (mul(restore(g, node), apply(PROD_OTHERS, node.args[0], axes=axes, keepdims=True)),)
 
 
 def _vjp_logsumexp(node: Apply, g: Node) -> Sequence[Node | None]:
     return (mul(restore(g, node), ew("exp", sub(node.args[0], restore(node, node)))),)
 
 
+def over(g: Node, length: Node) -> Node:
+    """g / length, and 0 where the length is 0: there zero is a subgradient."""
+    zero = ew("equal", length, number(0))
+    return where(zero, number(0.0), div(g, where(zero, number(1.0), length)))
+
+
 def _vjp_norm(node: Apply, g: Node) -> Sequence[Node | None]:
-    zero = ew("equal", node, number(0))
-    scale = where(zero, number(0.0), div(g, where(zero, number(1.0), node)))
-    return (mul(restore(scale, node), node.args[0]),)
+    return (mul(restore(over(g, node), node), node.args[0]),)
 
 
-def _emit_norm(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    shown = _arguments(node)
-    if not shown and len(node.args[0].type.known) != 1:
-        return Text(f"np.linalg.norm({args[0].at(ATOM)}.ravel())")
-    return Text(f"np.linalg.norm({', '.join([args[0].text, *shown])})")
+def _emit_var(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    squares, shown = f"np.square({args[1].text})", ", ".join(reduction_arguments(node))
+    if node.attr("ddof") == 0:
+        return Text(f"{squares}.mean({shown})")
+    axes, shape = settings(dict(node.attrs))[0], node.args[0].type.shape
+    count = f"{args[1].at(ATOM)}.size" if shape is None or axes is None else printer.dim(product(tuple(shape[axis] for axis in axes)))
+    return Text(f"{squares}.sum({shown}) / ({count} - {node.attr('ddof')})", PRODUCT)
 
 
-def _op(name: str, infer: object, emit: object, vjp: object = None, linear: bool = False) -> Op:
-    return Op(name, infer, emit, vjp, linear=linear)  # type: ignore[arg-type]
+def _degrees(node: Apply) -> Node:
+    """What a variance divides by."""
+    count = size_of(node.args[0], settings(dict(node.attrs))[0])
+    return sub(count, const(int(str(node.attr("ddof"))))) if node.attr("ddof") else count
 
 
-def _infer_unchanged(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return replace(types[0], weak=False)
+def _vjp_var(node: Apply, g: Node) -> Sequence[Node | None]:
+    """With respect to x at once: the part through the mean is zero, for the deviations sum to zero."""
+    return mul(restore(div(mul(number(2), g), _degrees(node)), node), node.args[1]), None
 
 
-PROD_OTHERS = _op("prod_others", _infer_unchanged, _helper("_prod_others"))
+def _emit_std(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    return Text(f"np.sqrt({args[2].text})")
+
+
+def _vjp_std(node: Apply, g: Node) -> Sequence[Node | None]:
+    return mul(restore(over(div(g, _degrees(node)), node), node), node.args[1]), None, None
+
+
+# both take x, its deviations x - mean(x), and STD the variance too: nodes that other steps share
+VAR = Op("var", _result("float"), _emit_var, _vjp_var)
+STD = Op("std", _result("float"), _emit_std, _vjp_std)
 
 REDUCTIONS: Mapping[str, Op] = {
     op.name: op
     for op in (
-        _op("sum", _infer_sum, _method("sum"), _vjp_sum, linear=True),
-        _op("mean", _infer_float, _method("mean"), _vjp_mean, linear=True),
-        _op("prod", _infer_same, _method("prod"), _vjp_prod),
-        _op("max", _infer_same, _method("max"), _vjp_extreme),
-        _op("min", _infer_same, _method("min"), _vjp_extreme),
-        _op("any", _infer_bool, _method("any")),
-        _op("all", _infer_bool, _method("all")),
-        _op("argmax", _infer_index, _method("argmax")),
-        _op("argmin", _infer_index, _method("argmin")),
-        _op("logsumexp", _infer_float, _helper("_logsumexp"), _vjp_logsumexp),
-        _op("norm", _infer_float, _emit_norm, _vjp_norm),
+        SUM,
+        Op("mean", _result("float"), _method("mean"), _vjp_mean, linear=True),
+        PROD,
+        Op("max", _infer_same, _method("max"), _vjp_extreme),
+        Op("min", _infer_same, _method("min"), _vjp_extreme),
+        Op("any", _result("bool"), _method("any")),
+        Op("all", _result("bool"), _method("all")),
+        Op("argmax", _result("int"), _method("argmax")),
+        Op("argmin", _result("int"), _method("argmin")),
+        Op("logsumexp", _result("float"), _called("_logsumexp"), _vjp_logsumexp),
+        Op("norm", _result("float"), _called("np.linalg.norm"), _vjp_norm),
     )
 }
+_FLOATS = ("mean", "logsumexp", "norm")
 
 
 def reduce(name: str, x: Node, axis: object = None, keepdims: bool = False) -> Node:
     """A reduction over an axis, several, or all (None, which works for any rank)."""
-    op = REDUCTIONS[name]
-    if name in ("mean", "logsumexp", "norm"):
+    if name == "sum":
+        return total(x, axis, keepdims)
+    if name in _FLOATS:
         x = cast(x, "float")
-    axes: Axes = None
-    if axis is not None:
-        axes = axes_of(axis, len(shape_of(x)))
-    elif keepdims or x.type.shape is not None:
-        axes = axes_of(None, len(shape_of(x)))
-    return apply(op, x, axes=axes, keepdims=keepdims)
+    if x.type.shape == () and axis is None:
+        return _of_number(name, x)
+    return apply(REDUCTIONS[name], x, axes=reduction_axes(x, axis, keepdims), keepdims=keepdims)
 
 
-def sum_to(g: Node, like: Node) -> Node:
-    """A cotangent summed back over the axes along which ``like`` was broadcast, so that it has exactly its shape."""
-    have, want = g.type.shape, like.type.shape
-    if have is None or want is None:
-        return g if g.type.matches(like.type) else apply(UNBROADCAST, g, like)
-    if have == want:
-        return g
-    if len(have) < len(want):
-        return spread(g, like)
-    extra = len(have) - len(want)
-    if any(dim != old and dim.flexible and dim != ONE for dim, old in zip(want, have[extra:], strict=True)):
-        return apply(UNBROADCAST, g, like)
-    rank = len(have)
-    axes = tuple(i - rank for i in range(rank) if i < extra or (want[i - extra] == ONE and have[i] != ONE))
-    if axes:
-        g = reduce("sum", g, axes)
-    if g.type.shape != want and all(a == b or b == ONE for a, b in zip(want[-len(g.type.known) :], g.type.known, strict=False)):
-        return spread(reshape(g, g.type.known), like) if len(g.type.known) == len(want) else reshape(g, want)
-    return reshape(g, want)
+def _of_number(name: str, x: Node) -> Node:
+    """A reduction of a value without axes, which may be a Python number and so has no methods."""
+    if name in ("any", "all"):
+        return ew("not_equal", x, number(0))
+    if name in ("argmax", "argmin"):
+        return number(0)
+    if name == "norm":
+        return ew("abs", x)
+    return cast(x, "int") if name == "prod" and x.type.dtype == "bool" else x
 
 
-def _infer_unbroadcast(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return replace(types[1], dtype=types[0].dtype, weak=False)
+# the functions -------------------------------------------------------------------------------------------------------
 
 
-def _emit_unbroadcast(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    return Text(f"_unbroadcast({args[0].text}, {printer.shape(node.args[1])})")
+def _var(a: Node, axis: object, ddof: int, keepdims: bool) -> Node:
+    a = cast(a, "float")
+    axes = reduction_axes(a, axis, keepdims)
+    centred = sub(a, reduce("mean", a, axes, keepdims=axes is not None))
+    return apply(VAR, a, centred, axes=axes, ddof=ddof, keepdims=keepdims)
 
 
-def _vjp_unbroadcast(node: Apply, g: Node) -> Sequence[Node | None]:
-    return spread(g, node.args[0]), None
+def _std(a: Node, axis: object, ddof: int, keepdims: bool) -> Node:
+    variance = typing_cast(Apply, _var(a, axis, ddof, keepdims))
+    return apply(STD, *variance.args, variance, **dict(variance.attrs))
 
 
-UNBROADCAST = Op("unbroadcast", _infer_unbroadcast, _emit_unbroadcast, _vjp_unbroadcast, linear=True)
+def _average(a: Node, axis: object, weights: Node | None, keepdims: bool) -> Node:
+    if weights is None:
+        return reduce("mean", a, axis, keepdims)
+    if axis is not None and len(shape_of(weights, 1)) == 1 < len(shape_of(a)):
+        weights = reshape(weights, (*shape_of(weights), *[ONE] * (-1 - axis_of(axis, len(shape_of(a))))))
+        return div(total(mul(a, weights), axis, keepdims), total(weights))
+    return div(total(mul(a, weights), axis, keepdims), total(weights, axis, keepdims))
 
 
-# along one axis ------------------------------------------------------------------------------------------------------
+def _logsumexp(a: Node, axis: object, b: Node | None, keepdims: bool) -> Node:
+    if b is None:
+        return reduce("logsumexp", a, axis, keepdims)
+    a = cast(a, "float")
+    largest = reduce("max", stop_gradient(a), axis, keepdims=True)
+    shift = where(ew("isfinite", largest), largest, number(0.0))
+    log = ew("log", total(mul(b, ew("exp", sub(a, shift))), axis, keepdims))
+    return add(log, reshape(shift, shape_of(log)))
 
 
-def _axis(node: Apply) -> int:
-    return int(str(node.attr("axis")))
+def _norm(x: Node, ord: object, axis: object, keepdims: bool) -> Node:
+    """numpy.linalg.norm: of all entries, of vectors along an axis, or of matrices along two."""
+    x = cast(x, "float")
+    if ord is None and axis is None:
+        return reduce("norm", x, None, keepdims)
+    rank = len(shape_of(x, 1))
+    axes = tuple(range(rank)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if len(axes) == 1:
+        return _vector_norm(x, ord, axes[0], keepdims)
+    if len(axes) == 2:
+        return _matrix_norm(x, ord, (axis_of(axes[0], rank), axis_of(axes[1], rank)), keepdims)
+    raise ShapeError(Code.E0303, f"a norm is taken of vectors or matrices, not over {len(axes)} axes", f"{{0}} is {x.type}", "write `norm(ravel(x))`")
 
 
-def _along(template: str) -> object:
-    def emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-        return Text(template.format(x=args[0].text, axis=_axis(node)))
-
-    return emit
-
-
-def _infer_along(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return replace(types[0], dtype="int" if types[0].dtype == "bool" else types[0].dtype, weak=False)
-
-
-def _vjp_softmax(node: Apply, g: Node) -> Sequence[Node | None]:
-    inner = reduce("sum", mul(g, node), _axis(node), keepdims=True)
-    return (mul(node, sub(g, inner)),)
-
-
-def _vjp_log_softmax(node: Apply, g: Node) -> Sequence[Node | None]:
-    total = reduce("sum", g, _axis(node), keepdims=True)
-    return (sub(g, mul(ew("exp", node), total)),)
+def _vector_norm(x: Node, ord: object, axis: object, keepdims: bool) -> Node:
+    size = ew("abs", x)
+    if ord in (None, 2):
+        return reduce("norm", x, axis, keepdims)
+    if not isinstance(ord, (int, float)):
+        raise ShapeError(Code.E0204, f"`ord` of a vector's norm is a number, not {ord!r}")
+    if abs(ord) == float("inf"):
+        return reduce("max" if ord > 0 else "min", size, axis, keepdims)
+    if ord == 0:
+        return total(cast(ew("not_equal", x, number(0)), "float"), axis, keepdims)
+    if ord == 1:
+        return total(size, axis, keepdims)
+    powers = total(ew("power", size, number(ord)), axis, keepdims)
+    zero = ew("equal", powers, number(0))
+    root = ew("power", where(zero, number(1.0), powers), number(1 / ord))
+    return where(zero, number(0.0), root)
 
 
-def _vjp_cumsum(node: Apply, g: Node) -> Sequence[Node | None]:
-    return (flip(along("cumsum", flip(g, _axis(node)), _axis(node)), _axis(node)),)
-
-
-def _emit_flip(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    axis = _axis(node) + len(node.type.known)
-    return Text(f"{args[0].at(ATOM)}[{':, ' * axis}::-1]")
-
-
-def _vjp_flip(node: Apply, g: Node) -> Sequence[Node | None]:
-    return (flip(g, _axis(node)),)
-
-
-def _vjp_cumprod(node: Apply, g: Node) -> Sequence[Node | None]:
-    """O(n²) in the length, and right also where an entry is zero: each prefix product is written out as a product over a triangle."""
-    from dsl.ops.making import arange
-
-    x, axis = node.args[0], _axis(node)
+def _matrix_norm(x: Node, ord: object, axes: tuple[int, int], keepdims: bool) -> Node:
+    if ord in (None, "fro"):
+        return reduce("norm", x, axes, keepdims)
+    if ord in (2, -2, "nuc"):
+        raise ShapeError(Code.E0204, f"`ord={ord!r}` of a matrix needs its singular values", help="write it with `svd`, or use `ord='fro'`")
+    if ord not in (1, -1, float("inf"), -float("inf")):
+        raise ShapeError(Code.E0204, f"`ord` of a matrix's norm is 'fro', 1, -1, inf or -inf, not {ord!r}")
+    summed, kept = axes if ord in (1, -1) else axes[::-1]
+    sums = total(ew("abs", x), summed, keepdims=True)
+    found = reduce("max" if typing_cast(float, ord) > 0 else "min", sums, kept, keepdims=True)
     shape = shape_of(x)
-    rank = len(shape)
-    n = shape[axis]
-    at = rank + axis
-    rows = reshape(arange(n), tuple(n if i == at else ONE for i in range(rank + 1)))
-    columns = reshape(arange(n), tuple(n if i == at + 1 else ONE for i in range(rank + 1)))
-    triangle = where(ew("less_equal", columns, rows), reshape(x, (*shape[:at], ONE, *shape[at:])), number(1.0))
-    others = apply(PROD_OTHERS, triangle, axes=(axis,), keepdims=True)
-    spread_g = mul(reshape(g, (*shape[: at + 1], ONE, *shape[at + 1 :])), others)
-    return (reduce("sum", where(ew("less_equal", columns, rows), spread_g, number(0.0)), axis - 1),)
+    return found if keepdims else reshape(found, tuple(dim for i, dim in enumerate(shape) if i - len(shape) not in axes))
 
 
-ALONG: Mapping[str, Op] = {
-    op.name: op
-    for op in (
-        _op("softmax", _infer_along, _along("_softmax({x}, axis={axis})"), _vjp_softmax),
-        _op("log_softmax", _infer_along, _along("_log_softmax({x}, axis={axis})"), _vjp_log_softmax),
-        _op("cumsum", _infer_along, _along("np.cumsum({x}, axis={axis})"), _vjp_cumsum, linear=True),
-        _op("cumprod", _infer_along, _along("np.cumprod({x}, axis={axis})"), _vjp_cumprod),
-        _op("flip", _infer_along, _emit_flip, _vjp_flip, linear=True),
-    )
-}
+def _reduction(name: str, doc: str, derivative: str = "", axis: str = "axes", argument: str = "x") -> Function:
+    """A stanza of a reduction that has no settings but axis and keepdims."""
+
+    def build(a: Node, axis: object, keepdims: bool) -> Node:
+        return reduce(name, a, axis, keepdims)
+
+    calls = ["(x)", "(x, axis=0)", "(x, -1)", "(x, axis=0, keepdims=True)", "(x, keepdims=True)"]
+    calls += ["(x, axis=(0, 1))", "(x, axis=(-1, 0), keepdims=True)", "(x, axis=(0, 2)) | x: [2, 3, 4]"] if axis == "axes" else []
+    # what has no derivative is tested beside something that has one
+    cases = [("" if derivative else "x[0, 0] * ") + name + call.replace("x", argument, 1) for call in calls if derivative or "|" not in call]
+    signature = f"{name}(a, axis: {axis} = None, *, keepdims: flag = False)"
+    return function(signature, "reductions", doc, build, derivative=derivative, cases=cases)
 
 
-def along(name: str, x: Node, axis: object) -> Node:
-    """An operation that keeps the shape and works along one axis."""
-    rank = len(shape_of(x))
-    if name in ("softmax", "log_softmax"):
-        x = cast(x, "float")
-    return apply(ALONG[name], x, axis=axis_of(axis, rank))
+OPS = (*REDUCTIONS.values(), VAR, STD)
 
+FUNCTIONS = (
+    _reduction("mean", "The mean over an axis, several, or all.", "g over the count, spread over the averaged axes"),
+    _reduction("prod", "The product over an axis, several, or all.", "g times the product of the other entries; right where entries are 0"),
+    _reduction("max", "The largest entry.", "g where the largest stands; entries that tie share it equally"),
+    _reduction("min", "The smallest entry.", "g where the smallest stands; entries that tie share it equally"),
+    _reduction("any", "Whether any entry is true, or not 0.", argument="x > 0"),
+    _reduction("all", "Whether all entries are true, or not 0.", argument="x > 0"),
+    _reduction("argmax", "The index of the largest entry, of the first where several tie; without an axis, in x laid out flat.", axis="axis"),
+    _reduction("argmin", "The index of the smallest entry, of the first where several tie; without an axis, in x laid out flat.", axis="axis"),
+    function(
+        "var(a, axis: axes = None, *, ddof: int = 0, keepdims: flag = False)",
+        "reductions",
+        "The variance: the mean squared deviation from the mean, with a divisor of n - ddof.",
+        _var,
+        derivative="2 * g * (a - mean(a)) / (n - ddof)",
+        cases=("var(x)", "var(x, axis=0)", "var(x, axis=-1, ddof=1)", "var(x, axis=(0, 1), keepdims=True)", "x.var(axis=0, keepdims=True)"),
+    ),
+    function(
+        "std(a, axis: axes = None, *, ddof: int = 0, keepdims: flag = False)",
+        "reductions",
+        "The standard deviation: the square root of var. Its derivative where all entries are equal is 0.",
+        _std,
+        derivative="g * (a - mean(a)) / ((n - ddof) * out)",
+        cases=("std(x)", "std(x, axis=0)", "std(x, axis=-1, ddof=1)", "std(x, axis=(0, 1), keepdims=True)", "x.std(0)"),
+    ),
+    function(
+        "average(a, axis: axes = None, weights=None, *, keepdims: flag = False)",
+        "reductions",
+        "sum(a * weights) / sum(weights): weights of a's shape, or one for each entry along the axis.",
+        _average,
+        derivative="that of the quotient",
+        cases=(
+            "average(x)",
+            "average(x, axis=0, weights=w) | x: [3, 4]; w: [3] positive",
+            "average(x, 1, w) | x: [3, 4]; w: [4] positive",
+            "average(x, weights=w) | x: [3, 4]; w: [3, 4] positive",
+            "average(x, axis=0, weights=w, keepdims=True) | x: [3, 4]; w: [3, 4] positive",
+        ),
+    ),
+    function(
+        "logsumexp(a, axis: axes = None, b=None, keepdims: flag = False)",
+        "reductions",
+        "log(sum(b * exp(a))), without overflow; b is 1 unless given.",
+        _logsumexp,
+        derivative="g * exp(a - out)",
+        cases=(
+            "logsumexp(x)",
+            "logsumexp(x, axis=0)",
+            "logsumexp(x, -1, keepdims=True)",
+            "logsumexp(x, axis=(0, 1))",
+            "logsumexp(x, axis=1, b=w) | x: [3, 4]; w: [4] positive",
+        ),
+    ),
+    function(
+        "norm(x, ord: static = None, axis: axes = None, keepdims: flag = False)",
+        "reductions",
+        "numpy.linalg.norm: ord of vectors along one axis, or of matrices over two; without ord, the root of the sum of squares. Its derivative at 0 is 0.",
+        _norm,
+        derivative="g * x / out",
+        cases=(
+            "norm(x)",
+            "norm(x) | x: [4]",
+            "norm(x) | x: [2, 3, 4]",
+            "norm(x, axis=0)",
+            "norm(x, axis=-1, keepdims=True)",
+            "norm(x, ord=1) | x: [4]",
+            "norm(x, 3) | x: [4]",
+            "norm(x, inf) | x: [4]",
+            "norm(x, -inf) | x: [4]",
+            "x[0] * norm(x, 0) | x: [4]",
+            "norm(x, ord=1, axis=0)",
+            "norm(x, 'fro')",
+            "norm(x, 1)",
+            "norm(x, -1)",
+            "norm(x, inf)",
+            "norm(x, -inf, keepdims=True)",
+            "norm(x, 1, axis=(0, 2)) | x: [2, 3, 4]",
+            "norm(x, axis=(1, 2)) | x: [2, 3, 4]",
+        ),
+    ),
+)
 
-def flip(x: Node, axis: int) -> Node:
-    return along("flip", x, axis)
-
-
-__all__ = ["ALONG", "REDUCTIONS", "add", "along", "flip", "neg", "reduce", "sum_to"]
+__all__ = ["FUNCTIONS", "OPS", "REDUCTIONS", "STD", "UNBROADCAST", "VAR", "along", "flip", "over", "reduce", "restore", "sum_to"]

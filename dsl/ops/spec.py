@@ -119,9 +119,7 @@ class Function:
         return f"{self.name}({', '.join(shown)})"
 
 
-def function(
-    signature: str, family: str, doc: str, build: Callable[..., object], *, derivative: str = "", cases: Sequence[str] = ()
-) -> Function:
+def function(signature: str, family: str, doc: str, build: Callable[..., object], *, derivative: str = "", cases: Sequence[str] = ()) -> Function:
     """A stanza: the signature is NumPy's, in Python's syntax, with the kind of a compile-time parameter as its annotation."""
     tree = ast.parse(f"def {signature}: pass").body[0]
     assert isinstance(tree, ast.FunctionDef)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, put_on_line, topological
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.shaping import spread
@@ -57,8 +57,8 @@ def _call(cotangents: dict[Node, Node], program: Program, first: str, names: dic
         called = node.name if isinstance(node, Input) else program.names.get(node)
         if called and isinstance(cotangent, Apply):
             names.setdefault(cotangent, f"d{first}_d{called}")
-        if isinstance(cotangent, Apply) and node in program.lines:
-            lines.setdefault(cotangent, program.lines[node])
+        if node in program.lines:
+            put_on_line(cotangent, program.lines[node], lines)
 
 
 def _named(cotangents: dict[Node, Node], targets: list[Input]) -> tuple[tuple[str, Node], ...]:

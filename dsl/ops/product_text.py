@@ -1,0 +1,158 @@
+"""A contraction as NumPy text: ``@``, ``.T``, ``*``, ``.sum(axis=…)``, and only where none of these says it, ``np.einsum``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dsl.nodes import Apply
+from dsl.ops.blas import fused_product
+from dsl.ops.spec import ATOM, PRODUCT, Printer, Text
+
+
+def split_spec(spec: str) -> tuple[list[str], str]:
+    """``"ij,jk->ik"`` as its operands' labels and its result's."""
+    inputs, _, output = spec.partition("->")
+    return inputs.split(","), output
+
+
+def emit_product(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    spec = str(node.attr("spec"))
+    labels, output = split_spec(spec)
+    short: Text | None = None
+    if len(args) == 1:
+        short = _single(labels[0], output, args[0])
+    elif len(args) == 2:
+        short = fused_product(node, labels, output, args, printer) or _pair(labels, output, args)
+    # more than two at once would be one loop over every label: NumPy may take them in pairs
+    order = ", optimize=True" if len(args) > 2 else ""
+    return short or Text(f'np.einsum("{spec}", {", ".join(arg.text for arg in args)}{order})')
+
+
+# one operand ---------------------------------------------------------------------------------------------------------
+
+
+def _transposed(text: Text, labels: str, wanted: str) -> Text:
+    """An operand with its axes in the wanted order."""
+    if labels == wanted:
+        return text
+    if labels[::-1] == wanted:
+        return Text(f"{text.at(ATOM)}.T")
+    if labels[:-2] == wanted[:-2] and labels[-2:] == wanted[:-3:-1]:
+        return Text(f"{text.at(ATOM)}.swapaxes(-1, -2)")
+    return Text(f"{text.at(ATOM)}.transpose({', '.join(str(labels.index(label)) for label in wanted)})")
+
+
+def _single(labels: str, output: str, x: Text) -> Text | None:
+    """Axes in another order, summed, or taken on their diagonal."""
+    repeated = [label for label in dict.fromkeys(labels) if labels.count(label) > 1]
+    if not repeated:
+        kept = "".join(label for label in labels if label in output)
+        axes = [i for i, label in enumerate(labels) if label not in output]
+        if axes:
+            where = str(axes[0]) if len(axes) == 1 else str(tuple(axes))
+            x = Text(f"{x.at(ATOM)}.sum({'axis=' + where if kept else ''})")
+        return _transposed(x, kept, output)
+    twice = repeated[0]
+    rest = labels.replace(twice, "")
+    if len(repeated) > 1 or labels.count(twice) > 2 or sorted(rest) != sorted(output.replace(twice, "")):
+        return None
+    name, made = ("diagonal", rest + twice) if twice in output else ("trace", rest)
+    axes = [i for i, label in enumerate(labels) if label == twice]
+    where = "" if axes == [0, 1] else f", axis1={axes[0]}, axis2={axes[1]}"
+    return _transposed(Text(f"np.{name}({x.text}{where})"), made, output)
+
+
+# two operands --------------------------------------------------------------------------------------------------------
+
+
+def _pair(labels: list[str], output: str, args: Sequence[Text]) -> Text | None:
+    (left, right), (x, y) = labels, args
+    if len(set(left)) < len(left) or len(set(right)) < len(right):
+        return None
+    return (
+        _as_matmul(left, right, output, x, y)
+        or _as_matmul(right, left, output, y, x)
+        or _as_outer(left, right, output, x, y)
+        or _as_sum(left, right, output, x, y)
+        or _as_rows(left, right, output, x, y)
+        or _as_rows(right, left, output, y, x)
+        or _as_tensordot(left, right, output, x, y)
+    )
+
+
+def _as_matmul(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """``x @ y``, either transposed as need be, over leading axes that both have."""
+    summed = [label for label in left if label in right and label not in output]
+    batch = [label for label in output if label in left and label in right]
+    rows = [label for label in output if label in left and label not in right]
+    columns = [label for label in output if label in right and label not in left]
+    if len(summed) != 1 or len(rows) > 1 or len(columns) > 1 or (batch and not (rows and columns)):
+        return None
+    if output != "".join(batch + rows + columns) or len(left) != len(batch + rows) + 1 or len(right) != len(batch + columns) + 1:
+        return None
+    one, two = _transposed(x, left, "".join(batch + rows + summed)), _transposed(y, right, "".join(batch + summed + columns))
+    return Text(f"{one.at(PRODUCT)} @ {two.at(PRODUCT + 1)}", PRODUCT)
+
+
+def _as_outer(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """``x * d[:, None]``: nothing is summed, so that plain broadcasting multiplies what is aligned."""
+    if set(left) | set(right) != set(output):
+        return None
+    if len(left) == len(right) == 1 and output == left + right:
+        return Text(f"np.outer({x.text}, {y.text})")
+    return Text(f"{_aligned(x, left, output).at(PRODUCT)} * {_aligned(y, right, output).at(PRODUCT + 1)}", PRODUCT)
+
+
+def _aligned(text: Text, labels: str, output: str) -> Text:
+    """An operand with its axes where the result has them."""
+    wanted = "".join(label for label in output if label in labels)
+    text = _transposed(text, labels, wanted)
+    index = [":" if label in labels else "None" for label in output[output.index(wanted[0]) :]] if wanted else []
+    if "None" not in index:
+        return text
+    while index[-1] == ":":
+        index.pop()
+    return Text(f"{text.at(ATOM)}[{', '.join(index)}]")
+
+
+def _as_sum(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """The sum of products of all entries, or along one axis of two arrays alike."""
+    if sorted(left) != sorted(right):
+        return None
+    other = _transposed(y, right, left).text
+    summed = [label for label in left if label not in output]
+    if not output:
+        return Text(f"np.vdot({x.text}, {other})")
+    if len(summed) != 1 or output != left.replace(summed[0], ""):
+        return None
+    axis = left.index(summed[0])
+    where = "" if axis == len(left) - 1 else f", axis={axis}"
+    return Text(f"np.vecdot({x.text}, {other}{where})")
+
+
+def _as_rows(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """``x @ W``: the last axis of x, whatever stands before it, by a matrix."""
+    shared = [label for label in right if label in left]
+    if len(right) != 2 or len(shared) != 1 or shared[0] in output or len(left) < 3:
+        return None
+    (inner,) = shared
+    outer = right.replace(inner, "")
+    if left[-2] == inner:
+        left, x = left[:-2] + left[-1] + inner, Text(f"{x.at(ATOM)}.swapaxes(-1, -2)")
+    if left[-1] != inner or output != left[:-1] + outer:
+        return None
+    return Text(f"{x.at(PRODUCT)} @ {_transposed(y, right, inner + outer).at(PRODUCT + 1)}", PRODUCT)
+
+
+def _as_tensordot(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """Several axes summed at once, none kept from both sides: one matrix product of NumPy's own making."""
+    summed = [label for label in left if label in right and label not in output]
+    if not summed or any(label in left and label in right for label in output) or any(label not in output + "".join(summed) for label in left + right):
+        return None
+    free = ["".join(label for label in side if label in output) for side in (left, right)]
+    if output == free[1] + free[0]:
+        left, right, x, y = right, left, y, x
+    elif output != free[0] + free[1]:
+        return None
+    axes = tuple(left.index(label) for label in summed), tuple(right.index(label) for label in summed)
+    return Text(f"np.tensordot({x.text}, {y.text}, axes={axes})")
