@@ -8,7 +8,7 @@ from types import ModuleType
 
 from dsl.diagnostics import Source
 from dsl.files import finder, read
-from dsl.pipeline import Compiled, Options, compile_source
+from dsl.pipeline import Compiled, Options, compile_source, dump_source
 
 
 def compile_text(text: str, stem: str = "program", wrt: tuple[str, ...] = (), format: bool = True) -> str:
@@ -19,6 +19,11 @@ def compile_text(text: str, stem: str = "program", wrt: tuple[str, ...] = (), fo
 def compile_path(path: Path, wrt: tuple[str, ...] = (), root: Path | None = None, format: bool = True) -> Compiled:
     """A file compiled, with its warnings; imports are followed within ``root``, by default the file's folder. Raises DslError."""
     return compile_source(read(path), path.stem, Options(wrt, finder(root or path.parent), format))
+
+
+def dump_path(path: Path, stage: str, wrt: tuple[str, ...] = (), root: Path | None = None) -> str:
+    """What a stage makes of a file, as text. Raises DslError."""
+    return dump_source(read(path), path.stem, stage, Options(wrt, finder(root or path.parent)))
 
 
 def compile_file(path: str | Path, wrt: tuple[str, ...] = ()) -> str:

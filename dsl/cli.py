@@ -3,58 +3,239 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from dsl.diagnostics import Diagnostic
+    from dsl.gradcheck import CheckReport
+    from dsl.pipeline import Compiled
 
-@click.group()
-@click.version_option("0.1.0", prog_name="gradc")
+VERSION = "0.1.0"
+STAGES = ("parse", "resolve", "stabilise", "differentiate", "simplify", "emit", "format")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="gradc")
 def main() -> None:
     """Write the mathematics, get the gradient as NumPy code."""
 
 
-@main.command("compile")
-@click.argument("files", nargs=-1, required=True)
-@click.option("-o", "out", help="The folder to write into; - for standard output.")
-@click.option("--wrt", default="", help="The names to differentiate by, separated by commas.")
-@click.option("--force", is_flag=True, help="Overwrite a file that gradc did not write.")
-def compile_command(files: tuple[str, ...], out: str | None, wrt: str, force: bool) -> None:
-    """Compile FILES to NumPy modules."""
-    from dsl.api import compile_file
-    from dsl.files import write_module
-    from dsl.diagnostics import DslError
+class Reporter:
+    """Tells a person what went wrong, on standard error, and remembers whether anything did."""
 
-    paths = [Path(each) for each in files]
-    if len({path.stem for path in paths}) < len(paths):
-        raise click.UsageError("two files have one stem, so their modules would overwrite each other")
-    failed = False
-    for path in paths:
+    def __init__(self, form: str = "text") -> None:
+        self.form = form
+        self.failed = False
+
+    def tell(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        import json
+
+        from dsl.terminal import coloured
+
+        for each in diagnostics:
+            self.failed = self.failed or each.severity == "error"
+            click.echo(json.dumps(each.record()) if self.form == "json" else coloured(each), err=True)
+
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Do a piece of work; what a user did wrong is told, what the compiler did wrong asks for a report."""
+        from dsl.diagnostics import DslError, failed
+
         try:
-            text = compile_file(path, tuple(filter(None, wrt.split(","))))
-            if out == "-":
-                click.echo(text, nl=False)
-            else:
-                write_module(text, (path.parent if out is None else Path(out)) / f"{path.stem}.py", force)
+            work()
         except DslError as problem:
-            failed = True
-            click.echo(str(problem), err=True)
-    sys.exit(1 if failed else 0)
+            self.tell(problem.diagnostics)
+        except Exception as problem:
+            self.tell((failed(problem),))
+
+    def end(self) -> None:
+        sys.exit(1 if self.failed else 0)
 
 
-@main.command()
+def _names(context: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
+def _sizes(context: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in (value or "").split(","):
+        name, equals, number = part.partition("=")
+        if part.strip() and (not equals or not number.strip().isdigit()):
+            raise click.BadParameter(f"{part!r} is not like N=5")
+        if part.strip():
+            found[name.strip()] = int(number)
+    return found
+
+
+FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+ROOT = click.option("--root", type=click.Path(path_type=Path), help="The folder that imports may not leave.")
+FORM = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How diagnostics are written.")
+WRT = click.option("--wrt", callback=_names, help="The names to differentiate by, separated by commas.")
+
+
+@main.command("compile")
+@FILES
+@click.option("-o", "out", help="The folder to write into; - for standard output.")
+@WRT
+@click.option("--force", is_flag=True, help="Overwrite a file that gradc did not write.")
+@click.option("--check", "checked", is_flag=True, help="Also check the gradients.")
+@click.option("--watch", is_flag=True, help="Compile again whenever a file changes.")
+@click.option("--dump", type=click.Choice(STAGES), help="Print the program after a stage, and write nothing.")
+@click.option("--explain-rewrites", "explain", is_flag=True, help="List what was written in a more accurate form.")
+@click.option("--no-format", "plain", is_flag=True, help="Leave out Black: faster, less beautiful.")
+@ROOT
+@FORM
+def compile_command(files: tuple[Path, ...], out: str | None, watch: bool, form: str, **options: Any) -> None:
+    """Compile FILES to NumPy modules."""
+    stems = [path.stem for path in files]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None and out != "-" and (out is not None or len({path.parent for path in files}) < len(files)):
+        raise click.UsageError(f"two files have the stem {twice}: one module would overwrite the other")
+    reporter = Reporter(form)
+    for path in files:
+        reporter.attempt(partial(_compile_one, reporter, path, out, **options))
+    if watch:
+        _watch(files, lambda path: reporter.attempt(partial(_compile_one, reporter, path, out, **options)))
+    reporter.end()
+
+
+def _compile_one(
+    reporter: Reporter,
+    path: Path,
+    out: str | None,
+    wrt: tuple[str, ...],
+    force: bool,
+    checked: bool,
+    dump: str | None,
+    explain: bool,
+    plain: bool,
+    root: Path | None,
+) -> None:
+    from dsl.api import compile_path, dump_path
+    from dsl.files import sealed, write_module
+
+    if dump is not None:
+        click.echo(dump_path(path, dump, wrt, root), nl=False)
+        return
+    compiled = compile_path(path, wrt, root, not plain)
+    reporter.tell(compiled.warnings)
+    if out == "-":
+        click.echo(sealed(compiled.text), nl=False)
+    else:
+        write_module(compiled.text, (path.parent if out is None else Path(out)) / f"{path.stem}.py", force)
+    if explain:
+        _explain(path, compiled)
+    if checked:
+        from dsl.gradcheck import check
+
+        _show(reporter, check(path, root=root, wrt=wrt))
+
+
+def _explain(path: Path, compiled: Compiled) -> None:
+    for each in compiled.program.rewrites:
+        place = f"{path}:{each.line.number}" if each.line else str(path)
+        click.echo(f"{place}: {each.before} -> {each.after}")
+
+
+def _watch(files: tuple[Path, ...], work: Callable[[Path], None]) -> None:
+    """Compile the files of a changed folder again, until interrupted."""
+    import time
+
+    def stamps() -> dict[Path, float]:
+        return {near: near.stat().st_mtime for path in files for near in path.parent.rglob("*.expr") if near.exists()}
+
+    before = stamps()
+    try:
+        while True:
+            time.sleep(0.2)
+            now = stamps()
+            if now != before:
+                before = now
+                for path in files:
+                    click.echo(f"compiling {path}", err=True)
+                    work(path)
+    except KeyboardInterrupt:
+        return
+
+
+@main.command("check")
+@FILES
+@click.option("--dims", callback=_sizes, help="Sizes to check with, as N=5,D=3.")
+@click.option("--seed", default=0, help="What the samples are drawn from.")
+@WRT
+@ROOT
+@FORM
+def check_command(files: tuple[Path, ...], dims: dict[str, int], seed: int, wrt: tuple[str, ...], root: Path | None, form: str) -> None:
+    """Compare the gradients of FILES with finite differences."""
+    from dsl.gradcheck import check
+
+    reporter = Reporter(form)
+
+    def one(path: Path) -> None:
+        _show(reporter, check(path, dims, seed, root, wrt))
+
+    for path in files:
+        reporter.attempt(partial(one, path))
+    reporter.end()
+
+
+def _show(reporter: Reporter, report: CheckReport) -> None:
+    from dsl.terminal import table
+
+    sizes = ", ".join(f"{name} = {size}" for name, size in report.sizes.items())
+    click.echo(f"{report.name}" + (f" with {sizes}" if sizes else ""))
+    rows = [(row.name, str(row.shape), f"{row.absolute:.1e}", f"{row.relative:.1e}", "ok" if row.ok else "FAIL") for row in report.rows]
+    table(("", "shape", "largest difference", "relative", ""), rows)
+    reporter.failed = reporter.failed or not report.ok
+
+
+@main.command("fmt")
+@FILES
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit with 1 where a file would change.")
+@FORM
+def fmt_command(files: tuple[Path, ...], only_check: bool, form: str) -> None:
+    """Format .expr FILES in place; comments stay."""
+    reporter = Reporter(form)
+
+    def one(path: Path) -> None:
+        from dsl.files import read, rewrite
+        from dsl.format import format_source
+
+        source = read(path)
+        text = format_source(source)
+        if text.encode() == path.read_bytes():
+            return
+        click.echo(f"{'would format' if only_check else 'formatted'} {path}")
+        if only_check:
+            reporter.failed = True
+        else:
+            rewrite(text, path)
+
+    for path in files:
+        reporter.attempt(partial(one, path))
+    reporter.end()
+
+
+@main.command("ops")
 @click.argument("name", required=False)
-def ops(name: str | None) -> None:
-    """List what exists, or tell about one function."""
+def ops_command(name: str | None) -> None:
+    """List what exists, or tell all about one function."""
+    from dsl.catalogue import catalogue, described
     from dsl.diagnostics import nearest
-    from dsl.ops.builtins import functions
+    from dsl.terminal import table
 
-    table = functions()
-    if name is not None and name not in table:
-        close = nearest(name, table)
+    entries = catalogue()
+    if name is None:
+        table(("family", "function", ""), [(each.family, each.head, each.doc.partition(". ")[0]) for each in entries.values()])
+        return
+    if name not in entries:
+        close = nearest(name, entries)
         raise click.UsageError(f"there is no function {name}" + (f"; did you mean {close}?" if close else ""))
-    for each in [table[name]] if name else sorted(table.values(), key=lambda one: (one.family, one.name)):
-        click.echo(f"{each.family:14} {each.name}({', '.join(param.name for param in each.params)})  {each.doc}".rstrip())
+    click.echo(described(entries[name]))
 
 
 if __name__ == "__main__":

@@ -82,3 +82,11 @@ def write_whole(text: str, target: Path) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def rewrite(text: str, path: Path) -> None:
+    """Replace the text of a file that a person wrote. Raises DslError where it cannot be written."""
+    try:
+        write_whole(text, path)
+    except OSError as problem:
+        raise error(Code.E0501, f"{path}: {problem.strerror}", help="check its permissions") from None

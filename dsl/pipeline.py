@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from dsl.passes.differentiate import differentiate
 from dsl.passes.resolve import resolve
 from dsl.passes.simplify import simplify
 from dsl.passes.stabilise import stabilise
+from dsl.printing import printed
 
 VERSION = "0.1.0"
 
@@ -60,12 +61,22 @@ STAGES: tuple[tuple[str, Stage], ...] = (
 )
 
 
+def _run(source: Source, stem: str, options: Options) -> Iterator[tuple[str, Any]]:
+    """Every stage's name and what it made. Raises DslError."""
+    job = Job(stem, options, source)
+    for name, stage in STAGES:
+        job = replace(job, product=stage(job))
+        yield name, job.product
+
+
+def dump_source(source: Source, stem: str, stage: str, options: Options | None = None) -> str:
+    """What a stage makes of a source, as text that reads back as the same. Raises DslError."""
+    product = next(made for name, made in _run(source, stem, options or Options()) if name == stage)
+    return product if isinstance(product, str) else printed(product)
+
+
 def compile_source(source: Source, stem: str, options: Options | None = None) -> Compiled:
     """Run every stage. Raises DslError."""
-    job = Job(stem, options or Options(), source)
-    program: Program | None = None
-    for _, stage in STAGES:
-        job = replace(job, product=stage(job))
-        program = job.product if isinstance(job.product, Program) else program
-    assert program is not None
-    return Compiled(job.product, program, program.warnings)
+    products = [product for _, product in _run(source, stem, options or Options())]
+    program = next(product for product in reversed(products) if isinstance(product, Program))
+    return Compiled(products[-1], program, program.warnings)

@@ -96,7 +96,7 @@ def _chunks(source: Source, code: str, breaks: list[int], end: int) -> tuple[tup
     for start, stop in zip(starts, ends, strict=True):
         line = code[start:stop]
         stripped = line.lstrip(" \t\f")
-        if not stripped.strip() or start > end or stop > end and end < len(code):
+        if not stripped.strip() or start > end or (stop > end and end < len(code)):
             continue
         indent = line[: len(line) - len(stripped)]
         place = Span(source, start, start + max(1, len(indent)))

@@ -168,3 +168,10 @@ def test_neural_network() -> None:
     before = 2 / 9 * error @ W2.T * hidden * (1 - hidden)
     assert np.allclose(gradients.W1, X.T @ before, rtol=1e-13)
     assert np.allclose(gradients.B1, before.sum(axis=0, keepdims=True), rtol=1e-13)
+
+
+def test_convolution() -> None:
+    L, gradients = example("convolution").value_and_grad(np.arange(1.0, 6), np.ones(3))
+    assert L == 39
+    assert gradients.x.tolist() == [2, 3, 3, 3, 2]
+    assert gradients.w.tolist() == [10, 15, 14]

@@ -140,6 +140,13 @@ LOSSES: dict[str, tuple[str, dict[str, Any], Any]] = {
         {"x: [N, K]": X, "p: int[N, K]": np.eye(4, dtype=int)[labels]},
         -np.log(P[range(6), labels]).mean(),
     ),
+    "cross_entropy, one row": ("cross_entropy(x, y)", {"x: [K]": X[0], "y: int[]": 3}, -np.log(P[0, 3])),
+    "cross_entropy, axis": (
+        "cross_entropy(x, y, axis=1)",
+        {"x: [N, K, T]": T3, "y: int[N, T]": labels3},
+        -np.mean([np.log(softmax(T3, 1))[n, labels3[n, t], t] for n in range(2) for t in range(5)]),
+    ),
+    "cross_entropy, columns": ("cross_entropy(x, y, axis=0)", {"x: [K, N]": X.T.copy(), "y: int[N]": labels}, -np.log(P[range(6), labels]).mean()),
     "nll": ("nll(x, y)", {"x: [N, K]": X, "y: int[N]": labels}, -X[range(6), labels].mean()),
     "binary_cross_entropy": (
         "binary_cross_entropy(x, y)",

@@ -119,6 +119,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     after.emit(node for node in order if node not in made or _free(node))
     results, copies = [before.texts[node].text for _, node in program.outputs], _fresh(program, after, made)
     seeding, keep_shape = _seeding(program, after, saved, names)
+    after.lines = [*seeding, *after.lines]
     reads, extra = _tape_sizes(after, saved, names)
     fields = [Field(_name(node, names), _annotation(node)) for node in saved] + [Field(size, "int") for size in extra]
     if keep_shape:
@@ -127,7 +128,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
         fields.append(Field("dtype", "Any"))
         before.needs_dtype = True
     unpack = [f"{each.name} = tape.{each.name}" for each in fields]
-    back = live([*unpack, *reads, *seeding, *after.lines, f"return Gradients({', '.join(copies)})"])
+    back = live([*unpack, *reads, *after.lines, f"return Gradients({', '.join(copies)})"])
     fields = [each for each in fields if f"{each.name} = tape.{each.name}" in back]
     back = guarded(back, after.raising, program)
     lines = _head(program, before, extra) + before.lines
@@ -264,7 +265,7 @@ def _fresh(program: Program, body: Body, made: set[Node], fused: bool = False) -
             base = base.args[0]
         if node.type.shape == ():
             text = _scalar(node, text, body)
-        elif (node is not base or not isinstance(node, Apply)) and (base in made or not isinstance(base, Apply)) or node in given or node in made:
+        elif ((node is not base or not isinstance(node, Apply)) and (base in made or not isinstance(base, Apply))) or node in given or node in made:
             text = text if isinstance(node, Apply) and node.op.name in ("broadcast_to", "spread") and not node.args[0].type.shape else f"np.array({text})"
         given.add(node)
         texts.append(text)

@@ -306,4 +306,6 @@ def lstsq(A: Node, b: Node, rcond: float | None = None) -> tuple[Node, Node, Nod
     return _lstsq_parts(apply(LSTSQ, A, b, rcond=rcond))
 
 
-__all__ = ["PART", "cotangents", "eigh", "lstsq", "part", "qr", "slogdet", "svd"]
+OPS = (PART, UNPART, SLOGDET, GAPS, EIGH, SVD, QR, LSTSQ)
+
+__all__ = ["OPS", "PART", "cotangents", "eigh", "lstsq", "part", "qr", "slogdet", "svd"]

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
+from dsl.ops.broadcasting import reshape
 from dsl.ops.core import add, mul, neg, number, shape_of, sub
-from dsl.ops.matrices import column, dot_all, fitted, flat, lead, mirrored, mm, mT, outer, per_matrix, triangle
-from dsl.ops.shaping import reshape
+from dsl.ops.diagonals import tril, triu
+from dsl.ops.matrices import column, dot_all, fitted, flat, lead, mirrored, mm, mT, outer, per_matrix
 from dsl.ops.spec import Op, Printer, Text
 from dsl.types import ShapeError, TensorType, product, same
 
@@ -125,7 +126,7 @@ def _vjp_triangular(node: Apply, g: Node) -> Sequence[Node | None]:
     """As solve's, with A̅ cut to the triangle that was read."""
     lower, unit = bool(node.attr("lower")), bool(node.attr("unit_diagonal"))
     back, dA = _pulled(node, g, lambda A, b: solve_triangular(A, b, not lower, unit))
-    dA = triangle(dA, lower, (-1 if lower else 1) if unit else 0)
+    dA = tril(dA, -int(unit)) if lower else triu(dA, int(unit))
     return fitted(dA, node.args[0], node, g), fitted(back, node.args[1], node, g)
 
 
@@ -189,4 +190,6 @@ def pinv(A: Node, rcond: float | None = None) -> Node:
     return apply(PINV, A, rcond=rcond)
 
 
-__all__ = ["cholesky", "det", "inv", "pinv", "solve", "solve_triangular"]
+OPS = (INV, DET, COFACTOR, SOLVE, SOLVE_TRIANGULAR, CHOLESKY, PINV)
+
+__all__ = ["OPS", "cholesky", "det", "inv", "pinv", "solve", "solve_triangular"]

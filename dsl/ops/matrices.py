@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from string import ascii_lowercase
 
 from dsl.diagnostics import Code
-from dsl.nodes import Apply, Const, Node, apply
+from dsl.nodes import Apply, Const, Node
+from dsl.ops.broadcasting import reshape
 from dsl.ops.contraction import einsum, matmul
-from dsl.ops.core import mul, number, shape_of
-from dsl.ops.elementwise import cast, ew
+from dsl.ops.core import add, mul, number, shape_of
+from dsl.ops.diagonals import tril
+from dsl.ops.elementwise import cast
 from dsl.ops.reduction import reduce
-from dsl.ops.shaping import reshape
-from dsl.ops.spec import Op, Printer, Text
-from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, broadcast, same
+from dsl.types import ONE, Shape, ShapeError, TensorType, broadcast, same
 
 
 def as_matrix(x: Node, name: str, position: int = 0) -> Node:
@@ -98,7 +98,7 @@ def outer(u: Node, v: Node) -> Node:
 
 def symmetrised(x: Node) -> Node:
     """(x + xᵀ) / 2."""
-    return mul(number(0.5), ew("add", x, mT(x)))
+    return mul(number(0.5), add(x, mT(x)))
 
 
 def dot_all(x: Node, y: Node) -> Node:
@@ -126,35 +126,6 @@ def lead(types: Sequence[TensorType], ranks: Sequence[int]) -> Shape:
     return found
 
 
-# the triangle of a matrix --------------------------------------------------------------------------------------------
-
-
-def _infer_triangle(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
-    return TensorType(types[0].dtype, types[0].known)
-
-
-def _emit_triangle(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    k = node.attr("k")
-    return Text(f"np.tri{'l' if node.attr('lower') else 'u'}({args[0].text}{f', {k}' if k else ''})")
-
-
-def _vjp_triangle(node: Apply, g: Node) -> Sequence[Node | None]:
-    return (triangle(g, bool(node.attr("lower")), int(str(node.attr("k")))),)
-
-
-TRIANGLE = Op("triangle", _infer_triangle, _emit_triangle, _vjp_triangle, linear=True)
-
-
-def triangle(x: Node, lower: bool = True, k: int = 0) -> Node:
-    """The entries on and below (or above) the k-th diagonal, the others 0."""
-    return apply(TRIANGLE, x, lower=lower, k=k)
-
-
 def mirrored(x: Node) -> Node:
     """The symmetric matrix that has x's lower triangle."""
-    return ew("add", triangle(x), mT(triangle(x, k=-1)))
-
-
-def size(x: Node) -> Dim:
-    """The number of columns."""
-    return shape_of(x)[-1]
+    return add(tril(x), mT(tril(x, -1)))

@@ -10,11 +10,11 @@ from string import ascii_lowercase
 
 from dsl.diagnostics import Code
 from dsl.nodes import Node
+from dsl.ops.broadcasting import reshape
 from dsl.ops.contraction import einsum
 from dsl.ops.core import add, shape_of
 from dsl.ops.elementwise import cast
 from dsl.ops.reduction import reduce
-from dsl.ops.shaping import reshape
 from dsl.ops.signal_ops import Pairs, Window, convolve, windows
 from dsl.ops.spec import Function, function
 from dsl.types import ONE, Dim, Shape, ShapeError, as_dim, product, require, same

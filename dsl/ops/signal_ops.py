@@ -16,8 +16,9 @@ from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
 from dsl.ops.contraction import einsum
 from dsl.ops.core import shape_of
-from dsl.ops.indexing import FULL, SCATTER, index
-from dsl.ops.reduction import flip
+from dsl.ops.indexing import FULL, index
+from dsl.ops.moving import flip
+from dsl.ops.shaping import PAD
 from dsl.ops.spec import Op, Printer, Text
 from dsl.types import Dim, Shape, ShapeError, TensorType, require
 
@@ -176,9 +177,9 @@ def full(a: Node, v: Node) -> Node:
 
 def _padded(x: Node, before: Dim, after: Dim) -> Node:
     """x with zeros before and after along its last axis."""
-    *lead, n = shape_of(x)
-    items = (*[FULL] * len(lead), ("slice", before, before + n, 1))
-    return apply(SCATTER, x, items=items, shape=(*lead, before + n + after))
+    zero = Dim.number(0)
+    lead = ((zero, zero),) * (len(shape_of(x)) - 1)
+    return apply(PAD, x, widths=(*lead, (before, after)), mode="constant", fill=0)
 
 
 def _cut(x: Node, start: Dim, count: Dim) -> Node:
@@ -186,4 +187,6 @@ def _cut(x: Node, start: Dim, count: Dim) -> Node:
     return index(x, (*[FULL] * (len(shape_of(x)) - 1), ("slice", start, start + count, 1)))
 
 
-__all__ = ["UNWINDOWS", "WINDOWS", "Window", "convolve", "full", "unwindows", "valid", "windows"]
+OPS = (WINDOWS, UNWINDOWS, CONVOLVE)
+
+__all__ = ["OPS", "UNWINDOWS", "WINDOWS", "Window", "convolve", "full", "unwindows", "valid", "windows"]

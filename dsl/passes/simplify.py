@@ -14,7 +14,6 @@ from dsl.ops.core import is_number
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.indexing import FULL
 from dsl.ops.shaping import reshape, spread
-from dsl.ops.reduction import UNBROADCAST
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {
     "add": lambda x, y: x + y,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,26 +56,15 @@ def check(path: str | Path, dims: Mapping[str, int] | None = None, seed: int = 0
     """Check a file's program, and each rule in it. Raises DslError for a program with errors."""
     path = Path(path)
     source, options = read(path), Options(wrt, finder(root or path.parent), format=False)
-    rows: list[Row] = []
+    rules: list[Row] = []
     for rule, text in _rules(source):
         compiled = compile_source(Source(source.name, text), path.stem, options)
-        rows += [Row(f"rule {rule}, d/d{row.name[1:]}", *row_values(row)) for row in check_compiled(compiled, {}, seed)[1] if row.name.startswith("d")]
-    try:
-        compiled = compile_source(source, path.stem, options)
-    except Exception:
-        if rows:
-            return CheckReport(str(path), {}, tuple(rows)) if _only_definitions(source) else _raise()
-        raise
-    sizes, found = check_compiled(compiled, dims or {}, seed)
-    return CheckReport(str(path), sizes, tuple(found + rows))
-
-
-def row_values(row: Row) -> tuple[tuple[int, ...], float, float]:
-    return row.shape, row.absolute, row.relative
-
-
-def _raise() -> CheckReport:
-    raise
+        _, rows = check_compiled(compiled, {}, seed)
+        rules += [replace(row, name=f"rule {rule}, d/d{row.name[5:]}") for row in rows if row.name.startswith("darg_")]
+    if rules and _only_definitions(source):
+        return CheckReport(str(path), {}, tuple(rules))
+    sizes, rows = check_compiled(compile_source(source, path.stem, options), dims or {}, seed)
+    return CheckReport(str(path), sizes, tuple(rows + rules))
 
 
 def _only_definitions(source: Source) -> bool:
@@ -169,8 +158,7 @@ def _gradient_row(name: str, gradient: Any, arrays: Arrays, scalar: Callable[[Ar
             direction[(*entry[:-2], entry[-1], entry[-2])] = 1.0
         found.append(float(np.sum(gradient * direction)))
         expected.append(_slope(lambda t, d=direction: scalar({**arrays, name: x + t * d}), float(np.abs(x[entry]))))
-    row = _row(f"d{name}", found, expected)
-    return Row(row.name, x.shape, row.absolute, row.relative)
+    return replace(_row(f"d{name}", found, expected), shape=x.shape)
 
 
 def _slope(f: Callable[[float], float], size: float) -> float:
