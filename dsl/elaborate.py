@@ -4,8 +4,7 @@ yields the subexpressions it needs, and ``run`` keeps the stack."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from dsl import syntax
@@ -14,82 +13,18 @@ from dsl.nodes import Apply, Node, apply, const
 from dsl.ops import indexing, making, shaping
 from dsl.ops.arguments import arguments
 from dsl.ops.builtins import functions, transpose
-from dsl.ops.core import NeedRank, Undecided, integers
+from dsl.ops.core import Undecided, integers, shape_of
 from dsl.ops.elementwise import cast, ew
-from dsl.ops.spec import Function, Op
-from dsl.types import ONE, Dim, ShapeError, as_dim, product
+from dsl.ops.spec import Function
+from dsl.scope import ABSENT, Closure, RuleFunction, Scope, Updater, Value, assign, assign_targets, bind, param_name
+from dsl.static import compared, computed, plain
+from dsl.types import Dim, ShapeError, as_dim, product
 
-Value = Any
 Steps = Generator[Any, Any, Value]
 
 OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power"}
 COMPARISONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
 CONSTANTS = {"pi": math.pi, "inf": math.inf, "newaxis": None}
-LARGEST = 2**63
-
-
-@dataclass(frozen=True, eq=False)
-class Closure:
-    """A user's function with the scope it was defined in."""
-
-    definition: syntax.Def
-    scope: Scope
-
-
-@dataclass(frozen=True, eq=False)
-class RuleFunction:
-    """A function that a ``rule`` declares, with the scope it was declared in. ``op`` marks its value in the graph: it carries the derivative."""
-
-    rule: syntax.Rule
-    scope: Scope
-    op: Op
-
-
-@dataclass(frozen=True, eq=False)
-class Updater:
-    """``x.at`` and ``x.at[index]``."""
-
-    array: Node
-    items: tuple[Any, ...] = ()
-    arrays: tuple[Node, ...] = ()
-
-
-@dataclass
-class Scope:
-    """Names in sight: values, and functions, which are a namespace of their own."""
-
-    values: dict[str, Value] = field(default_factory=dict)
-    functions: Mapping[str, Any] = field(default_factory=dict)
-    parent: Scope | None = None
-
-    def value(self, name: str) -> Value:
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.values:
-                return scope.values[name]
-            scope = scope.parent
-        return _ABSENT
-
-    def function(self, name: str) -> Any:
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.functions:
-                return scope.functions[name]
-            if isinstance(scope.values.get(name), (Closure, RuleFunction, Function)):
-                return scope.values[name]
-            scope = scope.parent
-        return functions().get(name)
-
-    def known(self) -> list[str]:
-        found: list[str] = []
-        scope: Scope | None = self
-        while scope is not None:
-            found += [*scope.values, *scope.functions]
-            scope = scope.parent
-        return found
-
-
-_ABSENT = object()
 
 
 def run(steps: Steps) -> Value:
@@ -185,7 +120,7 @@ class Elaborator:
 
     def _name(self, expr: syntax.Name, scope: Scope) -> Steps:
         found = scope.value(expr.id)
-        if found is not _ABSENT:
+        if found is not ABSENT:
             return found
         function = scope.function(expr.id)
         if function is not None:
@@ -195,14 +130,19 @@ class Elaborator:
         return self.lookup(expr, scope)
         yield
 
+    def _each(self, exprs: Iterable[syntax.Expr | None], scope: Scope) -> Steps:
+        """The values of several expressions, as a list; None for an expression that is left out."""
+        values = []
+        for each in exprs:
+            values.append(None if each is None else (yield self.steps(each, scope)))
+        return values
+
     def _listexpr(self, expr: syntax.ListExpr, scope: Scope) -> Steps:
-        items = []
-        for each in expr.items:
-            items.append((yield self.steps(each, scope)))
-        return items
+        return (yield self._each(expr.items, scope))
 
     def _tupleexpr(self, expr: syntax.TupleExpr, scope: Scope) -> Steps:
-        return tuple((yield self._listexpr(expr, scope)))  # type: ignore[arg-type]
+        items = yield self._each(expr.items, scope)
+        return tuple(items)
 
     # operators
 
@@ -221,7 +161,7 @@ class Elaborator:
         if isinstance(left, bool) and (expr.op, left) in (("and", False), ("or", True)):
             return left
         right = yield self.steps(expr.right, scope)
-        static = _static(expr.op, left, right)
+        static = computed(expr.op, left, right)
         if static is not None:
             return static
         x, y = array(left), array(right)
@@ -232,12 +172,10 @@ class Elaborator:
         return ew(OPERATORS[expr.op], x, y)
 
     def _compare(self, expr: syntax.Compare, scope: Scope) -> Steps:
-        values = []
-        for each in expr.operands:
-            values.append((yield self.steps(each, scope)))
+        values = yield self._each(expr.operands, scope)
         result: Value = None
         for op, left, right in zip(expr.ops, values, values[1:], strict=False):
-            static = _compared(op, left, right)
+            static = compared(op, left, right)
             one = ew(COMPARISONS[op], array(left), array(right)) if static is None else static
             result = one if result is None else self._both(result, one)
         return result
@@ -266,11 +204,11 @@ class Elaborator:
         if expr.name == "T":
             return transpose(node)
         if expr.name == "shape":
-            return tuple(_plain(dim) for dim in _shape(node))
+            return tuple(plain(dim) for dim in shape_of(node))
         if expr.name == "ndim":
-            return len(_shape(node))
+            return len(shape_of(node))
         if expr.name == "size":
-            return making.size_of(node, None) if node.type.shape is None else _plain(product(node.type.shape))
+            return making.size_of(node, None) if node.type.shape is None else plain(product(node.type.shape))
         close = nearest(expr.name, ["T", "shape", "size", "ndim", "at", *functions()])
         raise ShapeError(Code.E0201, f"an array has no attribute `{expr.name}`", help=f"did you mean `{close}`?" if close else "")
 
@@ -289,18 +227,15 @@ class Elaborator:
             name, function = target.id, scope.function(target.id)
         else:
             raise ShapeError(Code.E0204, "only a name can be called")
-        for each in expr.args:
-            args.append((yield self.steps(each, scope)))
-        keywords = {}
-        for key, each in expr.keywords:
-            keywords[key] = yield self.steps(each, scope)
+        args += yield self._each(expr.args, scope)
+        values = yield self._each((each for _, each in expr.keywords), scope)
+        keywords = dict(zip((key for key, _ in expr.keywords), values, strict=True))
         if name == "astype":
             return cast(array(args[0]), str(args[1]) if len(args) > 1 else "float")
         if function is None:
             close = nearest(name, [*functions(), *scope.known()])
-            raise DslError(
-                Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, "", f"did you mean `{close}`?" if close else "`gradc ops` lists every function")
-            )
+            help_ = f"did you mean `{close}`?" if close else "`gradc ops` lists every function"
+            raise DslError(Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, help=help_))
         if isinstance(function, Closure):
             return (yield self._inline(function, args, keywords, expr))
         if isinstance(function, RuleFunction):
@@ -327,8 +262,8 @@ class Elaborator:
         """A scope for a body: the parameters bound to what a call gives them, or to their defaults."""
         definition = function.definition if isinstance(function, Closure) else function.rule
         scope = Scope(parent=function.scope)
-        names = [_param_name(each) for each in definition.params]
-        bound = _bind(definition.name.id, names, args, keywords)
+        names = [param_name(each) for each in definition.params]
+        bound = bind(definition.name.id, names, args, keywords)
         for i, param in enumerate(definition.params):
             if i in bound:
                 value = bound[i]
@@ -336,7 +271,7 @@ class Elaborator:
                 value = yield self.steps(param.default, function.scope)
             else:
                 raise ShapeError(Code.E0204, f"`{definition.name.id}` needs `{names[i]}`", help=f"it takes ({', '.join(names)})")
-            _assign(scope, param.target, value)
+            assign(scope, param.target, value)
         return scope
 
     def _ruled(self, function: RuleFunction, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
@@ -345,22 +280,18 @@ class Elaborator:
         body = next(line.body for line in function.rule.lines if line.key == "value")
         assert isinstance(body, syntax.Expr)
         value = array((yield self.steps(body, scope)))
-        params = [array(scope.values[_param_name(each)]) for each in function.rule.params]
+        params = [array(scope.values[param_name(each)]) for each in function.rule.params]
         return apply(function.op, cast(value, "float"), *params)
 
     # indexing
 
     def _slice(self, expr: syntax.Slice, scope: Scope) -> Steps:
-        parts = []
-        for each in (expr.start, expr.stop, expr.step):
-            parts.append(None if each is None else (yield self.steps(each, scope)))
+        parts = yield self._each((expr.start, expr.stop, expr.step), scope)
         return slice(*parts)
 
     def _index(self, expr: syntax.Index, scope: Scope) -> Steps:
         value = yield self.steps(expr.value, scope)
-        items = []
-        for each in expr.items:
-            items.append((yield self.steps(each, scope)))
+        items = yield self._each(expr.items, scope)
         if isinstance(value, (tuple, list)) and len(items) == 1 and isinstance(items[0], (int, slice)):
             try:
                 return value[items[0]]
@@ -376,7 +307,7 @@ class Elaborator:
 def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], list[Node]]:
     """Items as the index operation takes them: no ellipsis, integers as dimensions, arrays counted."""
     used = sum(each is not None and each is not ... for each in items)
-    rank = len(_shape(node, used))
+    rank = len(shape_of(node, used))
     if used > rank:
         raise ShapeError(Code.E0302, f"{used} indices for an array of {rank} axes", f"{{0}} is {node.type}")
     resolved: list[indexing.Item] = []
@@ -393,20 +324,10 @@ def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], li
             resolved.append(("int", as_dim(each)))
         else:
             index = integers(array(each))
-            _shape(index)
+            shape_of(index)
             resolved.append(("array", len(arrays)))
             arrays.append(index)
     return resolved, arrays
-
-
-def _shape(node: Node, rank: int | None = None) -> tuple[Dim, ...]:
-    if node.type.shape is None:
-        raise NeedRank(node, rank)
-    return node.type.shape
-
-
-def _plain(dim: Dim) -> Value:
-    return dim if dim.constant is None else dim.constant
 
 
 def _operands(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
@@ -428,108 +349,6 @@ def _operands(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
     return ()
 
 
-def _compared(op: str, left: Value, right: Value) -> bool | None:
-    """A comparison that the compiler can make: of numbers, of equal dimensions, with None."""
-    if left is None or right is None:
-        return {"==": left is right, "!=": left is not right}.get(op)
-    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
-        return bool({"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right, "==": left == right, "!=": left != right}[op])
-    if isinstance(left, str) and isinstance(right, str):
-        return {"==": left == right, "!=": left != right}.get(op)
-    return None
-
-
-def _static(op: str, left: Value, right: Value) -> Value:
-    """The value of an operator on compile-time numbers, or None. Bounded: what does not fit into 64 bits is refused."""
-    both = (left, right)
-    if op in ("and", "or"):
-        return ((left and right) if op == "and" else (left or right)) if all(isinstance(each, bool) for each in both) else None
-    if op == "+" and (all(isinstance(each, tuple) for each in both)):
-        return left + right
-    if not all(isinstance(each, (int, float, Dim)) and not isinstance(each, bool) for each in both):
-        return None
-    if any(isinstance(each, Dim) for each in both):
-        if any(isinstance(each, float) for each in both) or op not in ("+", "-", "*", "//"):
-            return None
-        a, b = as_dim(left), as_dim(right)
-        return _plain({"+": a + b, "-": a - b, "*": a * b}[op] if op != "//" else a // b)
-    if op == "**":
-        if isinstance(left, int) and isinstance(right, int) and right >= 0 and abs(left) > 1 and right * math.log2(abs(left)) > 63:
-            raise ShapeError(Code.E0109, f"`{left} ** {right}` does not fit into 64 bits", help="write it with floats")
-        if left < 0 and isinstance(right, float) and not right.is_integer():
-            return None
-    try:
-        found = {
-            "+": lambda: left + right,
-            "-": lambda: left - right,
-            "*": lambda: left * right,
-            "/": lambda: left / right,
-            "//": lambda: left // right,
-            "%": lambda: left % right,
-            "**": lambda: float(left) ** right if isinstance(right, int) and right < 0 else left**right,
-        }[op]()
-    except ZeroDivisionError:
-        raise ShapeError(Code.E0309, "a division by zero", help="the divisor is 0 for every input") from None
-    except OverflowError:
-        raise ShapeError(Code.E0109, "a number is too large for double precision") from None
-    except KeyError:
-        return None
-    if isinstance(found, int) and abs(found) >= LARGEST:
-        raise ShapeError(Code.E0109, "an integer does not fit into 64 bits", help="write it with floats")
-    return found
-
-
 def call(function: Function, args: list[Value], keywords: Mapping[str, Value]) -> Value:
     """A built-in function on values. Raises ShapeError."""
     return function.build(*arguments(function, args, keywords, array))
-
-
-def _bind(name: str, params: list[str], args: list[Value], keywords: Mapping[str, Value]) -> dict[int, Value]:
-    """Arguments by the position of their parameter. Raises ShapeError."""
-    takes = f"it takes ({', '.join(params)})"
-    if len(args) > len(params):
-        raise ShapeError(Code.E0204, f"`{name}` takes {len(params)} arguments, and {len(args)} are given", help=takes)
-    bound: dict[int, Value] = dict(enumerate(args))
-    for key, value in keywords.items():
-        if key not in params:
-            close = nearest(key, params)
-            raise ShapeError(Code.E0204, f"`{name}` takes no argument `{key}`", help=f"did you mean `{close}`?" if close else takes)
-        if params.index(key) in bound:
-            raise ShapeError(Code.E0204, f"`{key}` of `{name}` is given twice", help=takes)
-        bound[params.index(key)] = value
-    return bound
-
-
-def _param_name(param: syntax.Param) -> str:
-    return param.target.id if isinstance(param.target, syntax.Name) else "(…)"
-
-
-def _assign(scope: Scope, target: Any, value: Value) -> None:
-    if isinstance(target, syntax.Name):
-        scope.values[target.id] = value
-        return
-    if not isinstance(value, (tuple, list)) or len(value) != len(target):
-        raise ShapeError(Code.E0204, f"a tuple of {len(target)} is needed")
-    for one, each in zip(target, value, strict=True):
-        _assign(scope, one, each)
-
-
-def assign_targets(scope: Scope, statement: syntax.Assign, value: Value) -> None:
-    """Bind the targets of an assignment. Raises DslError for a second assignment or a tuple that does not fit."""
-    for name in statement.targets:
-        if name.id in scope.values:
-            raise DslError(Diagnostic(Code.E0202, f"`{name.id}` is assigned twice", name.span, "the first one stands above", "use a new name"))
-    if not statement.unpack:
-        scope.values[statement.targets[0].id] = value
-        return
-    if isinstance(value, Node):
-        size = _shape(value)[0].constant if _shape(value) else None
-        value = tuple(indexing.index(value, (("int", Dim.number(i)),)) for i in range(size or 0))
-    if not isinstance(value, (tuple, list)) or len(value) != len(statement.targets):
-        found = len(value) if isinstance(value, (tuple, list)) else 1
-        raise DslError(Diagnostic(Code.E0204, f"{len(statement.targets)} names for {found} values", statement.span))
-    for name, each in zip(statement.targets, value, strict=True):
-        scope.values[name.id] = each
-
-
-__all__ = ["ONE", "Closure", "Elaborator", "Scope", "Updater", "array", "assign_targets", "call", "run"]

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source, nearest
-from dsl.elaborate import Closure, Elaborator, RuleFunction, Scope, Value
+from dsl.elaborate import Elaborator
 from dsl.library import library
 from dsl.nodes import Declared, argument
 from dsl.parse import parse
 from dsl.rules import ruled
+from dsl.scope import Closure, RuleFunction, Scope, Value
 from dsl.types import TensorType
 
 Find = Callable[[syntax.Import], Source]

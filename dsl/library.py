@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from dsl import syntax
 from dsl.diagnostics import Source
-from dsl.elaborate import Closure, RuleFunction, Scope
 from dsl.parse import parse
 from dsl.rules import ruled
+from dsl.scope import Closure, RuleFunction, Scope
 
 FILE = "library.expr"
 _BLOCK = re.compile(r"^((?:#.*\n)*)(def|rule) (\w+)\((.*?)\)(?: =| ->|:).*\n(?:[ \t].*\n|\n(?=[ \t]))*", re.MULTILINE)

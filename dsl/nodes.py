@@ -159,8 +159,9 @@ class Program:
     """A whole program at any stage.
 
     ``outputs`` are the nodes that ``forward`` returns by name; ``names`` and ``lines`` say what the user called a node and where it was
-    made; ``warnings`` are for the person who compiles; ``cotangents`` holds an Input for each float output once differentiated, ``gradients`` a node for each name in ``wrt``, ``fused`` the
-    same for a first output that is scalar with its cotangent 1 worked in, ``adjoints`` the primal that a cotangent belongs to.
+    made; ``warnings`` are for the person who compiles. Once differentiated, ``cotangents`` holds an Input for each float output, ``gradients``
+    a node for each name in ``wrt``, ``fused`` the same for a first output that is scalar with its cotangent 1 worked in, ``adjoints`` the
+    primal that a cotangent belongs to.
     """
 
     stem: str

@@ -7,13 +7,14 @@ from functools import cache
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source
-from dsl.elaborate import Elaborator, RuleFunction, Scope, Value, array
+from dsl.elaborate import Elaborator, array
 from dsl.nodes import Apply, Const, Node, const
 from dsl.ops.core import div, is_number, mul, neg, where
 from dsl.ops.elementwise import Elementwise, ew
 from dsl.ops.reduction import sum_to
 from dsl.ops.spec import Op, Printer, Text
 from dsl.parse import parse_expression
+from dsl.scope import RuleFunction, Scope, Value
 from dsl.types import TensorType
 
 

@@ -20,7 +20,8 @@ _WORDS = {
     **{"add": "added", "subtract": "difference", "divide": "ratio", "multiply": "scaled", "power": "power", "einsum": "product", "where": "chosen"},
     **{"sum": "total", "mean": "average", "max": "largest", "min": "smallest", "index": "picked", "scatter": "scattered", "reshape": "reshaped"},
     **{"less": "below", "less_equal": "below", "greater": "above", "greater_equal": "above", "equal": "tied", "not_equal": "differs"},
-    **{"unbroadcast": "summed", "spread": "spread", "broadcast_to": "spread", "negative": "minus", "concatenate": "joined", "stack": "stacked", "cast": "number"},
+    **{"unbroadcast": "summed", "spread": "spread", "broadcast_to": "spread", "negative": "minus"},
+    **{"concatenate": "joined", "stack": "stacked", "cast": "number"},
 }
 
 

@@ -90,13 +90,14 @@ def _windows(
     if padding is not None:
         ends = [slice(before, before + m) for m, (before, _) in zip(axes, padding, strict=True)]
         wide = np.full((*x.shape[:-n], *(m + sum(pair) for m, pair in zip(axes, padding, strict=True))), fill, x.dtype)
-        wide[(..., *ends)] = x
+        inside: tuple[Any, ...] = (..., *ends)
+        wide[inside] = x
         x = wide
     stride, dilation = stride or (1,) * n, dilation or (1,) * n
     spans = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
     view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-n, 0)))
-    view = view[(..., *(slice(None, None, step) for step in stride + dilation))]
-    out: NDArray[Any] = np.moveaxis(view, range(-n, 0), range(-2 * n, -n))
+    steps: tuple[Any, ...] = (..., *(slice(None, None, step) for step in stride + dilation))
+    out: NDArray[Any] = np.moveaxis(view[steps], range(-n, 0), range(-2 * n, -n))
     return out
 
 
@@ -113,11 +114,12 @@ def _unwindows(
     stride, dilation, padding = stride or (1,) * n, dilation or (1,) * n, padding or ((0, 0),) * n
     out = np.zeros((*g.shape[: -2 * n], *axes), g.dtype)
     for place in np.ndindex(*size):
-        source, target = [], []
+        source: list[Any] = [..., *place]
+        target: list[Any] = [...]
         for i, m, p, s, d, (before, _) in zip(place, axes, positions, stride, dilation, padding, strict=True):
             start = i * d - before  # where the first window has this place; what falls on padding is left out
             low, high = max(0, -(start // s)), min(p, (m - 1 - start) // s + 1)
             source.append(slice(low, max(low, high)))
             target.append(slice(start + low * s, max(start + low * s, start + (high - 1) * s + 1), s))
-        out[(..., *target)] += g[(..., *place, *source)]
+        out[tuple(target)] += g[tuple(source)]
     return out

@@ -13,7 +13,9 @@ from dsl.emit.head import checks, sizes
 from dsl.emit.snippets import helpers_for
 from dsl.nodes import Apply, Const, Input, Node, Program, topological
 
-RESERVED = dict.fromkeys(("np", "tape", "Tape", "Gradients", "Outputs", "NamedTuple", "Any", "NDArray", "ArrayLike", "forward", "backward", "value", "value_and_grad", "dtype"))
+RESERVED = dict.fromkeys(
+    "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad dtype".split()
+)
 CHECKED = "_checked"
 _VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "einsum", "flip", "windows")
 

@@ -38,7 +38,7 @@ def differentiate(program: Program) -> Program:
         if isinstance(node, Apply):
             names.setdefault(node, f"d{first}_d{name}")
     missing = [node for node in targets if node not in cotangents]
-    warnings = tuple(Diagnostic(Code.W0101, f"no output depends on `{node.name}`: its gradient is zero", None, "", "leave it out, or use it") for node in missing)
+    warnings = tuple(Diagnostic(Code.W0101, f"no output depends on `{node.name}`: its gradient is zero", help="leave it out, or use it") for node in missing)
     return replace(
         program,
         cotangents=seeds,

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
-from dsl.elaborate import Closure, Elaborator, RuleFunction, Scope, Value, array, assign_targets
+from dsl.elaborate import Elaborator, array
 from dsl.imports import Find, Imports, declare_const, nowhere
 from dsl.library import library
 from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, topological
@@ -22,6 +22,7 @@ from dsl.ops.builtins import functions
 from dsl.ops.core import NeedInteger, NeedRank
 from dsl.ops.making import dim_of
 from dsl.rules import ruled
+from dsl.scope import Closure, RuleFunction, Scope, Value, assign_targets
 from dsl.sizes import unsolved
 from dsl.types import Assumptions, Dim, ShapeError, Symbol, TensorType, as_dim, assuming
 
@@ -94,7 +95,9 @@ def _learn_kind(need: NeedInteger, knowledge: Knowledge, typed: set[str]) -> Non
     assert isinstance(need.node, Input)
     name = need.node.name
     if name in typed or name in knowledge.kinds:
-        raise DslError(Diagnostic(Code.E0307, f"an index must be an integer, and `{name}` is float", need.span, "", f"declare it: `input {name}: int{need.node.type}`"))
+        raise DslError(
+            Diagnostic(Code.E0307, f"an index must be an integer, and `{name}` is float", need.span, help=f"declare it: `input {name}: int{need.node.type}`")
+        )
     knowledge.kinds[name] = "int"
 
 
@@ -160,7 +163,7 @@ class Resolver:
         """What to say of a file without an output."""
         defines = any(isinstance(each, (syntax.Def, syntax.Rule)) for each in self.module.statements)
         if defines and not self.assigned and not self.arguments:
-            return Diagnostic(Code.N0101, f"{self.module.source.name} only defines functions: there is no module to write", None, "", "import them in another file")
+            return Diagnostic(Code.N0101, f"{self.module.source.name} only defines functions: there is no module to write", help="import them in another file")
         return Diagnostic(Code.E0104, "the program is empty", None, "", "write a line such as `L = sum(x ** 2)`")
 
     def complete(self, outputs: list[tuple[str, Node]]) -> None:
@@ -234,7 +237,9 @@ class Resolver:
         if name.id in self.functions:
             raise DslError(Diagnostic(Code.E0202, f"the function `{name.id}` is defined twice", name.span, "the first one stands above", "use a new name"))
         if name.id in functions() or name.id in library():
-            raise DslError(Diagnostic(Code.E0203, f"`{name.id}` is a function of the language already", name.span, "", f"use another name, such as `my_{name.id}`"))
+            raise DslError(
+                Diagnostic(Code.E0203, f"`{name.id}` is a function of the language already", name.span, help=f"use another name, such as `my_{name.id}`")
+            )
         self.functions[name.id] = function
 
     def dimension(self, statement: syntax.DimDeclare) -> None:

@@ -96,8 +96,9 @@ def _logs_well(node: Apply) -> bool:
 
 
 def _log_of(x: Node) -> Node:
-    found = _log(ew("log", x)) if isinstance(x, Apply) else None
-    return ew("log", x) if found is None else found
+    log = ew("log", x)
+    found = _log(log) if isinstance(log, Apply) and isinstance(x, Apply) else None
+    return log if found is None else found
 
 
 def _subtract(node: Apply) -> Node | None:
