@@ -113,6 +113,17 @@ def topological(roots: Iterable[Node]) -> list[Node]:
     return order
 
 
+def of_sizes(node: Node) -> bool:
+    """Whether a number is made of constants and the program's dimensions alone, so that no argument's entries can change it."""
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, Input) or each.type.shape != () or not each.type.weak:
+            return False
+        stack += each.args
+    return True
+
+
 def rebuild(roots: Iterable[Node], change: Callable[[Node], Node]) -> dict[Node, Node]:
     """Map every node below the roots: each is rebuilt upon its changed arguments, then given to ``change``."""
     mapped: dict[Node, Node] = {}

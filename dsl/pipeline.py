@@ -14,7 +14,7 @@ from dsl.nodes import Program
 from dsl.parse import parse
 from dsl.passes.differentiate import differentiate
 from dsl.passes.resolve import resolve
-from dsl.passes.simplify import simplify
+from dsl.passes.simplify import normalise, simplify
 from dsl.passes.stabilise import stabilise
 from dsl.printing import printed
 
@@ -54,6 +54,7 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("parse", lambda job: parse(job.product)),
     ("resolve", lambda job: resolve(job.product, job.stem, job.options.wrt, job.options.find)),
     ("stabilise", lambda job: stabilise(job.product)),
+    ("normalise", lambda job: normalise(job.product)),
     ("differentiate", lambda job: differentiate(job.product)),
     ("simplify", lambda job: simplify(job.product)),
     ("emit", lambda job: render_module(view(job.product, VERSION))),

@@ -8,7 +8,7 @@ from functools import cache
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source
 from dsl.elaborate import Elaborator, array
-from dsl.nodes import Apply, Const, Node, const
+from dsl.nodes import Apply, Const, Node, const, of_sizes
 from dsl.ops.core import div, is_number, mul, neg, where
 from dsl.ops.elementwise import Elementwise, ew
 from dsl.ops.reduction import sum_to
@@ -107,7 +107,7 @@ def _guarded(partial: Node, condition: Node, taken: bool) -> Node:
     """A partial derivative that does not divide by what stands in the branch that is not taken."""
     if isinstance(partial, Apply) and partial.op.name in ("negative", "multiply"):
         return ew(partial.op.name, *(_guarded(arg, condition, taken) for arg in partial.args))
-    if isinstance(partial, Apply) and partial.op.name == "divide" and not isinstance(partial.args[1], Const):
+    if isinstance(partial, Apply) and partial.op.name == "divide" and not of_sizes(partial.args[1]):
         one = const(1.0)
         below = where(condition, partial.args[1], one) if taken else where(condition, one, partial.args[1])
         return ew("divide", _guarded(partial.args[0], condition, taken), below)

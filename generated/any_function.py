@@ -27,8 +27,8 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     tanh: NDArray[Any]
-    W: NDArray[Any]
     X: NDArray[Any]
+    W: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -59,19 +59,19 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
     # L = loss(X, W, tanh)
     tanh = np.tanh(X @ W)
     L = tanh.sum()
-    tape = Tape(tanh, W, X)
+    tape = Tape(tanh, X, W)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     tanh = tape.tanh
-    W = tape.W
     X = tape.X
+    W = tape.W
     # L = loss(X, W, tanh)
     dL_dproduct = dL * (1 - tanh**2)
-    dL_dX = dL_dproduct @ W.T
     dL_dW = X.T @ dL_dproduct
+    dL_dX = dL_dproduct @ W.T
     return Gradients(dL_dX, dL_dW)
 
 
@@ -90,8 +90,9 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     tanh = np.tanh(X @ W)
     L = tanh.sum()
     dL_dproduct = 1 - tanh**2
-    dL_dX = dL_dproduct @ W.T
     dL_dW = X.T @ dL_dproduct
+    dL_dX = dL_dproduct @ W.T
     return L, Gradients(dL_dX, dL_dW)
 
-# gradc: fe82a1ae9e7bec50327e47ed32b131824948b5d70ee1f463c40409852c7aaec4
+
+# gradc: c93e3c15e010fa273c788d3a416b9193486d2b730fd58e997451a376eb7e5487

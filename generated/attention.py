@@ -35,21 +35,19 @@ def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArra
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
+    A: NDArray[Any]
     Wo: NDArray[Any]
     softmax_chosen: NDArray[Any]
-    Wv: NDArray[Any]
+    Z: NDArray[Any]
     Z_Wv: NDArray[Any]
     causal: NDArray[Any]
-    power: Any
     Z_Wq: NDArray[Any]
-    Wk: NDArray[Any]
     Z_Wk: NDArray[Any]
+    Wv: NDArray[Any]
+    Wk: NDArray[Any]
     Wq: NDArray[Any]
     difference: NDArray[Any]
     sqrt_added: NDArray[Any]
-    Z: NDArray[Any]
-    A: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -121,7 +119,6 @@ def forward(
     X, gain, bias, Wq, Wk, Wv, Wo = _checked(X, gain, bias, Wq, Wk, Wv, Wo)
     T = X.shape[1]
     H = Wq.shape[1]
-    dtype = np.result_type(X, gain, bias, Wq, Wk, Wv, Wo)
     # causal = arange(T)[:, None] >= arange(T)
     arange = np.arange(T)
     causal = arange[:, None] >= arange
@@ -133,71 +130,55 @@ def forward(
     # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
     Z_Wq = Z @ Wq
     Z_Wk = Z @ Wk
-    power = H**0.5
-    chosen = np.where(causal, Z_Wq @ Z_Wk.swapaxes(-1, -2) / power, -1e30)
+    chosen = np.where(causal, Z_Wq @ Z_Wk.swapaxes(-1, -2) / H**0.5, -1e30)
     softmax_chosen = _softmax(chosen, axis=-1)
     Z_Wv = Z @ Wv
     A = softmax_chosen @ Z_Wv
     # Y = X + A @ Wo
     Y = X + A @ Wo
     tape = Tape(
-        Wo,
-        softmax_chosen,
-        Wv,
-        Z_Wv,
-        causal,
-        power,
-        Z_Wq,
-        Wk,
-        Z_Wk,
-        Wq,
-        difference,
-        sqrt_added,
-        Z,
-        A,
-        dtype,
+        A, Wo, softmax_chosen, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, difference, sqrt_added
     )
     return Y, tape
 
 
 def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of Y."""
+    A = tape.A
     Wo = tape.Wo
     softmax_chosen = tape.softmax_chosen
-    Wv = tape.Wv
+    Z = tape.Z
     Z_Wv = tape.Z_Wv
     causal = tape.causal
-    power = tape.power
     Z_Wq = tape.Z_Wq
-    Wk = tape.Wk
     Z_Wk = tape.Z_Wk
+    Wv = tape.Wv
+    Wk = tape.Wk
     Wq = tape.Wq
     difference = tape.difference
     sqrt_added = tape.sqrt_added
-    Z = tape.Z
-    A = tape.A
-    dtype = tape.dtype
-    T = softmax_chosen.shape[2]
-    dY = np.broadcast_to(np.asarray(dY, dtype=difference.dtype), difference.shape)
-    # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
-    dY_dA = dY @ Wo.T
-    dY_dZ_Wv = softmax_chosen.swapaxes(-1, -2) @ dY_dA
-    dY_dsoftmax_chosen = dY_dA @ Z_Wv.swapaxes(-1, -2)
-    # Z = layer_norm(X, gain, bias)
-    total = (dY_dsoftmax_chosen * softmax_chosen).sum(axis=-1, keepdims=True)
-    ratio = softmax_chosen * (dY_dsoftmax_chosen - total) / np.where(causal, dtype.type(power), 1.0)
-    dY_dproduct = np.where(causal, ratio, 0.0)
-    dY_dproduct_2 = Z_Wq.swapaxes(-1, -2) @ dY_dproduct
-    added_2 = dY_dZ_Wv @ Wv.T + dY_dproduct_2.swapaxes(-1, -2) @ Wk.T
-    dY_dZ_Wq = dY_dproduct @ Z_Wk
-    dY_dZ = added_2 + dY_dZ_Wq @ Wq.T
-    dY_dgain = (dY_dZ * difference / sqrt_added).sum(axis=(0, 1))
-    dY_dbias = dY_dZ.sum(axis=(0, 1))
-    dY_dWq = np.tensordot(Z, dY_dZ_Wq, axes=((0, 1), (0, 1)))
-    dY_dWk = (Z.swapaxes(-1, -2) @ dY_dproduct_2.swapaxes(-1, -2)).sum(axis=0)
-    dY_dWv = np.tensordot(Z, dY_dZ_Wv, axes=((0, 1), (0, 1)))
+    T = A.shape[1]
+    H = A.shape[2]
+    dY = np.broadcast_to(np.asarray(dY, dtype=Z.dtype), Z.shape)
+    # Y = X + A @ Wo
     dY_dWo = np.tensordot(A, dY, axes=((0, 1), (0, 1)))
-    return Gradients(dY_dgain, dY_dbias, dY_dWq, dY_dWk, np.array(dY_dWv), np.array(dY_dWo))
+    dY_dA = dY @ Wo.T
+    # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
+    dY_dZ_Wv = softmax_chosen.swapaxes(-1, -2) @ dY_dA
+    dY_dWv = np.tensordot(Z, dY_dZ_Wv, axes=((0, 1), (0, 1)))
+    dY_dsoftmax_chosen = dY_dA @ Z_Wv.swapaxes(-1, -2)
+    total = (dY_dsoftmax_chosen * softmax_chosen).sum(axis=-1, keepdims=True)
+    ratio = softmax_chosen * (dY_dsoftmax_chosen - total) / H**0.5
+    dY_dproduct = np.where(causal, ratio, 0.0)
+    dY_dZ_Wk = dY_dproduct.swapaxes(-1, -2) @ Z_Wq
+    dY_dWk = np.tensordot(Z, dY_dZ_Wk, axes=((0, 1), (0, 1)))
+    dY_dZ_Wq = dY_dproduct @ Z_Wk
+    dY_dWq = np.tensordot(Z, dY_dZ_Wq, axes=((0, 1), (0, 1)))
+    dY_dZ = dY_dZ_Wv @ Wv.T + dY_dZ_Wk @ Wk.T + dY_dZ_Wq @ Wq.T
+    # Z = layer_norm(X, gain, bias)
+    dY_dbias = dY_dZ.sum(axis=(0, 1))
+    dY_dgain = (dY_dZ * difference / sqrt_added).sum(axis=(0, 1))
+    return Gradients(dY_dgain, dY_dbias, dY_dWq, dY_dWk, dY_dWv, dY_dWo)
 
 
 def value(
@@ -227,4 +208,5 @@ def value(
     Y: NDArray[Any] = X + A @ Wo
     return Y
 
-# gradc: 0b02dc8b237580de3fe4a3d2821a8ba4545356f995883a291a94d3f03b538770
+
+# gradc: e63f643367d4ea2fb7d8955f23692174728e4c081b17fd6dca69bc1ab6890cd7

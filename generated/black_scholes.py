@@ -87,22 +87,22 @@ def _erf(x: NDArray[Any]) -> NDArray[Any]:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    added_3: NDArray[Any]
     X_times_exp: NDArray[Any]
     ratio_2: NDArray[Any]
+    added_4: NDArray[Any]
+    X: NDArray[Any]
+    exp: NDArray[Any]
     S: NDArray[Any]
     ratio: NDArray[Any]
-    sigma_times_sqrt_T: NDArray[Any]
-    S_over_X: NDArray[Any]
-    X: NDArray[Any]
-    added_4: NDArray[Any]
-    exp: NDArray[Any]
-    r: NDArray[Any]
     added_2: NDArray[Any]
+    sigma_times_sqrt_T: NDArray[Any]
     sigma: NDArray[Any]
+    r: NDArray[Any]
     sqrt_T: NDArray[Any]
     added: NDArray[Any]
     T: NDArray[Any]
+    S_over_X: NDArray[Any]
+    added_3: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -165,64 +165,61 @@ def forward(
     added_4 = 1 + _erf(ratio_2)
     call = S * (added_3 / 2) - X_times_exp * (added_4 / 2)
     tape = Tape(
-        added_3,
         X_times_exp,
         ratio_2,
+        added_4,
+        X,
+        exp,
         S,
         ratio,
-        sigma_times_sqrt_T,
-        S_over_X,
-        X,
-        added_4,
-        exp,
-        r,
         added_2,
+        sigma_times_sqrt_T,
         sigma,
+        r,
         sqrt_T,
         added,
         T,
+        S_over_X,
+        added_3,
     )
     return call, tape
 
 
 def backward(tape: Tape, dcall: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of call."""
-    added_3 = tape.added_3
     X_times_exp = tape.X_times_exp
     ratio_2 = tape.ratio_2
+    added_4 = tape.added_4
+    X = tape.X
+    exp = tape.exp
     S = tape.S
     ratio = tape.ratio
-    sigma_times_sqrt_T = tape.sigma_times_sqrt_T
-    S_over_X = tape.S_over_X
-    X = tape.X
-    added_4 = tape.added_4
-    exp = tape.exp
-    r = tape.r
     added_2 = tape.added_2
+    sigma_times_sqrt_T = tape.sigma_times_sqrt_T
     sigma = tape.sigma
+    r = tape.r
     sqrt_T = tape.sqrt_T
     added = tape.added
     T = tape.T
-    dcall = np.broadcast_to(np.asarray(dcall, dtype=added_3.dtype), added_3.shape)
+    S_over_X = tape.S_over_X
+    added_3 = tape.added_3
+    dcall = np.broadcast_to(np.asarray(dcall, dtype=X_times_exp.dtype), X_times_exp.shape)
     # call = S * Phi(d1) - X * exp(-r * T) * Phi(d2)
     scaled = dcall * X_times_exp / 2 * np.exp(-(ratio_2**2))
-    # d2 = d1 - sigma * sqrt(T)
     dcall_dd2 = -0.7978845608028653 * scaled
-    # d1 = (log(S / X) + (r + sigma ** 2 / 2) * T) / (sigma * sqrt(T))
+    dcall_dscaled = dcall * added_4 / 2 * X * exp
     scaled_2 = 0.7978845608028653 * (dcall * S / 2 * np.exp(-(ratio**2)))
     dcall_dd1 = dcall_dd2 + scaled_2
-    dcall_dscaled = dcall_dd1 / sigma_times_sqrt_T
-    dcall_dS = dcall * added_3 / 2 + dcall_dscaled / S_over_X / X
-    # call = S * Phi(d1) - X * exp(-r * T) * Phi(d2)
-    scaled_3 = dcall * added_4 / 2 * X * exp
     # d1 = (log(S / X) + (r + sigma ** 2 / 2) * T) / (sigma * sqrt(T))
     ratio_3 = dcall_dd1 * added_2 / sigma_times_sqrt_T / sigma_times_sqrt_T
     dcall_dsigma_times_sqrt_T = 0.7978845608028653 * scaled - ratio_3
+    dcall_dlog = dcall_dd1 / sigma_times_sqrt_T
     ratio_4 = 0.5 * (dcall_dsigma_times_sqrt_T * sigma) / sqrt_T
-    dcall_dT = scaled_3 * r + ratio_4 + dcall_dscaled * added
-    dcall_dratio = dcall_dscaled * T
-    dcall_dr = scaled_3 * T + dcall_dratio
+    dcall_dT = dcall_dscaled * r + ratio_4 + dcall_dlog * added
+    dcall_dratio = dcall_dlog * T
     dcall_dsigma = dcall_dsigma_times_sqrt_T * sqrt_T + dcall_dratio * sigma
+    dcall_dr = dcall_dscaled * T + dcall_dratio
+    dcall_dS = dcall * added_3 / 2 + dcall_dlog / S_over_X / X
     return Gradients(dcall_dS, dcall_dT, dcall_dr, dcall_dsigma)
 
 
@@ -239,4 +236,5 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     call: NDArray[Any] = S * ((1 + _erf(d1 / 1.4142135623730951)) / 2) - scaled_2
     return call
 
-# gradc: 44794cd5163eec75741ee4958f69b23c9899aa544bd4b0f2d0bf50d485868077
+
+# gradc: 0c51c9d8a0938bf445c6ad748f20521457d637398a33551b1d5dfe9fa04d233b

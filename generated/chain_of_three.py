@@ -84,4 +84,5 @@ def value(x: ArrayLike) -> NDArray[Any]:
     y: NDArray[Any] = np.where(sigmoid >= 0, sigmoid, 0.2 * sigmoid)
     return y
 
+
 # gradc: b8d4f780c3ebf1d24fbe908b20b99af504d944f0379a4ff4fb2ee996368d2ce4

@@ -66,6 +66,7 @@ def backward(tape: Tape, dy: Any = 1.0) -> Gradients:
     y = tape.y
     x = tape.x
     dy = np.broadcast_to(np.asarray(dy, dtype=y.dtype), y.shape)
+    # y = sigmoid(square(x))
     dy_dx = 2 * (dy * (y * (1 - y)) * x)
     return Gradients(dy_dx)
 
@@ -77,4 +78,5 @@ def value(x: ArrayLike) -> NDArray[Any]:
     y: NDArray[Any] = _sigmoid(np.square(x))
     return y
 
-# gradc: 30a93bc80e5f4c55410788957a5c50d5b0aaa4bc6e7f0debb56d0af039c0f15c
+
+# gradc: f414f13c5dac878dd77422aeeed5c6597330d2f648d77a5adbc329f922b385c7

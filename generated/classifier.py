@@ -58,12 +58,12 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    added: NDArray[Any]
     y: NDArray[Any]
     log_softmax_logits: NDArray[Any]
-    W2: NDArray[Any]
-    X: NDArray[Any]
     hidden: NDArray[Any]
+    W2: NDArray[Any]
+    added: NDArray[Any]
+    X: NDArray[Any]
     dtype: Any
 
 
@@ -136,35 +136,35 @@ def forward(
     L = -log_softmax_logits[arange, y].mean()
     # accuracy = mean(argmax(logits, axis=-1) == y)
     accuracy = (logits.argmax(axis=-1) == y).astype(dtype).mean()
-    tape = Tape(added, y, log_softmax_logits, W2, X, hidden, dtype)
+    tape = Tape(y, log_softmax_logits, hidden, W2, added, X, dtype)
     return Outputs(L, accuracy), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, daccuracy: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, accuracy."""
-    added = tape.added
     y = tape.y
     log_softmax_logits = tape.log_softmax_logits
-    W2 = tape.W2
-    X = tape.X
     hidden = tape.hidden
+    W2 = tape.W2
+    added = tape.added
+    X = tape.X
     dtype = tape.dtype
-    N = added.shape[0]
+    N = y.shape[0]
     K = log_softmax_logits.shape[1]
     # L = cross_entropy(logits, y)
     dL_dlog_softmax_logits = _scatter(
         (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
     )
-    # logits = dense(hidden, W2, b2)
     total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
     dL_dlogits = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
-    # hidden = relu(dense(X, W1, b1))
-    dL_dhidden = dL_dlogits @ W2.T
-    dL_dproduct = np.where(added > 0, dL_dhidden, 0.0)
-    dL_dW1 = X.T @ dL_dproduct
-    dL_db1 = dL_dproduct.sum(axis=0)
-    dL_dW2 = hidden.T @ dL_dlogits
+    # logits = dense(hidden, W2, b2)
     dL_db2 = dL_dlogits.sum(axis=0)
+    dL_dW2 = hidden.T @ dL_dlogits
+    dL_dhidden = dL_dlogits @ W2.T
+    # hidden = relu(dense(X, W1, b1))
+    dL_dproduct = np.where(added > 0, dL_dhidden, 0.0)
+    dL_db1 = dL_dproduct.sum(axis=0)
+    dL_dW1 = X.T @ dL_dproduct
     return Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
@@ -207,16 +207,17 @@ def value_and_grad(
     dL_dlog_softmax_logits = _scatter(
         (N, K), np.s_[arange, y], np.full((N,), -1.0 / N, dtype=dtype)
     )
-    # logits = dense(hidden, W2, b2)
     total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
     dL_dlogits = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
-    # hidden = relu(dense(X, W1, b1))
-    dL_dhidden = dL_dlogits @ W2.T
-    dL_dproduct = np.where(added > 0, dL_dhidden, 0.0)
-    dL_dW1 = X.T @ dL_dproduct
-    dL_db1 = dL_dproduct.sum(axis=0)
-    dL_dW2 = hidden.T @ dL_dlogits
+    # logits = dense(hidden, W2, b2)
     dL_db2 = dL_dlogits.sum(axis=0)
+    dL_dW2 = hidden.T @ dL_dlogits
+    dL_dhidden = dL_dlogits @ W2.T
+    # hidden = relu(dense(X, W1, b1))
+    dL_dproduct = np.where(added > 0, dL_dhidden, 0.0)
+    dL_db1 = dL_dproduct.sum(axis=0)
+    dL_dW1 = X.T @ dL_dproduct
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
-# gradc: 1788d3b06ac5354de768cf4517c6f895bfd19717b3fa9d9b50272730504b9d8c
+
+# gradc: 5814f299bdbce43d878ea5072a8c95951c94577c896d04482a5f696b9d58ab62

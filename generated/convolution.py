@@ -46,9 +46,9 @@ def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
+    windows: NDArray[Any]
     w: NDArray[Any]
     added: NDArray[Any]
-    windows: NDArray[Any]
     dtype: Any
 
 
@@ -83,27 +83,27 @@ def forward(x: ArrayLike, w: ArrayLike) -> tuple[Any, Tape]:
     windows = padded[added]
     # L = sum(windows @ w)
     L = (windows @ w).sum()
-    tape = Tape(w, added, windows, dtype)
+    tape = Tape(windows, w, added, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
+    windows = tape.windows
     w = tape.w
     added = tape.added
-    windows = tape.windows
     dtype = tape.dtype
-    N = added.shape[0]
-    K = w.shape[0]
+    N = windows.shape[0]
+    K = windows.shape[1]
     # L = sum(windows @ w)
     dL_dproduct = np.full((N,), dL, dtype=dtype)
-    # windows = padded[arange(N)[:, None] + arange(K)]
-    dL_dwindows = np.outer(dL_dproduct, w)
-    # padded = pad(x, K // 2)
-    dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
-    dL_dx = dL_dpadded[K // 2 : (K // 2) + N]
     dL_dw = dL_dproduct @ windows
-    return Gradients(dL_dx, np.array(dL_dw))
+    dL_dwindows = np.outer(dL_dproduct, w)
+    # windows = padded[arange(N)[:, None] + arange(K)]
+    dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
+    # padded = pad(x, K // 2)
+    dL_dx = dL_dpadded[K // 2 : (K // 2) + N]
+    return Gradients(dL_dx, dL_dw)
 
 
 def value(x: ArrayLike, w: ArrayLike) -> Any:
@@ -134,12 +134,13 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     # L = sum(windows @ w)
     L = (windows @ w).sum()
     dL_dproduct = np.ones((N,), dtype=dtype)
-    # windows = padded[arange(N)[:, None] + arange(K)]
-    dL_dwindows = np.outer(dL_dproduct, w)
-    # padded = pad(x, K // 2)
-    dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
-    dL_dx = dL_dpadded[K // 2 : (K // 2) + N]
     dL_dw = dL_dproduct @ windows
-    return L, Gradients(dL_dx, np.array(dL_dw))
+    dL_dwindows = np.outer(dL_dproduct, w)
+    # windows = padded[arange(N)[:, None] + arange(K)]
+    dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
+    # padded = pad(x, K // 2)
+    dL_dx = dL_dpadded[K // 2 : (K // 2) + N]
+    return L, Gradients(dL_dx, dL_dw)
 
-# gradc: 4d772ae71c481bbfe22822b2040960fa0db697f3259928c0521d51d746c2fdc6
+
+# gradc: 6e916377742da5e469fdb37d97fb44d31fc377659b9402e127e0e87574227382

@@ -113,9 +113,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dtype = tape.dtype
     # L = sum(where(event, log_risk - eta, 0))
     dL_dlog_risk = np.where(event, dtype.type(dL), 0.0)
-    # eta = X @ beta
+    # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
     dL_dchosen = dL_dlog_risk[:, None] * np.exp(chosen - log_risk[:, None])
     dL_deta = -dL_dlog_risk + np.where(at_risk, dL_dchosen, 0.0).sum(axis=0)
+    # eta = X @ beta
     dL_dbeta = dL_deta @ X
     return Gradients(dL_dbeta)
 
@@ -150,10 +151,12 @@ def value_and_grad(
     # L = sum(where(event, log_risk - eta, 0))
     L = np.where(event, log_risk - eta, 0).sum()
     dL_dlog_risk = np.where(event, dtype.type(1.0), 0.0)
-    # eta = X @ beta
+    # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
     dL_dchosen = dL_dlog_risk[:, None] * np.exp(chosen - log_risk[:, None])
     dL_deta = -dL_dlog_risk + np.where(at_risk, dL_dchosen, 0.0).sum(axis=0)
+    # eta = X @ beta
     dL_dbeta = dL_deta @ X
     return L, Gradients(dL_dbeta)
 
-# gradc: c2f4416e0e845ed19b678b8cccde261ce82334d2fcb980c678c37168280f77d4
+
+# gradc: 310ca822c7edf6b68c47f384f1192be75a156507f17d8a288df8c51744208271

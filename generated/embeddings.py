@@ -76,13 +76,13 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     far: NDArray[Any]
-    picked_3: NDArray[Any]
-    near: NDArray[Any]
-    picked_2: NDArray[Any]
-    centre: NDArray[Any]
     picked: NDArray[Any]
+    near: NDArray[Any]
     noise: NDArray[Any]
     context: NDArray[Any]
+    picked_3: NDArray[Any]
+    picked_2: NDArray[Any]
+    centre: NDArray[Any]
     V: int
 
 
@@ -137,36 +137,38 @@ def forward(
     near = (picked * picked_2).sum(axis=-1)
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
     picked_3 = C[noise]
-    far = np.einsum("nd,nsd->ns", picked, picked_3)
+    far = np.einsum("ij,ikj->ik", picked, picked_3)
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     added = _log_sigmoid(near).sum() + _log_sigmoid(-far).sum()
     L = -(added / N)
-    tape = Tape(far, picked_3, near, picked_2, centre, picked, noise, context, V)
+    tape = Tape(far, picked, near, noise, context, picked_3, picked_2, centre, V)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     far = tape.far
-    picked_3 = tape.picked_3
-    near = tape.near
-    picked_2 = tape.picked_2
-    centre = tape.centre
     picked = tape.picked
+    near = tape.near
     noise = tape.noise
     context = tape.context
+    picked_3 = tape.picked_3
+    picked_2 = tape.picked_2
+    centre = tape.centre
     V = tape.V
     N = far.shape[0]
-    D = picked_3.shape[2]
-    # far = einsum('nd,nsd->ns', E[centre], C[noise])
+    D = picked.shape[1]
+    # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     dL_dfar = dL / N * _sigmoid(far)
     # near = sum(E[centre] * C[context], axis=-1)
     scaled = -dL / N * _sigmoid(-near)[:, None]
-    dL_dpicked = np.einsum("ns,nsd->nd", dL_dfar, picked_3) + scaled * picked_2
-    dL_dE = _scatter_add((V, D), np.s_[centre], dL_dpicked)
+    # far = einsum('nd,nsd->ns', E[centre], C[noise])
     scattered = _scatter_add((V, D), np.s_[noise], dL_dfar[:, :, None] * picked[:, None])
+    # near = sum(E[centre] * C[context], axis=-1)
     scattered_2 = _scatter_add((V, D), np.s_[context], scaled * picked)
     dL_dC = scattered + scattered_2
+    dL_dpicked = np.einsum("ij,ijk->ik", dL_dfar, picked_3) + scaled * picked_2
+    dL_dE = _scatter_add((V, D), np.s_[centre], dL_dpicked)
     return Gradients(dL_dE, dL_dC)
 
 
@@ -180,7 +182,7 @@ def value(
     picked = E[centre]
     near = (picked * C[context]).sum(axis=-1)
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
-    far = np.einsum("nd,nsd->ns", picked, C[noise])
+    far = np.einsum("ij,ikj->ik", picked, C[noise])
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     added = _log_sigmoid(near).sum() + _log_sigmoid(-far).sum()
     L = -(added / N)
@@ -200,19 +202,21 @@ def value_and_grad(
     near = (picked * picked_2).sum(axis=-1)
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
     picked_3 = C[noise]
-    far = np.einsum("nd,nsd->ns", picked, picked_3)
+    far = np.einsum("ij,ikj->ik", picked, picked_3)
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     added = _log_sigmoid(near).sum() + _log_sigmoid(-far).sum()
     L = -(added / N)
-    # far = einsum('nd,nsd->ns', E[centre], C[noise])
     dL_dfar = 1.0 / N * _sigmoid(far)
     # near = sum(E[centre] * C[context], axis=-1)
-    scaled = -1.0 / N * _sigmoid(-near)[:, None]
-    dL_dpicked = np.einsum("ns,nsd->nd", dL_dfar, picked_3) + scaled * picked_2
-    dL_dE = _scatter_add((V, D), np.s_[centre], dL_dpicked)
+    reshaped = _sigmoid(-near)[:, None]
+    # far = einsum('nd,nsd->ns', E[centre], C[noise])
     scattered = _scatter_add((V, D), np.s_[noise], dL_dfar[:, :, None] * picked[:, None])
-    scattered_2 = _scatter_add((V, D), np.s_[context], scaled * picked)
+    # near = sum(E[centre] * C[context], axis=-1)
+    scattered_2 = _scatter_add((V, D), np.s_[context], -1.0 / N * reshaped * picked)
     dL_dC = scattered + scattered_2
+    dL_dpicked = np.einsum("ij,ijk->ik", dL_dfar, picked_3) - 1.0 / N * reshaped * picked_2
+    dL_dE = _scatter_add((V, D), np.s_[centre], dL_dpicked)
     return L, Gradients(dL_dE, dL_dC)
 
-# gradc: ea6c68296a4569d6a0345832bfac41f483993f4e14298f880cc0830aacacb432
+
+# gradc: a26a8f5cb132cdc60a249107cfdf15af748a71330cf8be73c6e0a70402b6d2c6

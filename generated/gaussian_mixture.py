@@ -59,10 +59,10 @@ class Tape(NamedTuple):
     responsibility: NDArray[Any]
     logsumexp_joint: NDArray[Any]
     joint: NDArray[Any]
-    log_softmax_weights: NDArray[Any]
     z: NDArray[Any]
-    exp_log_sd: NDArray[Any]
     difference: NDArray[Any]
+    exp_log_sd: NDArray[Any]
+    log_softmax_weights: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -125,7 +125,7 @@ def forward(
     # responsibility = softmax(joint)
     responsibility = _softmax(joint, axis=-1)
     tape = Tape(
-        responsibility, logsumexp_joint, joint, log_softmax_weights, z, exp_log_sd, difference
+        responsibility, logsumexp_joint, joint, z, difference, exp_log_sd, log_softmax_weights
     )
     return Outputs(L, responsibility), tape
 
@@ -135,28 +135,33 @@ def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradient
     responsibility = tape.responsibility
     logsumexp_joint = tape.logsumexp_joint
     joint = tape.joint
-    log_softmax_weights = tape.log_softmax_weights
     z = tape.z
-    exp_log_sd = tape.exp_log_sd
     difference = tape.difference
+    exp_log_sd = tape.exp_log_sd
+    log_softmax_weights = tape.log_softmax_weights
     N = responsibility.shape[0]
     if dresponsibility is None:
         dresponsibility = 0.0
     dresponsibility = np.broadcast_to(
         np.asarray(dresponsibility, dtype=responsibility.dtype), responsibility.shape
     )
-    # joint = log_softmax(weights) + log_density
+    # responsibility = softmax(joint)
     total = (dresponsibility * responsibility).sum(axis=-1, keepdims=True)
+    # L = -mean(logsumexp(joint, axis=-1))
     scaled = -dL / N * np.exp(joint - logsumexp_joint[:, None])
     dL_djoint = responsibility * (dresponsibility - total) + scaled
-    dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
-    scaled_2 = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
-    dL_dweights = dL_dlog_softmax_weights - scaled_2
+    # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
+    scaled_2 = dL_djoint[:, :, None] * z
     # z = (X[:, None, :] - mu) / exp(log_sd)
-    dL_dz = 2 * (-0.5 * dL_djoint[:, :, None] * z)
-    dL_dmu = -(dL_dz / exp_log_sd).sum(axis=0)
-    total_2 = (dL_dz * difference / exp_log_sd / exp_log_sd).sum(axis=0)
-    dL_dlog_sd = -dL_dlog_softmax_weights[:, None] - total_2 * exp_log_sd
+    dL_dexp_log_sd = (scaled_2 * difference / exp_log_sd / exp_log_sd).sum(axis=0)
+    # joint = log_softmax(weights) + log_density
+    dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
+    # z = (X[:, None, :] - mu) / exp(log_sd)
+    dL_dlog_sd = -dL_dlog_softmax_weights[:, None] + dL_dexp_log_sd * exp_log_sd
+    dL_dmu = (scaled_2 / exp_log_sd).sum(axis=0)
+    # joint = log_softmax(weights) + log_density
+    scaled_3 = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
+    dL_dweights = dL_dlog_softmax_weights - scaled_3
     return Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
@@ -197,18 +202,19 @@ def value_and_grad(
     # L = -mean(logsumexp(joint, axis=-1))
     logsumexp_joint = _logsumexp(joint, axis=-1)
     L = -logsumexp_joint.mean()
-    # joint = log_softmax(weights) + log_density
     exp = np.exp(joint - logsumexp_joint[:, None])
-    total_exp = exp.sum(axis=0)
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    ratio = 1.0 / N
-    scaled = np.exp(log_softmax_weights) * total_exp.sum(keepdims=True)
-    dL_dweights = -1.0 / N * total_exp + ratio * scaled
+    dL_dz = 1.0 / N * exp[:, :, None] * z
+    # joint = log_softmax(weights) + log_density
+    total_exp = exp.sum(axis=0)
     # z = (X[:, None, :] - mu) / exp(log_sd)
-    dL_dz = 2 * (--0.5 / N * exp[:, :, None] * z)
-    dL_dmu = -(dL_dz / exp_log_sd).sum(axis=0)
     total = (dL_dz * difference / exp_log_sd / exp_log_sd).sum(axis=0)
-    dL_dlog_sd = ratio * total_exp[:, None] - total * exp_log_sd
+    dL_dlog_sd = 1.0 / N * total_exp[:, None] - total * exp_log_sd
+    dL_dmu = -(dL_dz / exp_log_sd).sum(axis=0)
+    # joint = log_softmax(weights) + log_density
+    scaled = np.exp(log_softmax_weights) * total_exp.sum(keepdims=True)
+    dL_dweights = -1.0 / N * total_exp + 1.0 / N * scaled
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
-# gradc: 67be4b898c72c2442fe6f76bfb0728747d6bbf97d0c90dd6a80334b0c8520a11
+
+# gradc: 16558fd101e8d84c925a93e203e3b13c10833d306ef0c5de3c4aae3f26ea4eb8

@@ -76,17 +76,17 @@ def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    ability: NDArray[Any]
     number: NDArray[Any]
     z: NDArray[Any]
     number_correct: NDArray[Any]
     minus_z: NDArray[Any]
     exp: NDArray[Any]
-    person: NDArray[Any]
     difficulty: NDArray[Any]
     item: NDArray[Any]
-    log_slope: NDArray[Any]
+    ability: NDArray[Any]
+    person: NDArray[Any]
     difference: NDArray[Any]
+    log_slope: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -164,43 +164,43 @@ def forward(
     # L = fit + prior
     L = fit + prior
     tape = Tape(
-        ability,
         number,
         z,
         number_correct,
         minus_z,
         exp,
-        person,
         difficulty,
         item,
-        log_slope,
+        ability,
+        person,
         difference,
+        log_slope,
     )
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    ability = tape.ability
     number = tape.number
     z = tape.z
     number_correct = tape.number_correct
     minus_z = tape.minus_z
     exp = tape.exp
-    person = tape.person
     difficulty = tape.difficulty
     item = tape.item
-    log_slope = tape.log_slope
+    ability = tape.ability
+    person = tape.person
     difference = tape.difference
-    P = ability.shape[0]
+    log_slope = tape.log_slope
     I = difficulty.shape[0]
+    P = ability.shape[0]
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
     dL_dtotal = -dL
-    # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
     dL_dz = -(dL_dtotal * number * _sigmoid(z)) + dL_dtotal * number_correct * _sigmoid(minus_z)
+    # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
     dL_dpicked = dL_dz * exp
-    dL_dability = dL * ability + _scatter_add((P,), np.s_[person], dL_dpicked)
     dL_ddifficulty = dL * difficulty + _scatter_add((I,), np.s_[item], -dL_dpicked)
+    dL_dability = dL * ability + _scatter_add((P,), np.s_[person], dL_dpicked)
     scattered = _scatter_add((I,), np.s_[item], dL_dz * difference * exp)
     dL_dlog_slope = dL * log_slope + scattered
     return Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
@@ -262,13 +262,15 @@ def value_and_grad(
     prior = added_2 / 2
     # L = fit + prior
     L = fit + prior
-    # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
+    # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
     dL_dz = number * _sigmoid(z) - number_correct * _sigmoid(minus_z)
+    # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
     dL_dpicked = dL_dz * exp
-    dL_dability = ability + _scatter_add((P,), np.s_[person], dL_dpicked)
     dL_ddifficulty = difficulty + _scatter_add((I,), np.s_[item], -dL_dpicked)
+    dL_dability = ability + _scatter_add((P,), np.s_[person], dL_dpicked)
     scattered = _scatter_add((I,), np.s_[item], dL_dz * difference * exp)
     dL_dlog_slope = log_slope + scattered
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
-# gradc: a2dc4ef408a62448f7e770c43d3645c57b11c6409c859c8c41e957f33d6a8e8a
+
+# gradc: 869b28acb4db937f8cd15c6af07527e381b05f2983072ac4b11b5f0d2f8d7412

@@ -104,13 +104,13 @@ def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     dtype = tape.dtype
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
     denergy_dpower = np.where(pair, dtype.type(scaled * denergy), 0.0)
-    # s6 = (sigma ** 2 / r2) ** 3
     denergy_ds6 = -denergy_dpower + np.where(pair, 8 * epsilon * denergy * s6, 0.0)
-    # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
+    # s6 = (sigma ** 2 / r2) ** 3
     ratio_2 = 3 * (denergy_ds6 * ratio**2) * sigma_squared / r2
     denergy_dr2 = -(ratio_2 / r2)
-    # difference = x[:, None, :] - x
+    # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
     scaled_2 = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
+    # difference = x[:, None, :] - x
     denergy_dx = -2 * scaled_2.sum(axis=0) + 2 * scaled_2.sum(axis=1, keepdims=True)[:, 0]
     return Gradients(denergy_dx)
 
@@ -150,20 +150,20 @@ def value_and_grad(
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
     r2 = np.where(pair, (difference**2).sum(axis=-1), 1)
     # s6 = (sigma ** 2 / r2) ** 3
-    sigma_squared = sigma**2
-    ratio = sigma_squared / r2
+    ratio = sigma**2 / r2
     s6 = ratio**3
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
     scaled = 4 * epsilon
     energy = np.where(pair, scaled * (s6**2 - s6), 0).sum()
-    # s6 = (sigma ** 2 / r2) ** 3
     denergy_ds6 = -np.where(pair, dtype.type(scaled), 0.0) + np.where(pair, 8 * epsilon * s6, 0.0)
+    # s6 = (sigma ** 2 / r2) ** 3
+    ratio_2 = 3 * (denergy_ds6 * ratio**2) * sigma**2 / r2 / r2
+    denergy_dr2 = -ratio_2
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
-    ratio_2 = 3 * (denergy_ds6 * ratio**2) * sigma_squared / r2
-    denergy_dr2 = -(ratio_2 / r2)
-    # difference = x[:, None, :] - x
     scaled_2 = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
+    # difference = x[:, None, :] - x
     denergy_dx = -2 * scaled_2.sum(axis=0) + 2 * scaled_2.sum(axis=1, keepdims=True)[:, 0]
     return energy, Gradients(denergy_dx)
 
-# gradc: 29210a6835a5feb1087c240ee74ab2fe9a2a8d4fc4f4165fe131fd44c58a81c3
+
+# gradc: 86aa48ed5edb1336d277071c606fd297c31571e3bdfea8dc3d0df2fa99cc02c0

@@ -78,11 +78,11 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     y_minus_P = tape.y_minus_P
     X = tape.X
     N = y_minus_P.shape[0]
+    # L = mean((y - P) ** 2)
+    dL_dP = -2 * dL / N * y_minus_P
     # P = X @ W + B
-    ratio = -2 * dL / N
-    dL_dP = ratio * y_minus_P
+    dL_dB = dL_dP.sum(axis=0, keepdims=True)
     dL_dW = X.T @ dL_dP
-    dL_dB = ratio * y_minus_P.sum(axis=0, keepdims=True)
     return Gradients(dL_dW, dL_dB)
 
 
@@ -105,11 +105,11 @@ def value_and_grad(X: ArrayLike, y: ArrayLike, W: ArrayLike, B: ArrayLike) -> tu
     # L = mean((y - P) ** 2)
     y_minus_P = y - P
     L = (y_minus_P**2).mean()
+    dL_dP = -2.0 / N * y_minus_P
     # P = X @ W + B
-    scaled = -2 * (1.0 / N)
-    dL_dP = scaled * y_minus_P
+    dL_dB = dL_dP.sum(axis=0, keepdims=True)
     dL_dW = X.T @ dL_dP
-    dL_dB = scaled * y_minus_P.sum(axis=0, keepdims=True)
     return L, Gradients(dL_dW, dL_dB)
 
-# gradc: 750394f1e81fe8a9d473709dbf44487429a48b532b8e7fe20f9922c9609f75bd
+
+# gradc: dacec3ff9e78c8023f29f9bf0390db552195044ec5c4619c666d79fc57b7d161

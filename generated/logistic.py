@@ -75,11 +75,11 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
+    y: NDArray[Any]
+    P: NDArray[Any]
+    log_softmax_Z: NDArray[Any]
     lam: Any
     W: NDArray[Any]
-    P: NDArray[Any]
-    y: NDArray[Any]
-    log_softmax_Z: NDArray[Any]
     X: NDArray[Any]
     dtype: Any
 
@@ -143,32 +143,33 @@ def forward(
     L = data + lam / 2 * (W**2).sum()
     # P = softmax(Z)
     P = _softmax(Z, axis=-1)
-    tape = Tape(lam, W, P, y, log_softmax_Z, X, dtype)
+    tape = Tape(y, P, log_softmax_Z, lam, W, X, dtype)
     return Outputs(L, P), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dP: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, P."""
+    y = tape.y
+    P = tape.P
+    log_softmax_Z = tape.log_softmax_Z
     lam = tape.lam
     W = tape.W
-    P = tape.P
-    y = tape.y
-    log_softmax_Z = tape.log_softmax_Z
     X = tape.X
     dtype = tape.dtype
-    N = P.shape[0]
-    K = W.shape[1]
+    N = y.shape[0]
+    K = P.shape[1]
     if dP is None:
         dP = 0.0
     dP = np.broadcast_to(np.asarray(dP, dtype=P.dtype), P.shape)
-    # Z = X @ W + b
+    # data = -mean(log(P[arange(N), y]))
     dL_dlog_softmax_Z = _scatter(
         (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
     )
     scaled = np.exp(log_softmax_Z) * dL_dlog_softmax_Z.sum(axis=-1, keepdims=True)
     dL_dZ = P * (dP - (dP * P).sum(axis=-1, keepdims=True)) + (dL_dlog_softmax_Z - scaled)
-    dL_dW = dL * lam * W + X.T @ dL_dZ
+    # Z = X @ W + b
     dL_db = dL_dZ.sum(axis=0)
+    dL_dW = dL * lam * W + X.T @ dL_dZ
     return Gradients(dL_dW, dL_db)
 
 
@@ -205,11 +206,12 @@ def value_and_grad(
     L = data + lam / 2 * (W**2).sum()
     # data = -mean(log(P[arange(N), y]))
     dL_dlog_softmax_Z = _scatter((N, K), np.s_[arange, y], np.full((N,), -1.0 / N, dtype=dtype))
-    # Z = X @ W + b
     scaled = np.exp(log_softmax_Z) * dL_dlog_softmax_Z.sum(axis=-1, keepdims=True)
     dL_dZ = dL_dlog_softmax_Z - scaled
-    dL_dW = lam * W + X.T @ dL_dZ
+    # Z = X @ W + b
     dL_db = dL_dZ.sum(axis=0)
+    dL_dW = lam * W + X.T @ dL_dZ
     return L, Gradients(dL_dW, dL_db)
 
-# gradc: 88cf099653572da33db0275dda3132ab57934718b35597edabdf23b7fc48ce9a
+
+# gradc: 3d25089b25369de32675efa30538bfbd7a0c87f3bcd53c5d60e7e41e9b260a59

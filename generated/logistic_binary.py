@@ -63,12 +63,12 @@ def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    lam: Any
-    w: NDArray[Any]
-    p: NDArray[Any]
     number: NDArray[Any]
+    p: NDArray[Any]
     number_y: NDArray[Any]
     minus_z: NDArray[Any]
+    lam: Any
+    w: NDArray[Any]
     X: NDArray[Any]
 
 
@@ -127,28 +127,29 @@ def forward(
     L = -added.mean() + lam / 2 * (w**2).sum()
     # p = sigmoid(z)
     p = _sigmoid(z)
-    tape = Tape(lam, w, p, number, number_y, minus_z, X)
+    tape = Tape(number, p, number_y, minus_z, lam, w, X)
     return Outputs(L, p), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dp: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, p."""
-    lam = tape.lam
-    w = tape.w
-    p = tape.p
     number = tape.number
+    p = tape.p
     number_y = tape.number_y
     minus_z = tape.minus_z
+    lam = tape.lam
+    w = tape.w
     X = tape.X
-    N = p.shape[0]
+    N = number.shape[0]
     if dp is None:
         dp = 0.0
-    dp = np.broadcast_to(np.asarray(dp, dtype=p.dtype), p.shape)
-    # z = X @ w + b
+    dp = np.broadcast_to(np.asarray(dp, dtype=number.dtype), number.shape)
+    # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
     ratio = -dL / N
     dL_dz = dp * (p * (1 - p)) - ratio * number * p + ratio * number_y * _sigmoid(minus_z)
-    dL_dw = dL * lam * w + dL_dz @ X
+    # z = X @ w + b
     dL_db = dL_dz.sum()
+    dL_dw = dL * lam * w + dL_dz @ X
     return Gradients(dL_dw, dL_db)
 
 
@@ -181,13 +182,14 @@ def value_and_grad(
     minus_z = -z
     added = number_y * _log_sigmoid(z) + number * _log_sigmoid(minus_z)
     L = -added.mean() + lam / 2 * (w**2).sum()
-    ratio = -1.0 / N
     # p = sigmoid(z)
     p = _sigmoid(z)
+    # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
+    dL_dz = 1.0 / N * number * p - 1.0 / N * number_y * _sigmoid(minus_z)
     # z = X @ w + b
-    dL_dz = -(ratio * number * p) + ratio * number_y * _sigmoid(minus_z)
-    dL_dw = lam * w + dL_dz @ X
     dL_db = dL_dz.sum()
+    dL_dw = lam * w + dL_dz @ X
     return L, Gradients(dL_dw, dL_db)
 
-# gradc: e7a752803ebc8e9549df8197af4b3d703b6a9f283cb46478dd8fcd7a078e92ce
+
+# gradc: c2f6950459a2e475ea9728fe4d6c004c7196434ef4ef5effeac07df0ab2908eb

@@ -26,8 +26,8 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    W: NDArray[Any]
     X: NDArray[Any]
+    W: NDArray[Any]
     dtype: Any
 
 
@@ -59,21 +59,22 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], Tape]:
     dtype = np.result_type(X, W)
     # P = X @ W
     P = X @ W
-    tape = Tape(W, X, dtype)
+    tape = Tape(X, W, dtype)
     return P, tape
 
 
 def backward(tape: Tape, dP: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of P."""
-    W = tape.W
     X = tape.X
+    W = tape.W
     dtype = tape.dtype
     N = X.shape[0]
     K = W.shape[1]
     dP = np.broadcast_to(np.asarray(dP, dtype=dtype), (N, K))
-    dP_dX = dP @ W.T
+    # P = X @ W
     dP_dW = X.T @ dP
-    return Gradients(np.array(dP_dX), np.array(dP_dW))
+    dP_dX = dP @ W.T
+    return Gradients(dP_dX, dP_dW)
 
 
 def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
@@ -83,4 +84,5 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     P: NDArray[Any] = X @ W
     return P
 
-# gradc: 7b0e0418830d18c37277d5718883893a707f6f92dbc828d9239edc077dd4140e
+
+# gradc: 8c84e1507c907bfe9fca90e7c4e0962f5a492562a4ddb024dd422e8fae25d948

@@ -44,11 +44,11 @@ def _float_number(x: Any, name: str) -> float:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    lam: Any
-    U: NDArray[Any]
     error: NDArray[Any]
     known: NDArray[Any]
+    lam: Any
     V: NDArray[Any]
+    U: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -94,24 +94,27 @@ def forward(
     error = np.where(known, R - U @ V.T, 0)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     L = (error**2).sum() + lam * ((U**2).sum() + (V**2).sum())
-    tape = Tape(lam, U, error, known, V)
+    tape = Tape(error, known, lam, V, U)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    lam = tape.lam
-    U = tape.U
     error = tape.error
     known = tape.known
+    lam = tape.lam
     V = tape.V
-    # error = where(known, R - U @ V.T, 0)
+    U = tape.U
+    # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     scaled = 2 * dL
-    scaled_times_lam = scaled * lam
     dL_derror = scaled * error
+    # error = where(known, R - U @ V.T, 0)
     dL_dproduct = -np.where(known, dL_derror, 0.0)
+    # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
+    scaled_times_lam = scaled * lam
+    # error = where(known, R - U @ V.T, 0)
+    dL_dV = scaled_times_lam * V + dL_dproduct.T @ U
     dL_dU = scaled_times_lam * U + dL_dproduct @ V
-    dL_dV = scaled_times_lam * V + (U.T @ dL_dproduct).T
     return Gradients(dL_dU, dL_dV)
 
 
@@ -134,12 +137,12 @@ def value_and_grad(
     error = np.where(known, R - U @ V.T, 0)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     L = (error**2).sum() + lam * ((U**2).sum() + (V**2).sum())
-    scaled = 2 * lam
-    # error = where(known, R - U @ V.T, 0)
     dL_derror = 2 * error
+    # error = where(known, R - U @ V.T, 0)
     dL_dproduct = -np.where(known, dL_derror, 0.0)
-    dL_dU = scaled * U + dL_dproduct @ V
-    dL_dV = scaled * V + (U.T @ dL_dproduct).T
+    dL_dV = 2 * lam * V + dL_dproduct.T @ U
+    dL_dU = 2 * lam * U + dL_dproduct @ V
     return L, Gradients(dL_dU, dL_dV)
 
-# gradc: 776a39e4cce7cafb5464fbc4638bd1bd75ba6b250ad764de1ef1175a76acf8f3
+
+# gradc: abd56731ddf120f4aaa99e500bde281c487f6f54f6bf8a16f47d2eedf34cbc25

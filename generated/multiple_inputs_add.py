@@ -71,8 +71,8 @@ def backward(tape: Tape, ds: Any = 1.0) -> Gradients:
     s = tape.s
     ds = np.broadcast_to(np.asarray(ds, dtype=s.dtype), s.shape)
     # s = sigmoid(x + y)
-    ds_dx = ds * (s * (1 - s))
-    return Gradients(ds_dx, np.array(ds_dx))
+    ds_dy = ds * (s * (1 - s))
+    return Gradients(ds_dy, np.array(ds_dy))
 
 
 def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
@@ -82,4 +82,5 @@ def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
     s: NDArray[Any] = _sigmoid(x + y)
     return s
 
-# gradc: 7c78f4df16b800534b34885d0c8383c8db2ec07478f542496f717bbf5b656c06
+
+# gradc: a39f6e165d5e1c0091e7387aa1b015b6394cb951e6e1ca4b42103afbac6ec101

@@ -219,7 +219,6 @@ class Tape(NamedTuple):
     X: NDArray[Any]
     log1p_mu_over_size: NDArray[Any]
     number_y_plus_size: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -271,15 +270,7 @@ def forward(X: ArrayLike, y: ArrayLike, beta: ArrayLike, log_alpha: ArrayLike) -
     # L = -mean(log_lik)
     L = -log_lik.mean()
     tape = Tape(
-        number_y,
-        size_over_mu,
-        size,
-        mu,
-        mu_over_size,
-        X,
-        log1p_mu_over_size,
-        number_y_plus_size,
-        dtype,
+        number_y, size_over_mu, size, mu, mu_over_size, X, log1p_mu_over_size, number_y_plus_size
     )
     return L, tape
 
@@ -294,24 +285,22 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     X = tape.X
     log1p_mu_over_size = tape.log1p_mu_over_size
     number_y_plus_size = tape.number_y_plus_size
-    dtype = tape.dtype
     N = number_y.shape[0]
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
     dL_over_N = dL / N
     dL_dsize_over_mu = dL_over_N * number_y / (1 + size_over_mu)
+    # L = -mean(log_lik)
     ratio = -dL / N
-    # size = exp(-log_alpha)
-    ratio_2 = ratio * size / (1 + mu_over_size)
-    # mu = exp(X @ beta)
-    dL_dmu = -(dL_dsize_over_mu * size / mu / mu) - ratio_2 / size
-    dL_dbeta = dL_dmu * mu @ X
-    # size = exp(-log_alpha)
-    added = (dL_dsize_over_mu / mu).sum() + dL_over_N * log1p_mu_over_size.sum()
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    dL_dlog_lik = np.full((N,), ratio, dtype=dtype)
+    ratio_2 = ratio * size / (1 + mu_over_size)
+    dL_dmu = -(dL_dsize_over_mu * size / mu / mu) - ratio_2 / size
+    # mu = exp(X @ beta)
+    dL_dbeta = dL_dmu * mu @ X
+    # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
+    added = (dL_dsize_over_mu / mu).sum() + dL_over_N * log1p_mu_over_size.sum()
+    added_2 = added + (ratio_2 * mu / size / size).sum() + dL * _digamma(size)
+    dL_dsize = added_2 + ratio * _digamma(number_y_plus_size).sum()
     # size = exp(-log_alpha)
-    difference_2 = added + (ratio_2 * mu / size / size).sum() - dL_dlog_lik.sum() * _digamma(size)
-    dL_dsize = difference_2 + ratio * _digamma(number_y_plus_size).sum()
     dL_dlog_alpha = -(dL_dsize * size)
     return Gradients(dL_dbeta, dL_dlog_alpha)
 
@@ -355,22 +344,18 @@ def value_and_grad(
     # L = -mean(log_lik)
     L = -log_lik.mean()
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    ratio = 1.0 / N
-    dL_dsize_over_mu = ratio * number_y / (1 + size_over_mu)
-    ratio_2 = -1.0 / N
-    # size = exp(-log_alpha)
-    ratio_3 = ratio_2 * size / (1 + mu_over_size)
+    dL_dsize_over_mu = 1.0 / N * number_y / (1 + size_over_mu)
+    dL_dmu_over_size = 1.0 / N * size / (1 + mu_over_size)
+    dL_dmu = -(dL_dsize_over_mu * size / mu / mu) + dL_dmu_over_size / size
     # mu = exp(X @ beta)
-    dL_dmu = -(dL_dsize_over_mu * size / mu / mu) - ratio_3 / size
     dL_dbeta = dL_dmu * mu @ X
-    # size = exp(-log_alpha)
-    added = (dL_dsize_over_mu / mu).sum() + ratio * log1p_mu_over_size.sum()
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    dL_dlog_lik = np.full((N,), ratio_2, dtype=dtype)
+    added = (dL_dsize_over_mu / mu).sum() + 1.0 / N * log1p_mu_over_size.sum()
+    difference_2 = added - (dL_dmu_over_size * mu / size / size).sum()
+    dL_dsize = difference_2 + _digamma(size) - 1.0 / N * _digamma(number_y_plus_size).sum()
     # size = exp(-log_alpha)
-    difference_2 = added + (ratio_3 * mu / size / size).sum() - dL_dlog_lik.sum() * _digamma(size)
-    dL_dsize = difference_2 - ratio * _digamma(number_y_plus_size).sum()
     dL_dlog_alpha = -(dL_dsize * size)
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
-# gradc: ce40497de0fe124072eea21bbf142c724f1506673a48b8540944e8927d83cecd
+
+# gradc: 2bee485e175f054fd0e7310ec6855bad26f5059d5e86d3bf04c83f84d0f899b2

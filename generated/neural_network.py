@@ -34,8 +34,8 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     y_minus_P: NDArray[Any]
-    W2: NDArray[Any]
     sigmoid: NDArray[Any]
+    W2: NDArray[Any]
     X: NDArray[Any]
 
 
@@ -92,25 +92,25 @@ def forward(
     # L = mean((y - P) ** 2)
     y_minus_P = y - P
     L = (y_minus_P**2).mean()
-    tape = Tape(y_minus_P, W2, sigmoid, X)
+    tape = Tape(y_minus_P, sigmoid, W2, X)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     y_minus_P = tape.y_minus_P
-    W2 = tape.W2
     sigmoid = tape.sigmoid
+    W2 = tape.W2
     X = tape.X
     N = y_minus_P.shape[0]
+    # L = mean((y - P) ** 2)
+    dL_dP = -2 * dL / N * y_minus_P
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
-    ratio = -2 * dL / N
-    dL_dP = ratio * y_minus_P
-    dL_dproduct = dL_dP @ W2.T * (sigmoid * (1 - sigmoid))
-    dL_dW1 = X.T @ dL_dproduct
-    dL_dB1 = dL_dproduct.sum(axis=0, keepdims=True)
+    dL_dB2 = dL_dP.sum(axis=0, keepdims=True)
     dL_dW2 = sigmoid.T @ dL_dP
-    dL_dB2 = ratio * y_minus_P.sum(axis=0, keepdims=True)
+    dL_dproduct = dL_dP @ W2.T * (sigmoid * (1 - sigmoid))
+    dL_dB1 = dL_dproduct.sum(axis=0, keepdims=True)
+    dL_dW1 = X.T @ dL_dproduct
     return Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
@@ -138,14 +138,14 @@ def value_and_grad(
     # L = mean((y - P) ** 2)
     y_minus_P = y - P
     L = (y_minus_P**2).mean()
+    dL_dP = -2.0 / N * y_minus_P
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
-    scaled = -2 * (1.0 / N)
-    dL_dP = scaled * y_minus_P
-    dL_dproduct = dL_dP @ W2.T * (sigmoid * (1 - sigmoid))
-    dL_dW1 = X.T @ dL_dproduct
-    dL_dB1 = dL_dproduct.sum(axis=0, keepdims=True)
+    dL_dB2 = dL_dP.sum(axis=0, keepdims=True)
     dL_dW2 = sigmoid.T @ dL_dP
-    dL_dB2 = scaled * y_minus_P.sum(axis=0, keepdims=True)
+    dL_dproduct = dL_dP @ W2.T * (sigmoid * (1 - sigmoid))
+    dL_dB1 = dL_dproduct.sum(axis=0, keepdims=True)
+    dL_dW1 = X.T @ dL_dproduct
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
-# gradc: 96b3f40bd07f49d8b9e6e5d7b55e8818d9b3267c2ddffafc7d698dfef72c6bc2
+
+# gradc: 12b6cf7b8ff8910ddfc471c5540385fa6649ff3fc739226e90f77ae35538e62e

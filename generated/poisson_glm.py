@@ -191,8 +191,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     exp_eta = tape.exp_eta
     X = tape.X
     N = number_y.shape[0]
-    # eta = X @ beta + log(exposure)
+    # L = mean(exp(eta) - y * eta + gammaln(y + 1))
     dL_deta = -dL / N * number_y + dL / N * exp_eta
+    # eta = X @ beta + log(exposure)
     dL_dbeta = dL_deta @ X
     return Gradients(dL_dbeta)
 
@@ -223,9 +224,10 @@ def value_and_grad(
     number_y = y.astype(dtype)
     added = exp_eta - number_y * eta + _gammaln((y + 1).astype(dtype))
     L = added.mean()
-    # eta = X @ beta + log(exposure)
     dL_deta = -1.0 / N * number_y + 1.0 / N * exp_eta
+    # eta = X @ beta + log(exposure)
     dL_dbeta = dL_deta @ X
     return L, Gradients(dL_dbeta)
 
-# gradc: 9b97a1035e86f575cc67ac1ec30f4fb15cd5a3590508429dfa3c365b69d23757
+
+# gradc: 1d06b39cefecaa31fba2d935c9953aa65fff837153465dcd987cc201492e92b0

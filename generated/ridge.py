@@ -34,9 +34,9 @@ def _float_number(x: Any, name: str) -> float:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
+    residual: NDArray[Any]
     lam: Any
     w: NDArray[Any]
-    residual: NDArray[Any]
     X: NDArray[Any]
 
 
@@ -75,19 +75,20 @@ def forward(X: ArrayLike, y: ArrayLike, w: ArrayLike, *, lam: float = 1.0) -> tu
     residual = X @ w - y
     # L = sum(residual ** 2) + lam * sum(w ** 2)
     L = (residual**2).sum() + lam * (w**2).sum()
-    tape = Tape(lam, w, residual, X)
+    tape = Tape(residual, lam, w, X)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
+    residual = tape.residual
     lam = tape.lam
     w = tape.w
-    residual = tape.residual
     X = tape.X
-    # residual = X @ w - y
+    # L = sum(residual ** 2) + lam * sum(w ** 2)
     scaled = 2 * dL
     dL_dresidual = scaled * residual
+    # residual = X @ w - y
     dL_dw = scaled * lam * w + dL_dresidual @ X
     return Gradients(dL_dw)
 
@@ -111,9 +112,10 @@ def value_and_grad(
     residual = X @ w - y
     # L = sum(residual ** 2) + lam * sum(w ** 2)
     L = (residual**2).sum() + lam * (w**2).sum()
-    # residual = X @ w - y
     dL_dresidual = 2 * residual
+    # residual = X @ w - y
     dL_dw = 2 * lam * w + dL_dresidual @ X
     return L, Gradients(dL_dw)
 
-# gradc: 66c9ad0fb1135701287eca464a8281b0525a7f526e61cfa5a03b2d6472919c8f
+
+# gradc: 31ff1a03e81c44f02d2bbfa2bd8c5e89a2f598aa716234bd162241939b10c77a

@@ -33,8 +33,8 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    difference_2: NDArray[Any]
     difference: NDArray[Any]
+    difference_2: NDArray[Any]
     picked_x: NDArray[Any]
     N: int
 
@@ -66,18 +66,18 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     difference = x[1:] - picked_x**2
     difference_2 = 1 - picked_x
     L = (100 * difference**2 + difference_2**2).sum()
-    tape = Tape(difference_2, difference, picked_x, N)
+    tape = Tape(difference, difference_2, picked_x, N)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    difference_2 = tape.difference_2
     difference = tape.difference
+    difference_2 = tape.difference_2
     picked_x = tape.picked_x
     N = tape.N
     # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-    dL_dpicked_x = -2 * dL * difference_2 + 2 * (-200 * dL * difference * picked_x)
+    dL_dpicked_x = -2 * dL * difference_2 - 400 * dL * difference * picked_x
     dL_dx = _scatter((N,), np.s_[:-1], dL_dpicked_x) + _scatter(
         (N,), np.s_[1:], 200 * dL * difference
     )
@@ -103,8 +103,9 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     difference = x[1:] - picked_x**2
     difference_2 = 1 - picked_x
     L = (100 * difference**2 + difference_2**2).sum()
-    dL_dpicked_x = -2 * difference_2 + 2 * (-200.0 * difference * picked_x)
+    dL_dpicked_x = -2 * difference_2 - 400.0 * difference * picked_x
     dL_dx = _scatter((N,), np.s_[:-1], dL_dpicked_x) + _scatter((N,), np.s_[1:], 200.0 * difference)
     return L, Gradients(dL_dx)
 
-# gradc: 4abe5c32207596a5fba8775869cd7110e6d49ed8ca310bf5e4772e8ec12034d1
+
+# gradc: ef005a9a3d6dab20c9e2b2580c37b0df111f2b2fb2677f8690268491c13fcbf1

@@ -34,8 +34,8 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     S: NDArray[Any]
-    W: NDArray[Any]
     X: NDArray[Any]
+    W: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -65,20 +65,20 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], Tape]:
     X, W = _checked(X, W)
     # S = sigmoid(X @ W)
     S = _sigmoid(X @ W)
-    tape = Tape(S, W, X)
+    tape = Tape(S, X, W)
     return S, tape
 
 
 def backward(tape: Tape, dS: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of S."""
     S = tape.S
-    W = tape.W
     X = tape.X
+    W = tape.W
     dS = np.broadcast_to(np.asarray(dS, dtype=S.dtype), S.shape)
     # S = sigmoid(X @ W)
     dS_dproduct = dS * (S * (1 - S))
-    dS_dX = dS_dproduct @ W.T
     dS_dW = X.T @ dS_dproduct
+    dS_dX = dS_dproduct @ W.T
     return Gradients(dS_dX, dS_dW)
 
 
@@ -89,4 +89,5 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     S: NDArray[Any] = _sigmoid(X @ W)
     return S
 
-# gradc: 0757cddc2e1414cbbf5159a1ee2100e37dc36952e2111248ad82e9c541ddb8a4
+
+# gradc: f7e0079f8423fb99af95f3a43dc49e7ab50013695f91b64dae9fbf0bd9cdca4e

@@ -34,8 +34,8 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     sigmoid: NDArray[Any]
-    W: NDArray[Any]
     X: NDArray[Any]
+    W: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -66,19 +66,19 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
     # L = sum(sigmoid(X @ W))
     sigmoid = _sigmoid(X @ W)
     L = sigmoid.sum()
-    tape = Tape(sigmoid, W, X)
+    tape = Tape(sigmoid, X, W)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     sigmoid = tape.sigmoid
-    W = tape.W
     X = tape.X
+    W = tape.W
     # L = sum(sigmoid(X @ W))
     dL_dproduct = dL * (sigmoid * (1 - sigmoid))
-    dL_dX = dL_dproduct @ W.T
     dL_dW = X.T @ dL_dproduct
+    dL_dX = dL_dproduct @ W.T
     return Gradients(dL_dX, dL_dW)
 
 
@@ -97,8 +97,9 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     sigmoid = _sigmoid(X @ W)
     L = sigmoid.sum()
     dL_dproduct = sigmoid * (1 - sigmoid)
-    dL_dX = dL_dproduct @ W.T
     dL_dW = X.T @ dL_dproduct
+    dL_dX = dL_dproduct @ W.T
     return L, Gradients(dL_dX, dL_dW)
 
-# gradc: f7046d218bcba765b49e198f04de569c59ec1049dd6e33cad37f5adc20213968
+
+# gradc: d616c22d02461d7f07d2cf06e8f72a11f5071dd4ffaab7915969d60710f44ce8

@@ -123,11 +123,11 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     X = tape.X
     N = target.shape[0]
     # L = cross_entropy(X @ W + b, target)
-    ratio = -dL / N
-    scaled_2 = np.exp(log_softmax) * target.sum(axis=-1, keepdims=True)
-    dL_dproduct = ratio * target - ratio * scaled_2
-    dL_dW = X.T @ dL_dproduct
+    dL_dlog_softmax = -dL / N * target
+    scaled_2 = np.exp(log_softmax) * dL_dlog_softmax.sum(axis=-1, keepdims=True)
+    dL_dproduct = dL_dlog_softmax - scaled_2
     dL_db = dL_dproduct.sum(axis=0)
+    dL_dW = X.T @ dL_dproduct
     return Gradients(dL_dW, dL_db)
 
 
@@ -159,10 +159,12 @@ def value_and_grad(
     # L = cross_entropy(X @ W + b, target)
     log_softmax = _log_softmax(X @ W + b, axis=-1)
     L = -(target * log_softmax).sum(axis=-1).mean()
-    scaled_2 = np.exp(log_softmax) * target.sum(axis=-1, keepdims=True)
-    dL_dproduct = -1.0 / N * target + 1.0 / N * scaled_2
-    dL_dW = X.T @ dL_dproduct
+    dL_dlog_softmax = -1.0 / N * target
+    scaled_2 = np.exp(log_softmax) * dL_dlog_softmax.sum(axis=-1, keepdims=True)
+    dL_dproduct = dL_dlog_softmax - scaled_2
     dL_db = dL_dproduct.sum(axis=0)
+    dL_dW = X.T @ dL_dproduct
     return L, Gradients(dL_dW, dL_db)
 
-# gradc: d1c708783c4a5e087fa061caa8e8abc5785e204e8cf818079d4deafd8c9a27b1
+
+# gradc: 8c916635c3ff8dba7a23bfff440a7cf7719710d7af485c710365d0fe71b745cb

@@ -34,8 +34,8 @@ def _float_number(x: Any, name: str) -> float:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    difference: NDArray[Any]
     C: Any
+    difference: NDArray[Any]
     y: NDArray[Any]
     X: NDArray[Any]
     w: NDArray[Any]
@@ -84,14 +84,14 @@ def forward(
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
     difference = 1 - margin
     L = (w**2).sum() / 2 + C * np.maximum(difference, 0).sum()
-    tape = Tape(difference, C, y, X, w, dtype)
+    tape = Tape(C, difference, y, X, w, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    difference = tape.difference
     C = tape.C
+    difference = tape.difference
     y = tape.y
     X = tape.X
     w = tape.w
@@ -99,9 +99,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
     dL_ddifference = np.where(difference > 0, dtype.type(dL * C), 0.0)
     # margin = y * (X @ w + b)
-    scaled = dL_ddifference * y
-    dL_dw = -scaled @ X + dL * w
-    dL_db = -scaled.sum()
+    dL_dproduct = -(dL_ddifference * y)
+    dL_db = dL_dproduct.sum()
+    # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
+    dL_dw = dL_dproduct @ X + dL * w
     return Gradients(dL_dw, dL_db)
 
 
@@ -127,9 +128,11 @@ def value_and_grad(
     difference = 1 - margin
     L = (w**2).sum() / 2 + C * np.maximum(difference, 0).sum()
     # margin = y * (X @ w + b)
-    scaled = np.where(difference > 0, dtype.type(C), 0.0) * y
-    dL_dw = -scaled @ X + w
-    dL_db = -scaled.sum()
+    dL_dproduct = -(np.where(difference > 0, dtype.type(C), 0.0) * y)
+    dL_db = dL_dproduct.sum()
+    # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
+    dL_dw = dL_dproduct @ X + w
     return L, Gradients(dL_dw, dL_db)
 
-# gradc: 57ff24c24a05b9a560396ebe0541fb6ace3b98455e580fede77e27004850c9d1
+
+# gradc: 8d35f64fcc2c0390aebacd585d08683210a027312a6a12355dd5aaf30cc514a3

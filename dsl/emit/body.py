@@ -12,8 +12,9 @@ from dsl.ops.spec import ATOM, UNARY, Text
 from dsl.types import Dim
 
 _TARGETS = re.compile(r"(\w+(?:, \w+)*)(?:: [\w\[\]]+)? = ")
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"(?<![\w.])\w+")
 INLINE_WIDTH = 48
+NUMBER_WIDTH = 10
 NAME_WIDTH = 12
 _INFIX = {"add": "plus", "subtract": "minus", "divide": "over", "multiply": "times", "power": "to"}
 _WORDS = {
@@ -125,7 +126,8 @@ class Body:
     def _inlines(self, node: Apply, text: Text) -> bool:
         if node.op.name in ("dimension", "size") or (text.text.isidentifier() and node not in self.program.names):
             return True
-        return node not in self.program.names and self.uses[node] <= 1 and len(text.text) <= INLINE_WIDTH
+        wide = NUMBER_WIDTH if node.type.weak and node.type.shape == () else 0
+        return node not in self.program.names and len(text.text) <= (INLINE_WIDTH if self.uses[node] <= 1 else wide)
 
     def _wish(self, node: Apply) -> str:
         """A cotangent is named after its primal, anything else after what it does to what."""

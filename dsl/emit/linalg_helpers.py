@@ -17,7 +17,7 @@ class _line:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if isinstance(error, np.linalg.LinAlgError):
             error.args = (f"{error} in line {self.number}: {self.text}",)
 

@@ -11,7 +11,7 @@ from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
 from dsl.emit.snippets import helpers_for
-from dsl.nodes import Apply, Const, Input, Node, Program, topological
+from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes, topological
 
 RESERVED = dict.fromkeys(
     "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad dtype".split()
@@ -70,7 +70,7 @@ def view(program: Program, version: str) -> ModuleView:
 
 def _pragmas(text: str) -> tuple[str, ...]:
     """What a linter must be told where the user's names are ones that it finds hard to read."""
-    return ("# ruff: noqa: E741",) if re.search(r"(?m)^(?:\w+, )*[lIO](?:, \w+)* = ", text) else ()
+    return ("# ruff: noqa: E741, RUF100",) if re.search(r"(?m)^(?:\w+, )*[lIO](?:, \w+)* = ", text) else ()
 
 
 def _gradients(program: Program) -> ClassView:
@@ -104,7 +104,7 @@ def _arguments(program: Program) -> str:
 
 def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     """forward and backward, and the fields of the tape between them."""
-    order = topological(program.roots)
+    order = _backward_order(program, [node for _, node in program.outputs], program.roots)
     names = user_names(program, RESERVED, order)
     made = set(topological(node for _, node in program.outputs)) | {each.node for each in program.arguments}
     made |= {node for node in order if isinstance(node, Apply) and node.op.name == "part" and node.args[0] in made}
@@ -162,7 +162,7 @@ def _value_and_grad(program: Program) -> FunctionView:
     first = program.outputs[0][1]
     roots = (first, *(node for _, node in program.fused))
     first_nodes = set(topological([first]))
-    order = topological([*(node for node in program.names if node in first_nodes), *roots])
+    order = _backward_order(program, [node for node in program.names if node in first_nodes], roots)
     body = Body(program, user_names(program, RESERVED, order), _uses(order, roots), roots)
     _bind_arguments(body, program)
     body.emit(order)
@@ -179,6 +179,12 @@ def _forward(program: Program) -> list[Node]:
     return topological([*(node for node in program.names if node in reached), *(node for _, node in program.outputs)])
 
 
+def _backward_order(program: Program, forward: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
+    """The nodes below the roots: forward's, then cotangents in the order in which reverse mode completes them."""
+    reached = set(topological(roots))
+    return topological([*forward, *(node for node in program.adjoints if node in reached), *roots])
+
+
 def _saved(program: Program, later: Sequence[Node], made: set[Node]) -> dict[Node, None]:
     """The nodes of forward that backward reads, in the order in which it first does."""
     saved: dict[Node, None] = {}
@@ -191,7 +197,7 @@ def _saved(program: Program, later: Sequence[Node], made: set[Node]) -> dict[Nod
 
 def _free(node: Node) -> bool:
     """What backward makes again rather than keep: a number of the program's sizes."""
-    return isinstance(node, Const) or (isinstance(node, Apply) and not node.args and node.op.name in ("dimension", "arange", "eye"))
+    return of_sizes(node) or (isinstance(node, Apply) and not node.args and node.op.name in ("arange", "eye"))
 
 
 def _uses(order: Iterable[Node], roots: Iterable[Node]) -> Counter[Node]:
@@ -263,7 +269,7 @@ def _fresh(program: Program, body: Body, made: set[Node], fused: bool = False) -
     for _, node in program.fused if fused else program.gradients:
         text = body.texts[node].text
         base = node
-        while isinstance(base, Apply) and base.op.name in _VIEWS and base.args and base not in made:
+        while isinstance(base, Apply) and _is_view(base) and base not in made:
             base = base.args[0]
         if node.type.shape == ():
             text = _scalar(node, text, body)
@@ -272,6 +278,11 @@ def _fresh(program: Program, body: Body, made: set[Node], fused: bool = False) -
         given.add(node)
         texts.append(text)
     return texts
+
+
+def _is_view(node: Apply) -> bool:
+    """Whether a step may give its first argument's memory back: a gather and a product of several arrays do not."""
+    return node.op.name in _VIEWS and (len(node.args) == 1 or node.op.name in ("spread", "unbroadcast"))
 
 
 def _scalar(node: Node, text: str, body: Body | None = None) -> str:

@@ -23,17 +23,17 @@ def differentiate(program: Program) -> Program:
     wanted = {each.node.name: each.node for each in program.arguments}
     targets = [wanted[name] for name in program.wrt]
     outputs = dict(program.outputs)
-    cotangents = pull_back([(outputs[name], seed) for name, seed in seeds], targets)
     first = seeds[0][0]
     names, lines = dict(program.names), dict(program.lines)
-    _call(cotangents, program, first, names, lines)
+    cotangents = pull_back([(outputs[name], seed) for name, seed in seeds], targets, lines)
+    _call(cotangents, program, first, names)
     adjoints = {cotangent: node for node, cotangent in cotangents.items() if not isinstance(node, Const)}
     fused: tuple[tuple[str, Node], ...] = ()
     if program.outputs[0][0] == first and outputs[first].type.shape == ():
-        unit = pull_back([(outputs[first], const(1.0))], targets)
+        unit = pull_back([(outputs[first], const(1.0))], targets, lines)
         fused = _named(unit, targets)
         adjoints = {**{cotangent: node for node, cotangent in unit.items() if not isinstance(cotangent, Const)}, **adjoints}
-        _call(unit, program, first, names, lines)
+        _call(unit, program, first, names)
     for name, node in (*_named(cotangents, targets), *fused):
         if isinstance(node, Apply):
             names.setdefault(node, f"d{first}_d{name}")
@@ -51,22 +51,21 @@ def differentiate(program: Program) -> Program:
     )
 
 
-def _call(cotangents: dict[Node, Node], program: Program, first: str, names: dict[Node, str], lines: dict[Node, Line]) -> None:
-    """Cotangents of what the user named are named after it, and stand under its line."""
+def _call(cotangents: dict[Node, Node], program: Program, first: str, names: dict[Node, str]) -> None:
+    """Cotangents of what the user named are named after it."""
     for node, cotangent in cotangents.items():
         called = node.name if isinstance(node, Input) else program.names.get(node)
         if called and isinstance(cotangent, Apply):
             names.setdefault(cotangent, f"d{first}_d{called}")
-        if node in program.lines:
-            put_on_line(cotangent, program.lines[node], lines)
 
 
 def _named(cotangents: dict[Node, Node], targets: list[Input]) -> tuple[tuple[str, Node], ...]:
     return tuple((node.name, cotangents.get(node) or spread(const(0.0), node)) for node in targets)
 
 
-def pull_back(seeds: list[tuple[Node, Node]], targets: list[Input]) -> dict[Node, Node]:
-    """The cotangent of every node between the seeds and the targets."""
+def pull_back(seeds: list[tuple[Node, Node]], targets: list[Input], lines: dict[Node, Line]) -> dict[Node, Node]:
+    """The cotangent of every node between the seeds and the targets, from the seeds back. What the rule of a node makes stands on the
+    node's line."""
     order = topological(node for node, _ in seeds)
     reaching: set[Node] = set(targets)
     for node in order:
@@ -82,7 +81,9 @@ def pull_back(seeds: list[tuple[Node, Node]], targets: list[Input]) -> dict[Node
         for arg, part in zip(node.args, vjp(node, g, reaching), strict=True):
             if part is not None:
                 cotangents[arg] = add(cotangents[arg], part) if arg in cotangents else part
-    return cotangents
+                if node in lines:
+                    put_on_line(cotangents[arg], lines[node], lines)
+    return {node: cotangents[node] for node in reversed(order) if node in cotangents}
 
 
 def vjp(node: Apply, g: Node, reaching: set[Node]) -> list[Node | None]:

@@ -6,14 +6,17 @@ Before: ``broadcast_to(dL, [N, K]) * (1 * S)``. After: ``dL * S``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 
-from dsl.nodes import Apply, Const, Input, Node, Program, apply, const, rebuild, remapped
+from dsl.nodes import Apply, Const, Input, Node, Program, apply, const, of_sizes, rebuild, remapped, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.indexing import FULL
-from dsl.ops.shaping import reshape, spread
+from dsl.ops.making import dimension
+from dsl.ops.shaping import broadcast_to, reshape, spread
+from dsl.types import product
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {
     "add": lambda x, y: x + y,
@@ -29,20 +32,33 @@ _FOLD: dict[str, Callable[..., float | int | bool]] = {
     "log": math.log,
 }
 LARGEST = 2**63
+FACTORS = 8
+_LINEAR = ("sum", "mean", "reshape")
+
+
+def normalise(program: Program) -> Program:
+    """The same values, and the same derivatives, in fewer steps."""
+    program = remapped(program, rebuild(program.every_root, rewrite))
+    uses = Counter(arg for node in topological(program.every_root) for arg in node.args)
+    shared = {node for node, count in uses.items() if count > 1}
+    return remapped(program, rebuild(program.every_root, lambda node: rewrite(_hoisted(node, shared))))
 
 
 def simplify(program: Program) -> Program:
-    """The same values in fewer steps."""
-    return remapped(program, rebuild(program.every_root, rewrite))
+    """The same values in fewer steps, once derivatives are taken: what only stood for another derivative goes."""
+    return normalise(remapped(program, rebuild(program.every_root, _value)))
+
+
+def _value(node: Node) -> Node:
+    while isinstance(node, Apply) and node.op.alias:
+        node = node.args[0]
+    return node
 
 
 def rewrite(node: Node) -> Node:
     """Apply identities to a node whose arguments are simple already, until none fits."""
     while isinstance(node, Apply):
         rule = _RULES.get(node.op.name)
-        if node.op.alias:
-            node = node.args[0]
-            continue
         new = _fold(node) or (rule(node) if rule else None)
         if new is None or new is node:
             break
@@ -108,9 +124,20 @@ def _add(node: Apply) -> Node | None:
         return same
     if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
         return _ew("subtract", x, _ew("negative", y))
+    if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
+        return _chosen(node, x, y)
     if x is y and x.type.dtype == "float":
         return _ew("multiply", const(2), x)
     return _pair(node)
+
+
+def _chosen(node: Apply, x: Apply, y: Apply) -> Node | None:
+    """Two choices by one condition, each 0 where the other is not, are one choice."""
+    (condition, a, b), (_, c, d) = x.args, y.args
+    sides = [c if is_number(a, 0) else a if is_number(c, 0) else None, d if is_number(b, 0) else b if is_number(d, 0) else None]
+    if sides[0] is None or sides[1] is None:
+        return None
+    return _like(node, _ew("where", condition, sides[0], sides[1]))
 
 
 def _subtract(node: Apply) -> Node | None:
@@ -135,11 +162,12 @@ def _plain(node: Node) -> bool:
     return isinstance(node, Const) or (isinstance(node, Input) and node.role in ("cotangent", "const") and node.type.shape == ())
 
 
-def _whole(node: Node) -> int | None:
-    """The integer that a constant is, written as a float or not."""
-    if not isinstance(node, Const) or isinstance(node.value, bool) or node.value != node.value or abs(node.value) >= 2**53:
+def _ratio(node: Node) -> tuple[int, int] | None:
+    """The ratio of small integers that a constant is, written as a float or not."""
+    if not isinstance(node, Const) or isinstance(node.value, bool) or not abs(node.value) < 2**53:
         return None
-    return int(node.value) if node.value == int(node.value) else None
+    top, bottom = node.value.as_integer_ratio()
+    return (top, bottom) if bottom <= 64 else None
 
 
 def _collected(node: Apply) -> Node | None:
@@ -150,9 +178,10 @@ def _collected(node: Apply) -> Node | None:
     stack: list[tuple[Node, bool]] = [(node, True)]
     while stack:
         each, above = stack.pop()
-        whole = _whole(each)
-        if whole is not None and (above or whole):
-            top, bottom = (top * whole, bottom) if above else (top, bottom * whole)
+        ratio = _ratio(each)
+        if ratio is not None and (above or ratio[0]):
+            a, b = ratio if above else ratio[::-1]
+            top, bottom = top * a, bottom * b
         elif isinstance(each, Apply) and each.op.name in ("multiply", "divide"):
             stack += [(each.args[1], above == (each.op.name == "multiply")), (each.args[0], above)]
         elif isinstance(each, Apply) and each.op.name == "negative":
@@ -160,11 +189,17 @@ def _collected(node: Apply) -> Node | None:
             stack.append((each.args[0], above))
         else:
             (factors if above else divisors).append(each)
-    if max(abs(top), abs(bottom)) >= LARGEST or not top or not factors:
+    if max(abs(top), abs(bottom)) >= LARGEST or not top:
         return None
+    for each in [each for each in divisors if each in factors and of_sizes(each)]:
+        factors.remove(each)
+        divisors.remove(each)
     common = math.gcd(top, bottom) * (1 if bottom > 0 else -1)
     top, bottom = top // common, bottom // common
-    new = factors[0] if top == 1 else ew("negative", factors[0]) if top == -1 else ew("multiply", const(top), factors[0])
+    if factors:
+        new = factors[0] if top == 1 else ew("negative", factors[0]) if top == -1 else ew("multiply", const(top), factors[0])
+    else:
+        new = const(float(top) if node.type.dtype == "float" else top)
     for each in factors[1:]:
         new = ew("multiply", new, each)
     for each in ([const(bottom)] if bottom != 1 else []) + divisors:
@@ -173,10 +208,20 @@ def _collected(node: Apply) -> Node | None:
 
 
 def _leads_negative(node: Node) -> bool:
-    """Whether a product begins with a negative number, so that a sign before it can take that in."""
-    while isinstance(node, Apply) and node.op.name in ("multiply", "divide") and _plain(node.args[0]):
+    """Whether a product of a few factors begins with a negative number, so that a sign before it can take that in."""
+    for _ in range(FACTORS):
+        if not (isinstance(node, Apply) and node.op.name in ("multiply", "divide")):
+            break
         node = node.args[0]
     return isinstance(node, Const) and node.value < 0
+
+
+def _into_lead(x: Node, y: Node, depth: int = FACTORS) -> Node | None:
+    """A number times a product that begins with a number: one number in front."""
+    if not depth or not (isinstance(y, Apply) and y.op.name in ("multiply", "divide")):
+        return None
+    lead = _ew("multiply", x, y.args[0]) if _plain(y.args[0]) else _into_lead(x, y.args[0], depth - 1)
+    return _ew(y.op.name, lead, y.args[1]) if lead else None
 
 
 def _cancels(x: Const, y: Const) -> bool:
@@ -189,8 +234,8 @@ def _multiply(node: Apply) -> Node | None:
         return _fold(node) or _collected(node)
     if _plain(y) and not _plain(x):
         return _ew("multiply", y, x)
-    if _plain(x) and isinstance(y, Apply) and y.op.name in ("multiply", "divide") and _plain(y.args[0]):
-        return _ew(y.op.name, _ew("multiply", x, y.args[0]), y.args[1])
+    if _plain(x) and (led := _into_lead(x, y)):
+        return led
     for one, other in ((x, y), (y, x)):
         if is_number(one, 1):
             return _like(node, other)
@@ -228,7 +273,7 @@ def _negative(node: Apply) -> Node | None:
         return x.args[0]
     if isinstance(x, Apply) and x.op.name == "subtract":
         return _ew("subtract", x.args[1], x.args[0])
-    if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and _plain(x.args[0]):
+    if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and (_plain(x.args[0]) or _leads_negative(x.args[0])):
         return _ew(x.op.name, _ew("negative", x.args[0]), x.args[1])
     return None
 
@@ -250,7 +295,10 @@ def _where(node: Apply) -> Node | None:
 
 
 def _broadcast(node: Apply) -> Node | None:
-    return _like(node, node.args[0])
+    (x,) = node.args
+    if isinstance(x, Apply) and x.op is node.op and x.args[0].type.shape == ():
+        return broadcast_to(x.args[0], node.type.known)
+    return _like(node, x)
 
 
 def _fitted(node: Apply) -> Node | None:
@@ -259,10 +307,13 @@ def _fitted(node: Apply) -> Node | None:
 
 
 def _einsum(node: Apply) -> Node | None:
-    """An operand that is itself a transpose is renamed into this contraction."""
+    """A number stands before the contraction; an operand that is itself a transpose is renamed into it."""
     labels, output = split_spec(str(node.attr("spec")))
     args = list(node.args)
     for i, arg in enumerate(args):
+        if not labels[i] and len(args) > 1:
+            rest = einsum(f"{','.join(labels[:i] + labels[i + 1 :])}->{output}", *args[:i], *args[i + 1 :])
+            return _ew("multiply", arg, rewrite(rest))
         if isinstance(arg, Apply) and arg.op.name == "einsum" and len(arg.args) == 1:
             (inner,), outer = split_spec(str(arg.attr("spec")))
             if sorted(inner) == sorted(outer):
@@ -270,13 +321,24 @@ def _einsum(node: Apply) -> Node | None:
                 args[i] = arg.args[0]
                 labels[i] = "".join(renamed[label] for label in inner)
                 return rewrite(einsum(f"{','.join(labels)}->{output}", *args))
-    return None
+    return _relabelled(node, labels, output) if len(args) == 2 else None
+
+
+def _relabelled(node: Apply, labels: Sequence[str], output: str) -> Node:
+    """The labels of a product of two in the order of their first use, so that equal products are one."""
+    names = dict(zip(dict.fromkeys("".join(labels)), "ijklmnopqrstuvwxyz", strict=False))
+    if len(names) < len(set("".join(labels))):
+        return node
+    spec = ",".join("".join(names[label] for label in term) for term in labels)
+    return einsum(f"{spec}->{''.join(names[label] for label in output)}", *node.args)
 
 
 def _reshape(node: Apply) -> Node | None:
     (x,) = node.args
     if x.type.shape == node.type.shape:
         return x
+    if x.type.shape == ():
+        return broadcast_to(x, node.type.known)
     if isinstance(x, Apply) and x.op.name in ("sum", "mean", "max", "min") and not x.attr("keepdims"):
         kept = apply(x.op, *x.args, axes=x.attr("axes"), keepdims=True) if x.args[0].type.shape is not None else x
         return kept if kept.type.matches(node.type) else None
@@ -284,28 +346,28 @@ def _reshape(node: Apply) -> Node | None:
         return apply(node.op, x.args[0], **dict(node.attrs))
     if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == () and node.type.shape is not None:
         return apply(x.op, x.args[0], shape=node.type.shape)
-    return _hoisted(node)
+    return None
 
 
-def _sum(node: Apply) -> Node | None:
-    """A sign or a number before the sum rather than in each of its terms."""
+def _total(node: Apply) -> Node | None:
+    """The sum or the mean of equal entries."""
     (x,) = node.args
-    settings = dict(node.attrs)
+    if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == () and node.type.shape == ():
+        return x.args[0] if node.op.name == "mean" else _ew("multiply", dimension(product(x.type.known)), x.args[0])
+    return None
+
+
+def _hoisted(node: Node, shared: Container[Node]) -> Node:
+    """A sign or a number before a sum, or before what only moves entries, rather than in each entry. Not out of an array that others read
+    too: it would be made twice."""
+    if not isinstance(node, Apply) or node.op.name not in _LINEAR or node.args[0] in shared:
+        return node
+    x, settings = node.args[0], dict(node.attrs)
     if isinstance(x, Apply) and x.op.name == "negative":
         return _ew("negative", rewrite(apply(node.op, x.args[0], **settings)))
     if isinstance(x, Apply) and x.op.name == "multiply" and _plain(x.args[0]) and x.args[1].type.matches(x.type) and x.type.dtype == "float":
         return _ew("multiply", x.args[0], rewrite(apply(node.op, x.args[1], **settings)))
-    return None
-
-
-def _hoisted(node: Apply) -> Node | None:
-    """A sign or a number is taken out of what only moves entries."""
-    (x,) = node.args
-    if isinstance(x, Apply) and x.op.name == "negative":
-        return _ew("negative", rewrite(apply(node.op, x.args[0], **dict(node.attrs))))
-    if isinstance(x, Apply) and x.op.name == "multiply" and _plain(x.args[0]) and x.args[1].type.matches(x.type):
-        return _ew("multiply", x.args[0], rewrite(apply(node.op, x.args[1], **dict(node.attrs))))
-    return None
+    return node
 
 
 def _index(node: Apply) -> Node | None:
@@ -334,8 +396,8 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "reshape": _reshape,
     "index": _index,
     "scatter": _index,
-    "sum": _sum,
-    "mean": _sum,
+    "sum": _total,
+    "mean": _total,
 }
 
-__all__ = ["rewrite", "simplify"]
+__all__ = ["normalise", "rewrite", "simplify"]

@@ -110,4 +110,5 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tu
     dL_da = dL_dscaled * b
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
+
 # gradc: d6655386081b09eaeb4a630fc03b80b2494d90773a12029487e09204e64fa8ee

@@ -43,8 +43,8 @@ class Tape(NamedTuple):
 
     scaled: NDArray[Any]
     limit: Any
-    rate: Any
     power: Any
+    rate: Any
     x: NDArray[Any]
     dtype: Any
 
@@ -81,7 +81,7 @@ def forward(
     # L = sum(minimum(rate * x ** power, limit))
     scaled = rate * x**power
     L = np.minimum(scaled, limit).sum()
-    tape = Tape(scaled, limit, rate, power, x, dtype)
+    tape = Tape(scaled, limit, power, rate, x, dtype)
     return L, tape
 
 
@@ -89,16 +89,14 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     scaled = tape.scaled
     limit = tape.limit
-    rate = tape.rate
     power = tape.power
+    rate = tape.rate
     x = tape.x
     dtype = tape.dtype
     # L = sum(minimum(rate * x ** power, limit))
-    chosen = np.where(scaled == limit, dtype.type(0.5 * dL), 0.0)
-    scaled_2 = (
-        rate * np.where(scaled < limit, dL, chosen) * x ** int(np.where(power == 0, 1, power - 1))
-    )
-    dL_dx = power * scaled_2
+    chosen = np.where(scaled == limit, dtype.type(dL / 2), 0.0)
+    scaled_2 = power * rate * np.where(scaled < limit, dL, chosen)
+    dL_dx = scaled_2 * x ** int(np.where(power == 0, 1, power - 1))
     return Gradients(dL_dx)
 
 
@@ -122,8 +120,8 @@ def value_and_grad(
     scaled = rate * x**power
     L = np.minimum(scaled, limit).sum()
     dL_dscaled = np.where(scaled < limit, 1.0, np.where(scaled == limit, dtype.type(0.5), 0.0))
-    scaled_2 = rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
-    dL_dx = power * scaled_2
+    dL_dx = power * rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
     return L, Gradients(dL_dx)
 
-# gradc: 46267ab55ca22cd1129c51add401d4eb22e64506435cd48f21e6919277519895
+
+# gradc: 1f17f0c0487b8a5cf9460ede6588a87f3fd411f4cff817ca6a6636587ba92b33

@@ -29,8 +29,8 @@ class Tape(NamedTuple):
     sin_free: NDArray[Any]
     tanh_tanh: NDArray[Any]
     tanh: NDArray[Any]
-    Z_minus_m: NDArray[Any]
     sqrt: NDArray[Any]
+    Z_minus_m: NDArray[Any]
     free: NDArray[Any]
     X: NDArray[Any]
 
@@ -79,7 +79,7 @@ def forward(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
     tanh_tanh = np.tanh(tanh)
     sin_free = np.sin(free)
     L = tanh_tanh.sum() + np.sin(sin_free).sum()
-    tape = Tape(sin_free, tanh_tanh, tanh, Z_minus_m, sqrt, free, X)
+    tape = Tape(sin_free, tanh_tanh, tanh, sqrt, Z_minus_m, free, X)
     return L, tape
 
 
@@ -88,18 +88,19 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     sin_free = tape.sin_free
     tanh_tanh = tape.tanh_tanh
     tanh = tape.tanh
-    Z_minus_m = tape.Z_minus_m
     sqrt = tape.sqrt
+    Z_minus_m = tape.Z_minus_m
     free = tape.free
     X = tape.X
     K = sin_free.shape[1]
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
     dL_dratio = dL * (1 - tanh_tanh**2) * (1 - tanh**2)
+    dL_dratio_over_sqrt = dL_dratio / sqrt
     total = (dL_dratio * Z_minus_m / sqrt / sqrt).sum(axis=-1, keepdims=True)
-    dL_dv = -0.5 * total / sqrt
     # m, v = moments(Z)
-    dL_dZ_minus_m = dL_dratio / sqrt + 2 * (dL_dv / K * Z_minus_m)
-    dL_dZ = dL_dZ_minus_m - dL_dZ_minus_m.sum(axis=-1, keepdims=True) / K
+    scaled = total / sqrt / K * Z_minus_m
+    dL_dm = (scaled - dL_dratio_over_sqrt).sum(axis=-1, keepdims=True)
+    dL_dZ = dL_dratio_over_sqrt - scaled + dL_dm / K
     # Z = affine(X, W, b)
     dL_db = dL_dZ.sum(axis=0)
     dL_dfree = dL * np.cos(sin_free) * np.cos(free) + dL_dZ
@@ -141,15 +142,17 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Gradi
     sin_free = np.sin(free)
     L = tanh_tanh.sum() + np.sin(sin_free).sum()
     dL_dratio = (1 - tanh_tanh**2) * (1 - tanh**2)
+    dL_dratio_over_sqrt = dL_dratio / sqrt
     total = (dL_dratio * Z_minus_m / sqrt / sqrt).sum(axis=-1, keepdims=True)
-    dL_dv = -0.5 * total / sqrt
     # m, v = moments(Z)
-    dL_dZ_minus_m = dL_dratio / sqrt + 2 * (dL_dv / K * Z_minus_m)
-    dL_dZ = dL_dZ_minus_m - dL_dZ_minus_m.sum(axis=-1, keepdims=True) / K
+    scaled = total / sqrt / K * Z_minus_m
+    dL_dm = (scaled - dL_dratio_over_sqrt).sum(axis=-1, keepdims=True)
+    dL_dZ = dL_dratio_over_sqrt - scaled + dL_dm / K
     # Z = affine(X, W, b)
     dL_db = dL_dZ.sum(axis=0)
     dL_dfree = np.cos(sin_free) * np.cos(free) + dL_dZ
     dL_dW = X.T @ dL_dfree
     return L, Gradients(dL_dW, dL_db)
 
-# gradc: 45c3c740373d02c2f029311f948bdd7d98f8afdd56745eb3023fcdd820caefba
+
+# gradc: 6fb58f80ccd7d1e5b574bdf7b2b785a900209bbdfdc60653d26eca478c59f946

@@ -113,4 +113,5 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     dL_dW = _scatter((H + 1, 2), np.s_[1:], (1.0 / (4 * N) * picked_X.sum(axis=0)).T)
     return L, Gradients(dL_dW)
 
+
 # gradc: 8a7abee30fcd95c40263d8074cc939552a682f5832ba0effb69863de1d02dda8

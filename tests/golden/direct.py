@@ -101,8 +101,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> tu
     # L = x @ y + z + sum(t)
     L = x @ y + z + t.sum()
     dL_dt = np.ones((2, N), dtype=dtype)
-    dL_dy = 1.0 * x
-    dL_dx = 1.0 * y
-    return L, Gradients(dL_dx, dL_dy, dtype.type(1.0), dL_dt)
+    return L, Gradients(np.array(y), np.array(x), dtype.type(1.0), dL_dt)
 
-# gradc: 85995260760c1c765fab4c6c14cdc498ebb790a03157b1db12995ff82d2566e4
+
+# gradc: 8c0946383714dc53a408c236013fec81f3143ca930601b54c65e938b20e0410f

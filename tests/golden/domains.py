@@ -157,4 +157,5 @@ def value_and_grad(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, G
     dL_dp = dL_dshare / total_p - total
     return L, Gradients(dL_dp, dL_du)
 
+
 # gradc: 7dbd95e347b42f4d3a767ecad0f62f5daf0d939864afc420aeb0b44a5bccf5cf

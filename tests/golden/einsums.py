@@ -170,4 +170,5 @@ def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tu
     dL_du = dL_dmixed_T + product_3
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
+
 # gradc: c359a20bf420282da497c441f75a06083c8da9bf907c7180e308621c4713d934

@@ -148,7 +148,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     D = rows.shape[2]
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
     dL_devery = 3 * dL * every**2
-    dL_dpicked = 2 * (-dL / N / (1 + picked_squared) * picked)
+    dL_dpicked = -2 * dL / N / (1 + picked_squared) * picked
     # picked = P[arange(N), y]
     dL_dP = _scatter((N, K), np.s_[np.arange(N), y], dL_dpicked)
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
@@ -192,7 +192,7 @@ def value_and_grad(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tu
     difference = (rows**2).sum() - np.log1p(picked_squared).mean()
     L = difference + (every**3).sum()
     dL_devery = 3 * every**2
-    dL_dpicked = 2 * (-1.0 / N / (1 + picked_squared) * picked)
+    dL_dpicked = -2.0 / N / (1 + picked_squared) * picked
     # picked = P[arange(N), y]
     dL_dP = _scatter((N, K), np.s_[arange, y], dL_dpicked)
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
@@ -203,4 +203,5 @@ def value_and_grad(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tu
     dL_dE = scattered_dL_devery + _scatter_add((V, D), np.s_[i], dL_drows)
     return L, Gradients(dL_dE, dL_dP)
 
-# gradc: 6494b83b6b4592337b48da3be027880fe1c687d7779ca278610a2d188a384e50
+
+# gradc: 0aee51e580686930fe4eaae536b771c3c24e70080a08ff5666349b4d52a57a1a

@@ -90,7 +90,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     y = tape.y
     dtype = tape.dtype
     # root = sqrt(y) if all(y >= 0) else 0.0
-    chosen = np.where(all, 0.5 * dL / np.where(all, sqrt_y, 1.0), 0.0)
+    chosen = np.where(all, dL / 2 / np.where(all, sqrt_y, 1.0), 0.0)
     # safe = where(x > 0, log(x) * y, x)
     dL_dy = chosen + np.where(above, dL * log_x, 0.0)
     added = np.where(below, dL * x, dL * np.sign(x)) + np.where(above, dtype.type(0.0), dL)
@@ -141,4 +141,5 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     dL_dx = added + chosen_2
     return L, Gradients(dL_dx, dL_dy)
 
-# gradc: d5917a8d7291b10d0737712a42f7221ec0c7c7ed41d8150e76e0815d0f25bb96
+
+# gradc: 2f855ed4a9d7617d239b794edbb1d3b0a6acc2f655d2d9b7c7583c793009a6e4

@@ -74,7 +74,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dtype = tape.dtype
     N = x.shape[0]
     # L = sum(x ** 2) * stop_gradient(stopped)
-    dL_dx = 2 * (dL * stopped * x)
+    dL_dx = 2 * dL * stopped * x
     dL_dunused = np.zeros((N, 2), dtype=dtype)
     return Gradients(dL_dx, dL_dunused, dtype.type(0.0))
 
@@ -98,4 +98,5 @@ def value_and_grad(x: ArrayLike, unused: ArrayLike, stopped: ArrayLike) -> tuple
     dL_dunused = np.zeros((N, 2), dtype=dtype)
     return L, Gradients(dL_dx, dL_dunused, dtype.type(0.0))
 
-# gradc: 3c77dd568befe81e1c7af6474b49357dd27efe6e076bf9de7299e99659c48b4a
+
+# gradc: 39d2797798d8bbfce5b44d65a8c181013afa38f5752a3c8efd7d23b00fafbcbc

@@ -104,4 +104,5 @@ def value_and_grad(X: ArrayLike, gain: ArrayLike, *, eps: float = 1e-06) -> tupl
     dL_dgain = (1.0 / added**2 / sqrt * X).sum(axis=0)
     return L, Gradients(dL_dgain)
 
+
 # gradc: 598beed5a40d8bbcab2f141157bf66f994c5464c09536f5ae549aec15329711b

@@ -107,8 +107,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     N = number_keep.shape[0]
     # L = sum(where(keep and x > 0, weight * x ** 2, count * x)) + sum(keep * x) / count.size
     added = dL / N * number_keep + np.where(logical_and, 0.0, dL * number_count)
-    scaled = 2 * (dL / np.where(logical_and, number, 1.0) * x)
-    dL_dx = added + np.where(logical_and, scaled, 0.0)
+    chosen_2 = np.where(logical_and, 2 * dL / np.where(logical_and, number, 1.0) * x, 0.0)
+    dL_dx = added + chosen_2
     return Gradients(dL_dx)
 
 
@@ -140,8 +140,9 @@ def value_and_grad(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any
     number_keep = keep.astype(dtype)
     L = chosen.sum() + (number_keep * x).sum() / N
     added = 1.0 / N * number_keep + np.where(logical_and, 0.0, number_count)
-    scaled = 2 * (1.0 / np.where(logical_and, number, 1.0) * x)
-    dL_dx = added + np.where(logical_and, scaled, 0.0)
+    chosen_2 = np.where(logical_and, 2.0 / np.where(logical_and, number, 1.0) * x, 0.0)
+    dL_dx = added + chosen_2
     return L, Gradients(dL_dx)
 
-# gradc: ba77fa3393d9df1f977c4b4e91d781aa62db1a104e83e5ad4fac1217a82838f1
+
+# gradc: 64182ec05b7e8fb1a045763ad7e714ef49e9683449976110ddcccc6bf081f103

@@ -243,8 +243,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # hidden = gelu(layer_norm(X, gain, bias))
     dL_dscaled = dL_dhidden * added_2 * (sigmoid_scaled * (1 - sigmoid_scaled))
     added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
-    scaled_4 = 3 * (0.07135481627260025 * dL_dscaled * added_2**2)
-    dL_dscaled_2 = added_4 + scaled_4
+    dL_dscaled_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
     dL_dbias = dL_dscaled_2.sum(axis=0)
     dL_dgain = (dL_dscaled_2 * difference / sqrt_added).sum(axis=0)
     return Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
@@ -344,10 +343,10 @@ def value_and_grad(
     # hidden = gelu(layer_norm(X, gain, bias))
     dL_dscaled = dL_dhidden * added_2 * (sigmoid_scaled * (1 - sigmoid_scaled))
     added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
-    scaled_4 = 3 * (0.07135481627260025 * dL_dscaled * added_2**2)
-    dL_dscaled_2 = added_4 + scaled_4
+    dL_dscaled_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
     dL_dbias = dL_dscaled_2.sum(axis=0)
     dL_dgain = (dL_dscaled_2 * difference / sqrt_added).sum(axis=0)
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
-# gradc: 65337544a62319c1996add204b9523003582039540afa6a7a2c650388e87a100
+
+# gradc: 2339c29e3555be90019cf0804ebf42d96725c000a3bb5817167e8fecd156b052

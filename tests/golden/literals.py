@@ -182,12 +182,10 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     L = added + 3.141592653589793 * np.where(above, 1, x).sum()
     chosen = np.where(above, dtype.type(0.0), 3.141592653589793)
     dL_dx = chosen + eye @ grid
-    dL_dpoint_kernel_rotation = 1.0 * point
-    dL_drotation = dL_dpoint_kernel_rotation * point_kernel[:, None]
+    dL_drotation = point * point_kernel[:, None]
     dL_dstacked = dL_drotation[1]
     dL_dstacked_2 = dL_drotation[0]
-    product = dL_dpoint_kernel_rotation @ rotation.T @ kernel.T
-    dL_dpoint = 1.0 * point_kernel_rotation + product
+    dL_dpoint = point_kernel_rotation + point @ rotation.T @ kernel.T
     dL_db = dL_dpoint[1]
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     difference = (dL_dstacked[0] - dL_dstacked_2[1]) * cos_a - (
@@ -197,4 +195,5 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     dL_da = difference + dL_dpoint[0]
     return L, Gradients(dL_da, dL_db, dL_dx)
 
-# gradc: 14ec17029353a957ee2c0a57b68fc5b31db12c9bf8111119db53b1a1dfad1ca2
+
+# gradc: fe0ad94c37dc57c7f7057762ab300d8a243186e48dbf688d45a3b5059be79f50

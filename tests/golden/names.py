@@ -144,7 +144,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     σ = tape.σ
     X = tape.X
     # dL_dX = list @ list
-    dL_dlist = 2 * (dL * list)
+    dL_dlist = 2 * dL * list
     # sum = l * O - I ** 2
     dL_dI = -2 * dL * I
     dL_dO = dL * l
@@ -207,7 +207,7 @@ def value_and_grad(
     # L = float + sum + dL_dX
     L = float + sum + dL_dX
     # dL_dX = list @ list
-    dL_dlist = 2 * (1.0 * list)
+    dL_dlist = 2 * list
     # sum = l * O - I ** 2
     dL_dI = -2.0 * I
     # sigmoid = sigmoid(X @ len) * σ
@@ -215,4 +215,5 @@ def value_and_grad(
     dL_dlen = array * σ * (sigmoid_2 * (1 - sigmoid_2)) @ X
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
-# gradc: 241fbf279706bf46fa0099b83a43081b25edddb51de06b4aa2fe54d503449df8
+
+# gradc: 2a72024c9ebdb092f92eaaa357487ed21b8f976c3dfc563c348f78347b894caf

@@ -126,4 +126,5 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     best = score.argmax()
     return Outputs(share, L, best)
 
+
 # gradc: 498254928bcdae3bd523c9cdea63d6502d4ec872ac9b072515f4bd7c8e1f0b86

@@ -33,7 +33,6 @@ class Tape(NamedTuple):
     w_w: Any
     rows: NDArray[Any]
     both: NDArray[Any]
-    reshaped_M: NDArray[Any]
     M: NDArray[Any]
     A: NDArray[Any]
     dtype: Any
@@ -92,7 +91,7 @@ def forward(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tuple[Any
     added = (rows**2).sum() + v_v * w_w + dots.sum() + np.trace(M.T @ M)
     reshaped_M = M.reshape(-1)
     L = added + reshaped_M @ reshaped_M
-    tape = Tape(batched, v_v, v, w, w_w, rows, both, reshaped_M, M, A, dtype)
+    tape = Tape(batched, v_v, v, w, w_w, rows, both, M, A, dtype)
     return L, tape
 
 
@@ -105,35 +104,34 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     w_w = tape.w_w
     rows = tape.rows
     both = tape.both
-    reshaped_M = tape.reshaped_M
     M = tape.M
     A = tape.A
     dtype = tape.dtype
     K = batched.shape[2]
     B = batched.shape[0]
-    D = M.shape[0]
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    dL_dproduct = np.diag(np.broadcast_to(dL[None], (K,)))
+    dL_dproduct = np.diag(np.full((K,), dL, dtype=dtype))
     dL_ddots = np.full((B,), dL, dtype=dtype)
     # dots = tensordot(batched, both, axes=2)
     dL_dboth = np.tensordot(batched, dL_ddots, axes=((0,), (0,)))
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    product = dL * v_v * w
-    dL_dw = dL_dboth.T @ v + product + product
-    dL_drows = 2 * dL * rows
+    scaled = dL * v_v * w
+    dL_dw = dL_dboth.T @ v + scaled + scaled
+    scaled_2 = 2 * dL
+    dL_drows = scaled_2 * rows
     # rows = v @ batched
     dL_dbatched = dL_ddots[:, None, None] * both + dL_drows[:, None] * v[:, None]
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    added_2 = 2 * (dL * reshaped_M).reshape(D, K) + M @ dL_dproduct.T
+    added_2 = scaled_2 * M + M @ dL_dproduct.T + M @ dL_dproduct
     # batched = A @ M
     dL_dbatched_A = np.tensordot(A, dL_dbatched, axes=((0, 1), (0, 1)))
-    dL_dM = added_2 + M @ dL_dproduct + dL_dbatched_A
+    dL_dM = added_2 + dL_dbatched_A
     dL_dA = dL_dbatched @ M.T
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    product_2 = dL * w_w * v
+    scaled_3 = dL * w_w * v
     # rows = v @ batched
     dL_drows_batched = np.tensordot(batched, dL_drows, axes=((0, 2), (0, 1)))
-    dL_dv = dL_dboth @ w + product_2 + product_2 + dL_drows_batched
+    dL_dv = dL_dboth @ w + scaled_3 + scaled_3 + dL_drows_batched
     return Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
@@ -159,7 +157,6 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     """L and its gradients."""
     A, M, v, w = _checked(A, M, v, w)
     B = A.shape[0]
-    D = A.shape[2]
     K = M.shape[1]
     dtype = np.result_type(A, M, v, w)
     # batched = A @ M
@@ -176,28 +173,26 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     added = (rows**2).sum() + v_v * w_w + dots.sum() + np.trace(M.T @ M)
     reshaped_M = M.reshape(-1)
     L = added + reshaped_M @ reshaped_M
-    spread = np.broadcast_to(np.ones((1,), dtype=dtype), (K,))
-    dL_dproduct = np.diag(spread)
+    dL_dproduct = np.diag(np.ones((K,), dtype=dtype))
     dL_ddots = np.ones((B,), dtype=dtype)
     # dots = tensordot(batched, both, axes=2)
     dL_dboth = np.tensordot(batched, dL_ddots, axes=((0,), (0,)))
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    v_v_w = v_v * w
-    dL_dw = dL_dboth.T @ v + v_v_w + v_v_w
+    v_v_times_w = v_v * w
+    dL_dw = dL_dboth.T @ v + v_v_times_w + v_v_times_w
     dL_drows = 2 * rows
     # rows = v @ batched
     dL_dbatched = dL_ddots[:, None, None] * both + dL_drows[:, None] * v[:, None]
-    # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    added_2 = 2 * (1.0 * reshaped_M).reshape(D, K) + M @ dL_dproduct.T
     # batched = A @ M
     dL_dbatched_A = np.tensordot(A, dL_dbatched, axes=((0, 1), (0, 1)))
-    dL_dM = added_2 + M @ dL_dproduct + dL_dbatched_A
+    dL_dM = 2 * M + M @ dL_dproduct.T + M @ dL_dproduct + dL_dbatched_A
     dL_dA = dL_dbatched @ M.T
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    w_w_v = w_w * v
+    w_w_times_v = w_w * v
     # rows = v @ batched
     dL_drows_batched = np.tensordot(batched, dL_drows, axes=((0, 2), (0, 1)))
-    dL_dv = dL_dboth @ w + w_w_v + w_w_v + dL_drows_batched
+    dL_dv = dL_dboth @ w + w_w_times_v + w_w_times_v + dL_drows_batched
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
-# gradc: ce82464ce082c6194c77e69cc210b2df316b204f83bbb6f6739bd92dd7891fce
+
+# gradc: 1ec7c5d6dbceba070988cbfd2beff82a4a3d5bff70589b880c79ba2dfdaaed70

@@ -196,8 +196,9 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     chosen_2 = np.where(tied_4, 0.0, 1.0 / (N - 1) / np.where(tied_4, 1.0, spread))
     added_2 = added + np.where(tied_3, ratio_2, 0.0) + chosen_2[:, None] * difference
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
-    scaled = 3 / (B * D) * centred_squared.sum(axis=(0, 2), keepdims=True)
+    scaled = 3.0 / (B * D) * centred_squared.sum(axis=(0, 2), keepdims=True)
     dL_dx = added_2 + dL_dcentred - scaled
     return L, Gradients(dL_dx)
 
-# gradc: 82c5fa378b4482c30e3b11d51f6dc5a7f52e5f48207d8d5d15283b3775fc7c31
+
+# gradc: c215ae107ea154e4ad05ad73dcebbfd37d227bc068ca101464579cd66f51deb9

@@ -98,4 +98,5 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike) -> tuple[Any, Gradients]:
     dL_dlimit = (scaled_2 / limit).sum()
     return L, Gradients(dL_dx, dL_dlimit)
 
+
 # gradc: a1cf1a1b6422f4c5b29e17b3d7c8cd7ec06999378b713c223426775469af681e

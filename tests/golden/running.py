@@ -150,20 +150,22 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dranked = _scatter((N, D), np.s_[-1], dL * picked_ranked) + _scatter(
         (N, D), np.s_[0], dL * picked_ranked_2
     )
+    scaled = 2 * dL
+    dL_dgrown = scaled / grown_squared * grown
     # ranked = sort(x, axis=0)
     arange = np.arange(D)
     # grown = cumprod(1 + x / 10, axis=-1)
     below = arange <= arange[:, None]
     prod_others = _prod_others(np.where(below, added[:, None], 1.0), axis=-1)
-    scaled = 2 * (dL / grown_squared * grown)[:, :, None] * prod_others
+    chosen = np.where(below, dL_dgrown[:, :, None] * prod_others, 0.0)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
-    dL_dtotal = 2 * dL * total
+    dL_dtotal = scaled * total
     # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
     scattered = _scatter_add((N, D), np.s_[np.arange(N)[:, None], picked], dL_dwhere_most)
     # ranked = sort(x, axis=0)
     scattered_2 = _scatter_add((N, D), np.s_[argsort_x, arange], dL_dranked)
     # grown = cumprod(1 + x / 10, axis=-1)
-    added_3 = scattered + scattered_2 + np.where(below, scaled, 0.0).sum(axis=1) / 10
+    added_3 = scattered + scattered_2 + chosen.sum(axis=1) / 10
     # total = cumsum(x, axis=0)
     dL_dx = added_3 + np.cumsum(dL_dtotal[::-1], axis=0)[::-1]
     return Gradients(dL_dx)
@@ -214,12 +216,13 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dranked = _scatter((N, D), np.s_[-1], picked_ranked) + _scatter(
         (N, D), np.s_[0], picked_ranked_2
     )
+    dL_dgrown = 2.0 / grown_squared * grown
     # ranked = sort(x, axis=0)
     arange = np.arange(D)
     # grown = cumprod(1 + x / 10, axis=-1)
     below = arange <= arange[:, None]
     prod_others = _prod_others(np.where(below, added[:, None], 1.0), axis=-1)
-    scaled = 2 * (1.0 / grown_squared * grown)[:, :, None] * prod_others
+    chosen = np.where(below, dL_dgrown[:, :, None] * prod_others, 0.0)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dtotal = 2 * total
     # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
@@ -227,9 +230,10 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     # ranked = sort(x, axis=0)
     scattered_2 = _scatter_add((N, D), np.s_[argsort_x, arange], dL_dranked)
     # grown = cumprod(1 + x / 10, axis=-1)
-    added_3 = scattered + scattered_2 + np.where(below, scaled, 0.0).sum(axis=1) / 10
+    added_3 = scattered + scattered_2 + chosen.sum(axis=1) / 10
     # total = cumsum(x, axis=0)
     dL_dx = added_3 + np.cumsum(dL_dtotal[::-1], axis=0)[::-1]
     return L, Gradients(dL_dx)
 
-# gradc: 84e66317a6754336b38b5d208e5bb23f6a4dab46d09d14863f9eca355d790ab3
+
+# gradc: 73daf1de4a717f0a33fc5f460107d7b9b5b0bec46a53f422c921ce67932b3332

@@ -216,4 +216,5 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     dL_dx = added_5 + dL_djoined[:, :6] + dL_dblocks.transpose(1, 0, 2).reshape(N, 6)
     return L, Gradients(dL_dx, dL_dy)
 
+
 # gradc: c3beba2d44b8e46fcb0353ff91ddf717a07a5770296a812040c0f72acba637bd

@@ -82,7 +82,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     A = tape.A
     b = tape.b
     # L = sum(u * tanh(A @ b)) + v @ v
-    dL_dv = 2 * (dL * v)
+    dL_dv = 2 * dL * v
     dL_du_2 = dL * dL_du
     # v = exp(b) / sum(exp(b))
     total = (dL_dv * exp_b / total_exp_b / total_exp_b).sum()
@@ -121,7 +121,7 @@ def value_and_grad(A: ArrayLike, b: ArrayLike) -> tuple[Any, Gradients]:
     v = exp_b / total_exp_b
     # L = sum(u * tanh(A @ b)) + v @ v
     L = (u * dL_du).sum() + v @ v
-    dL_dv = 2 * (1.0 * v)
+    dL_dv = 2 * v
     # v = exp(b) / sum(exp(b))
     total = (dL_dv * exp_b / total_exp_b / total_exp_b).sum()
     # u = tanh(A @ b) * sum(exp(b))
@@ -131,4 +131,5 @@ def value_and_grad(A: ArrayLike, b: ArrayLike) -> tuple[Any, Gradients]:
     dL_dA = np.outer(dL_dproduct, b)
     return L, Gradients(dL_dA, dL_db)
 
-# gradc: 27a419ae000593ccdd8828bf1dab89b91c811d005a84a1e1407353994c48ccf3
+
+# gradc: 4f72b27962c860e8227c466e8cbd4abd3bb42e4e8404f186349673a8ab7089c3

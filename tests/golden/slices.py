@@ -99,9 +99,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
     dL_dcolumn = x.sum(axis=-1, keepdims=True)
     dL_dcolumn_2 = dL * dL_dcolumn
-    dL_dlast = 2 * (dL * last)
+    scaled = 2 * dL
+    dL_dlast = scaled * last
     dL_dodd_2 = dL * dL_dodd
-    dL_dtail = 2 * dL * tail_minus_head
+    dL_dtail = scaled * tail_minus_head
     dL_dhead = -2 * dL * tail_minus_head
     # column = x[..., 2, None]
     scattered_dL_dcolumn_2 = _scatter((N, 4), np.s_[:, 2, None], dL_dcolumn_2)
@@ -160,7 +161,7 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     added = (tail_minus_head**2).sum() + dL_dodd.sum() + last @ last
     L = added + (column * x).sum()
     dL_dcolumn = x.sum(axis=-1, keepdims=True)
-    dL_dlast = 2 * (1.0 * last)
+    dL_dlast = 2 * last
     dL_dtail = 2 * tail_minus_head
     dL_dhead = -2 * tail_minus_head
     # column = x[..., 2, None]
@@ -177,4 +178,5 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dx = added_3 + _scatter((N, 4), np.s_[:-1], dL_dhead) + _scatter((N, 4), np.s_[1:], dL_dtail)
     return L, Gradients(dL_dx)
 
-# gradc: 7f9cf1771e1d3d0b7e019d30a265bf49f43e1994ddbcd9f2ad3d2bc77e8cace0
+
+# gradc: 39a2ae74b9a5e9d4ec39c221de777bfcc271a18394ba001ef250e7496fe462f3

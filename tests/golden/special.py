@@ -389,15 +389,14 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     x = tape.x
     # L = sum(gammaln(x) + digamma(x) * erf(y) - xlogy(x, x) + logit(sigmoid(y)) + softplus(y) * log_sigmoid(y))
     scaled = sigmoid_y * (1 - sigmoid_y)
-    dL_derf_y = dL * digamma_x
     added_2 = dL * softplus_y * _sigmoid(-y) + dL * log_sigmoid_y * sigmoid_y
-    scaled_2 = 1.1283791670955126 * (dL_derf_y * np.exp(-(y**2)))
+    scaled_2 = 1.1283791670955126 * dL * digamma_x * np.exp(-(y**2))
     dL_dy = added_2 + dL / scaled * scaled + scaled_2
     minus_dL = -dL
     tied = x == 0
     chosen = np.where(tied, 0.0, minus_dL * x / np.where(tied, 1, x))
     added_3 = minus_dL * np.log(x) + chosen + dL * erf_y * _polygamma(1, x)
-    dL_dx = added_3 + dL_derf_y
+    dL_dx = added_3 + dL * digamma_x
     return Gradients(dL_dx, dL_dy)
 
 
@@ -431,4 +430,5 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     dL_dx = added_3 + erf_y * _polygamma(1, x) + digamma_x
     return L, Gradients(dL_dx, dL_dy)
 
-# gradc: 3eae1269691336e5178d7cbbfda6673a0772a2a475ffd5e5aa907d56e8aaa53c
+
+# gradc: 469dfa188804b670664f6918eebe27bace2f78720568935f5b89c9cf1ef2107b

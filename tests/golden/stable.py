@@ -74,8 +74,8 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     x: NDArray[Any]
-    s_squared: Any
     s: Any
+    s_squared: Any
     expm1_s: Any
     c: NDArray[Any]
     a: NDArray[Any]
@@ -121,15 +121,15 @@ def forward(x: ArrayLike, s: ArrayLike) -> tuple[Any, Tape]:
     e = _log_sigmoid(-x)
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
     L = a[:, 0].sum() + b + c.sum() + d + e.sum() + np.abs(s)
-    tape = Tape(x, s_squared, s, expm1_s, c, a, dtype)
+    tape = Tape(x, s, s_squared, expm1_s, c, a, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     x = tape.x
-    s_squared = tape.s_squared
     s = tape.s
+    s_squared = tape.s_squared
     expm1_s = tape.expm1_s
     c = tape.c
     a = tape.a
@@ -139,7 +139,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
     dL_dc = np.full((N,), dL, dtype=dtype)
     # d = exp(s) - 1 + log(1 + s ** 2)
-    added = dL * np.sign(s) + 2 * (dL / (1 + s_squared) * s) + dL * (expm1_s + 1)
+    added = dL * np.sign(s) + 2 * dL / (1 + s_squared) * s + dL * (expm1_s + 1)
     # b = log(1 + exp(s))
     dL_ds = added + dL * _sigmoid(s)
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
@@ -189,7 +189,7 @@ def value_and_grad(x: ArrayLike, s: ArrayLike) -> tuple[Any, Gradients]:
     L = a[:, 0].sum() + b + c.sum() + d + e.sum() + np.abs(s)
     dL_dc = np.ones((N,), dtype=dtype)
     # d = exp(s) - 1 + log(1 + s ** 2)
-    added = np.sign(s) + 2 * (1.0 / (1 + s_squared) * s) + (expm1_s + 1)
+    added = np.sign(s) + 2.0 / (1 + s_squared) * s + (expm1_s + 1)
     # b = log(1 + exp(s))
     dL_ds = added + _sigmoid(s)
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
@@ -199,4 +199,5 @@ def value_and_grad(x: ArrayLike, s: ArrayLike) -> tuple[Any, Gradients]:
     dL_dx = -_sigmoid(x) + np.exp(x - c[:, None]) + difference
     return L, Gradients(dL_dx, dL_ds)
 
-# gradc: 33293a199db022afee86ef77306593e1f2208f2a602da82254d31968213b7671
+
+# gradc: fea56bd4828e60085a11c13598e0d8e36fb153bac6da14c8de70c80042e4dfc6

@@ -198,7 +198,6 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
         L = added + solve_triangular.sum()
         solve_triangular_2 = _solve_triangular(R.T, np.ones((N,), dtype=dtype))
         dL_dR = np.tril(-np.outer(solve_triangular_2, solve_triangular))
-        dL_dx = 1.0 * b
         product_cholesky_A = cholesky_A.T
         product = cholesky_A.T @ np.ones((N, N), dtype=dtype)
         solve_triangular_3 = _solve_triangular(
@@ -208,9 +207,10 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     # w, Q = eigh(A)
     added_2 = 0.5 * solve_triangular_4 + 2 * (V * w[None]) @ V.T
     with _line(6, "x = solve(A, b)"):
-        solve = np.linalg.solve(A.T, dL_dx)
+        solve = np.linalg.solve(A.T, b)
         dL_dA = added_2 + np.linalg.inv(A).T - np.outer(solve, x)
-    dL_db = solve_triangular_2 + 1.0 * x + solve
+    dL_db = solve_triangular_2 + x + solve
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
-# gradc: b2e571af50395259cfa64dd627bc160ef0771d2187715a6547b288f42cde6914
+
+# gradc: 1335fa7cf365c2de498476dcd78179cffd34d0997015eece68b415dd29c2f2d8

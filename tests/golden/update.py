@@ -168,4 +168,5 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     dL_dx = _set_at(dL_dz, np.s_[0], 0.0)
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
+
 # gradc: b175ccfa035715e5f4e873ece06de9674aea51d647b06ebaa75cfacaa2121dc5
