@@ -157,7 +157,6 @@ def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     Wq = tape.Wq
     difference = tape.difference
     sqrt_added = tape.sqrt_added
-    T = A.shape[1]
     H = A.shape[2]
     dY = np.broadcast_to(np.asarray(dY, dtype=Z.dtype), Z.shape)
     # Y = X + A @ Wo
@@ -209,4 +208,4 @@ def value(
     return Y
 
 
-# gradc: e63f643367d4ea2fb7d8955f23692174728e4c081b17fd6dca69bc1ab6890cd7
+# gradc: e3f553643a48324cd3cd3ca340b46f9e8220d373a457d9bb57b21224ace0ffc7

@@ -32,7 +32,7 @@ class _line:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if isinstance(error, np.linalg.LinAlgError):
             error.args = (f"{error} in line {self.number}: {self.text}",)
 
@@ -213,4 +213,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: 1335fa7cf365c2de498476dcd78179cffd34d0997015eece68b415dd29c2f2d8
+# gradc: 3ccb470334178af4cfab8a1e44d4d04899d75b194438cfc5deda0d0f6062107c
