@@ -7,23 +7,31 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+import tempfile
 import unicodedata
-from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import Any, NamedTuple
+
+import lark
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.indenter import PythonIndenter
+from lark.tree import Meta
 
 from dsl import syntax
-from dsl.diagnostics import Code, Diagnostic, DslError, Source, Span
-from dsl.scan import Scan, scan
-from dsl.syntax_errors import check_names, explain, habits
+from dsl.diagnostics import Code, DslError, Source, Span, error, nearest
+from dsl.scan import scan
+from dsl.syntax_errors import Failure, check_name, check_names, explain, habits
 
-if TYPE_CHECKING:
-    from lark import Lark
-
-_WORDS = {"True": True, "False": False, "None": None, "...": ...}
 LARGEST_INTEGER = 2**63 - 1
+_WORDS = {"True": True, "False": False, "None": None, "...": ...}
+_LAYOUT = ("_NEWLINE", "_INDENT", "_DEDENT")
+_LOCK = Lock()
 
 
 def parse(source: Source) -> syntax.Module:
@@ -37,10 +45,11 @@ def parse(source: Source) -> syntax.Module:
             problems += found
             continue
         try:
-            statement = _run(source, scanned, start, end, "statement")
+            statement = _run(source, scanned.code[start:end].rstrip() + "\n", start, "statement")
         except DslError as failure:
             problems += failure.diagnostics
             continue
+        assert isinstance(statement, syntax.Statement)
         statements.append(statement)
         problems += check_names(statement)
     if problems:
@@ -53,49 +62,50 @@ def parse_expression(source: Source) -> syntax.Expr:
     scanned = scan(source)
     if scanned.problems:
         raise DslError(*scanned.problems)
-    expression: syntax.Expr = _run(source, scanned, 0, len(source.text), "expr")
+    expression = _run(source, scanned.code.rstrip(), 0, "expr")
+    assert isinstance(expression, syntax.Expr)
     return expression
 
 
-def _run(source: Source, scanned: Scan, start: int, end: int, rule: str) -> Any:
-    from lark.exceptions import UnexpectedInput, VisitError
-
-    builder = _builder()
-    builder.source, builder.base = source, start
-    text = scanned.code[start:end].rstrip()
+def _run(source: Source, text: str, base: int, start: str) -> syntax.Node:
+    """A text that stands at ``base`` of the source, read as a statement or an expression."""
     try:
-        return _parser().parse(text + "\n" if rule == "statement" else text, start=rule)
-    except VisitError as failure:
-        raise failure.orig_exc from None
-    except UnexpectedInput as failure:
-        raise DslError(explain(failure, source, start, start + len(text))) from None
+        with _LOCK:  # the indenter counts brackets
+            tree = _parser().parse(text, start=start)
+    except UnexpectedInput as problem:
+        raise DslError(explain(_failure(problem, len(text.rstrip())), source, base)) from None
+    return Builder(source, base).build(tree)
+
+
+def _failure(problem: UnexpectedInput, end: int) -> Failure:
+    """Lark's exception as plain data."""
+    if isinstance(problem, UnexpectedToken):
+        token = problem.token
+        at = end if token.type in ("$END", *_LAYOUT) else token.start_pos or 0
+        return Failure(at, "" if at >= end else str(token), frozenset(problem.accepts or problem.expected))
+    at = end if problem.pos_in_stream is None else problem.pos_in_stream
+    return Failure(at, "", frozenset(problem.allowed or ()) if isinstance(problem, UnexpectedCharacters) else frozenset())
 
 
 @cache
 def _parser() -> Lark:
-    from lark import Lark
-    from lark.indenter import Indenter
-
-    class Indents(Indenter):
-        NL_type = "_NL"
-        OPEN_PAREN_types = ["LPAR", "LSQB"]  # noqa: RUF012
-        CLOSE_PAREN_types = ["RPAR", "RSQB"]  # noqa: RUF012
-        INDENT_type = "_INDENT"
-        DEDENT_type = "_DEDENT"
-        tab_len = 8
-
-    options: dict[str, Any] = {
-        "parser": "lalr",
-        "lexer": "contextual",
-        "start": ["statement", "expr"],
-        "postlex": Indents(),
-        "keep_all_tokens": True,
-        "maybe_placeholders": False,
-        "transformer": _builder(),
-    }
+    """The parser of the grammar. Making its tables takes a quarter of a compilation, so they are kept between runs, under a name that tells
+    what they were made from; a file that appears in one step is never half written."""
     grammar = _grammar()
-    table = _cache_file()
-    return Lark(grammar, cache=str(table), **options) if table else Lark(grammar, **options)
+    options: dict[str, Any] = {"parser": "lalr", "start": ["statement", "expr"], "propagate_positions": True, "postlex": PythonIndenter()}
+    home = _cache_home()
+    if home is None:
+        return Lark(grammar, **options)
+    tables = home / f"{sha256(f'{lark.__version__} {sys.implementation.cache_tag} {grammar}'.encode()).hexdigest()[:16]}.tables"
+    if tables.is_file():
+        return Lark(grammar, cache=str(tables), **options)
+    try:
+        with tempfile.TemporaryDirectory(dir=home) as folder:
+            made = Lark(grammar, cache=str(Path(folder) / tables.name), **options)
+            os.replace(Path(folder) / tables.name, tables)
+        return made
+    except OSError:
+        return Lark(grammar, **options)
 
 
 def _grammar() -> str:
@@ -106,246 +116,274 @@ def _grammar() -> str:
     return (Path(__file__).parent.parent / "grammar" / "expr.lark").read_text(encoding="utf-8")
 
 
-def _cache_file() -> Path | None:
-    """Where the parser's tables are kept between runs; None where nothing can be written."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradc"
+def _cache_home() -> Path | None:
+    """The person's folder for what can be made again; None where nothing can be written."""
     try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradc"
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None
-    return home / "expr.tables" if os.access(home, os.W_OK) else None
+    return home if os.access(home, os.W_OK) else None
 
 
-@cache
-def _builder() -> Any:
-    from lark import Token, Transformer
+class Domain(NamedTuple):
+    """``spd``, ``real in 0:K``: what stands behind the dimensions of a type."""
 
-    class Builder(Transformer[Token, Any]):
-        """Makes the tree as the parser reduces, so that depth costs no recursion. A method stands for each grammar rule."""
+    names: tuple[syntax.Name, ...] = ()
+    low: syntax.Expr | None = None
+    high: syntax.Expr | None = None
 
-        source: Source
-        base: int
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Raises DslError for a word that no domain has."""
+        for name in self.names:
+            if name.id not in syntax.DOMAINS:
+                close = nearest(name.id, syntax.DOMAINS)
+                help = f"did you mean `{close}`?" if close else f"a domain is one of {', '.join(syntax.DOMAINS)}, or `in a:b`"
+                raise error(Code.E0203, f"`{name.id}` is no domain", name.span, "", help)
+        return tuple(name.id for name in self.names)
 
-        def _place(self, item: Any) -> tuple[int, int]:
-            if isinstance(item, Token):
-                return self.base + (item.start_pos or 0), self.base + (item.end_pos or 0)
-            if isinstance(item, list):
-                return self._place(item[0])[0], self._place(item[-1])[1]
-            return item.span.start, item.span.end
 
-        def _span(self, children: Sequence[Any]) -> Span:
-            solid = [each for each in children if not (isinstance(each, Token) and each.type in ("_NL", "_INDENT", "_DEDENT"))]
-            return Span(self.source, self._place(solid[0])[0], self._place(solid[-1])[1])
+class Body(NamedTuple):
+    """The indented lines of a function."""
 
-        def _name(self, token: Any) -> syntax.Name:
-            return syntax.Name(self._span([token]), unicodedata.normalize("NFKC", str(token)))
+    assigned: tuple[syntax.Assign, ...]
+    result: syntax.Expr
 
-        def _nodes(self, children: Sequence[Any]) -> tuple[Any, ...]:
-            return tuple(each for each in children if not isinstance(each, (Token, list)))
 
-        # expressions
+Params = tuple[syntax.Param, ...]
 
-        def name(self, c: list[Any]) -> syntax.Expr:
-            return self._name(c[0])
 
-        def number(self, c: list[Any]) -> syntax.Expr:
-            span = self._span(c)
-            return syntax.Literal(span, _number(str(c[0]), span))
+class Keyword(NamedTuple):
+    """``axis=0`` among the arguments of a call."""
 
-        def string(self, c: list[Any]) -> syntax.Expr:
-            import ast
+    name: str
+    value: syntax.Expr
 
-            return syntax.Literal(self._span(c), ast.literal_eval(str(c[0])))
 
-        def word(self, c: list[Any]) -> syntax.Expr:
-            return syntax.Literal(self._span(c), _WORDS[str(c[0])])
+class Builder:
+    """Makes the tree from the bottom up, without recursion. A method stands for each rule of the grammar, and takes the rule's parts by position."""
 
-        def group(self, c: list[Any]) -> syntax.Expr:
-            expression: syntax.Expr = c[1]
-            return expression
+    def __init__(self, source: Source, base: int) -> None:
+        self._source, self._base = source, base
 
-        def tuple(self, c: list[Any]) -> syntax.Expr:
-            return syntax.TupleExpr(self._span(c), self._nodes(c))
+    def build(self, tree: Tree[Token]) -> syntax.Node:
+        """What Lark read, as the language's own tree. Raises DslError."""
+        made: dict[int, Any] = {}
+        for each in tree.iter_subtrees():
+            parts = [made[id(child)] if isinstance(child, Tree) else child for child in each.children]
+            made[id(each)] = getattr(self, each.data)(each.meta, *parts)
+        root: syntax.Node = made[id(tree)]
+        return root
 
-        def bare_tuple(self, c: list[Any]) -> syntax.Expr:
-            return syntax.TupleExpr(self._span(c), self._nodes(c))
+    def _span(self, meta: Meta) -> Span:
+        return Span(self._source, self._base + meta.start_pos, self._base + meta.end_pos)
 
-        def list(self, c: list[Any]) -> syntax.Expr:
-            return syntax.ListExpr(self._span(c), self._nodes(c))
+    def _until(self, meta: Meta, last: syntax.Node) -> Span:
+        """From a rule's first token to a node: a block ends before the newline and the dedent behind it."""
+        return Span(self._source, self._base + meta.start_pos, last.span.end)
 
-        def unary(self, c: list[Any]) -> syntax.Expr:
-            return syntax.Unary(self._span(c), str(c[0]), c[1])
+    # expressions
 
-        def binary(self, c: list[Any]) -> syntax.Expr:
-            return syntax.Binary(self._span(c), str(c[1]), c[0], c[2])
+    def name(self, meta: Meta, token: Token) -> syntax.Name:
+        span = self._span(meta)
+        wrong = next((i for i in range(len(token)) if not f"x{token[i]}".isidentifier()), None)
+        if wrong is not None:
+            place = Span(self._source, span.start + wrong, span.start + wrong + 1)
+            raise error(Code.E0105, f"`{token[wrong]}` cannot stand in a name", place, "", "write letters, digits and `_`")
+        return syntax.Name(span, unicodedata.normalize("NFKC", token))
 
-        def compare(self, c: list[Any]) -> syntax.Expr:
-            return syntax.Compare(self._span(c), tuple(str(each) for each in c[1::2]), tuple(c[::2]))
+    def variable(self, meta: Meta, token: Token) -> syntax.Name:
+        name = self.name(meta, token)
+        wrong = check_name(name)
+        if wrong:
+            raise DslError(wrong)
+        return name
 
-        def if_else(self, c: list[Any]) -> syntax.Expr:
-            return syntax.IfElse(self._span(c), c[2], c[0], c[4])
+    def number(self, meta: Meta, token: Token) -> syntax.Literal:
+        span = self._span(meta)
+        return syntax.Literal(span, _number(str(token), span))
 
-        def attribute(self, c: list[Any]) -> syntax.Expr:
-            return syntax.Attribute(self._span(c), c[0], self._name(c[2]).id)
+    def string(self, meta: Meta, token: Token) -> syntax.Literal:
+        if "\\" in token:
+            raise error(Code.E0105, "a string holds a backslash", self._span(meta), "", "write it without: strings are options, such as `'same'`")
+        return syntax.Literal(self._span(meta), str(token[1:-1]))
 
-        def keyword(self, c: list[Any]) -> Any:
-            return [c[0], c[2]]
+    def word(self, meta: Meta, token: Token) -> syntax.Literal:
+        return syntax.Literal(self._span(meta), _WORDS[token])
 
-        def arguments(self, c: list[Any]) -> Any:
-            return c
+    def group(self, meta: Meta, inner: syntax.Expr) -> syntax.Expr:
+        return syntax.spanning(inner, self._span(meta))
 
-        def call(self, c: list[Any]) -> syntax.Expr:
-            args: list[syntax.Expr] = []
-            keywords: list[tuple[str, syntax.Expr]] = []
-            for each in c[2] if isinstance(c[2], list) else ():
-                if isinstance(each, list):
-                    keywords.append((self._name(each[0]).id, each[1]))
-                elif not isinstance(each, Token):
-                    if keywords:
-                        raise DslError(
-                            Diagnostic(Code.E0204, "a positional argument follows a keyword one", each.span, "", "put it first, or name it")
-                        )
-                    args.append(each)
-            return syntax.Call(self._span(c), c[0], tuple(args), tuple(keywords))
+    def tuple_expr(self, meta: Meta, *items: syntax.Expr) -> syntax.TupleExpr:
+        return syntax.TupleExpr(self._span(meta), items)
 
-        def slice(self, c: list[Any]) -> syntax.Expr:
-            parts: list[syntax.Expr | None] = [None, None, None]
-            at = 0
-            for each in c:
-                if isinstance(each, Token):
-                    at += 1
-                else:
-                    parts[at] = each
-            return syntax.Slice(self._span(c), *parts)
+    def list_expr(self, meta: Meta, items: tuple[syntax.Expr, ...] | None) -> syntax.ListExpr:
+        return syntax.ListExpr(self._span(meta), items or ())
 
-        def items(self, c: list[Any]) -> Any:
-            return c
+    def elements(self, meta: Meta, *items: syntax.Expr) -> tuple[syntax.Expr, ...]:
+        return items
 
-        def index(self, c: list[Any]) -> syntax.Expr:
-            return syntax.Index(self._span(c), c[0], self._nodes(c[2]))
+    def unary(self, meta: Meta, op: Token, operand: syntax.Expr) -> syntax.Unary:
+        return syntax.Unary(self._span(meta), str(op), operand)
 
-        # statements
+    def binary(self, meta: Meta, left: syntax.Expr, op: Token, right: syntax.Expr) -> syntax.Binary:
+        return syntax.Binary(self._span(meta), str(op), left, right)
 
-        def statement(self, c: list[Any]) -> syntax.Statement:
-            found: syntax.Statement = c[0]
-            return found
+    def compare(self, meta: Meta, *parts: syntax.Expr | Token) -> syntax.Compare:
+        ops = tuple(str(each) for each in parts if isinstance(each, Token))
+        return syntax.Compare(self._span(meta), ops, tuple(each for each in parts if isinstance(each, syntax.Expr)))
 
-        def names(self, c: list[Any]) -> Any:
-            return [self._name(each) for each in c if each.type == "NAME"]
+    def if_else(self, meta: Meta, then: syntax.Expr, condition: syntax.Expr, other: syntax.Expr) -> syntax.IfElse:
+        return syntax.IfElse(self._span(meta), condition, then, other)
 
-        targets = names
-        dotted = names
+    def attribute(self, meta: Meta, value: syntax.Expr, name: syntax.Name) -> syntax.Attribute:
+        return syntax.Attribute(self._span(meta), value, name.id)
 
-        def declare(self, c: list[Any]) -> syntax.Statement:
-            return syntax.Declare(self._span(c), str(c[0]), tuple(c[1]), c[3] if len(c) > 3 else None)
+    def keyword(self, meta: Meta, name: syntax.Name, value: syntax.Expr) -> Keyword:
+        return Keyword(name.id, value)
 
-        def const(self, c: list[Any]) -> syntax.Statement:
-            return syntax.ConstDeclare(self._span(c), self._name(c[1]), c[3])
+    def arguments(self, meta: Meta, *items: syntax.Expr | Keyword) -> tuple[syntax.Expr | Keyword, ...]:
+        return items
 
-        def dim(self, c: list[Any]) -> syntax.Statement:
-            exact = len(c) > 2 and str(c[2]) == "="
-            return syntax.DimDeclare(self._span(c), tuple(c[1]), c[3] if exact else None, c[3] if len(c) > 2 and not exact else None)
+    def call(self, meta: Meta, function: syntax.Expr, items: tuple[syntax.Expr | Keyword, ...] | None) -> syntax.Call:
+        args: list[syntax.Expr] = []
+        keywords: dict[str, syntax.Expr] = {}
+        for each in items or ():
+            if isinstance(each, Keyword):
+                if each.name in keywords:
+                    raise error(Code.E0204, f"`{each.name}` is given twice", each.value.span, "", "leave one of them out")
+                keywords[each.name] = each.value
+            elif keywords:
+                raise error(Code.E0204, "a positional argument follows a keyword one", each.span, "", "put it first, or name it")
+            else:
+                args.append(each)
+        return syntax.Call(self._span(meta), function, tuple(args), tuple(keywords.items()))
 
-        def output(self, c: list[Any]) -> syntax.Statement:
-            return syntax.Output(self._span(c), tuple(c[1]))
+    def slice_item(self, meta: Meta, start: syntax.Expr | None, stop: syntax.Expr | None, step: syntax.Expr | None) -> syntax.Slice:
+        return syntax.Slice(self._span(meta), start, stop, step)
 
-        def import_(self, c: list[Any]) -> syntax.Statement:
-            return syntax.Import(self._span(c), ".".join(each.id for each in c[1]), tuple(c[3]))
+    def items(self, meta: Meta, *items: syntax.Expr) -> tuple[syntax.Expr, ...]:
+        return items
 
-        def targets_of(self, c: list[Any]) -> Any:
-            return c
+    def index(self, meta: Meta, value: syntax.Expr, items: tuple[syntax.Expr, ...]) -> syntax.Index:
+        return syntax.Index(self._span(meta), value, items)
 
-        def assign(self, c: list[Any]) -> syntax.Statement:
-            first = self._place(c[0])[1]
-            comma = "," in self.source.text[first : self._place(c[1])[0]]
-            return syntax.Assign(self._span(c), tuple(c[0]), c[2], len(c[0]) > 1 or comma)
+    # statements
 
-        def pattern_tuple(self, c: list[Any]) -> Any:
-            return [c[0], *(self._pattern(each) for each in c[1:-1] if not (isinstance(each, Token) and each.type == "COMMA")), c[-1]]
+    def names(self, meta: Meta, *names: syntax.Name) -> tuple[syntax.Name, ...]:
+        return names
 
-        def _pattern(self, item: Any) -> Any:
-            if isinstance(item, list):
-                return tuple(each for each in item if not isinstance(each, Token))
-            return self._name(item) if isinstance(item, Token) else item
+    def dotted(self, meta: Meta, *names: syntax.Name) -> str:
+        return ".".join(name.id for name in names)
 
-        def param(self, c: list[Any]) -> syntax.Param:
-            return syntax.Param(self._span(c), self._pattern(c[0]), c[2] if len(c) > 1 else None)
+    def declare(self, meta: Meta, kind: Token, names: tuple[syntax.Name, ...], type: syntax.TypeExpr | None) -> syntax.Declare:
+        return syntax.Declare(self._span(meta), str(kind), names, type)
 
-        def params(self, c: list[Any]) -> Any:
-            return c
+    def const(self, meta: Meta, name: syntax.Name, value: syntax.Expr) -> syntax.ConstDeclare:
+        return syntax.ConstDeclare(self._span(meta), name, value)
 
-        def body(self, c: list[Any]) -> Any:
-            return c
+    def dim(self, meta: Meta, names: tuple[syntax.Name, ...]) -> syntax.DimDeclare:
+        return syntax.DimDeclare(self._span(meta), names, None, None)
 
-        def function(self, c: list[Any]) -> syntax.Statement:
-            params = self._nodes(c[3]) if isinstance(c[3], list) else ()
-            name = self._name(c[1])
-            if isinstance(c[-1], list):
-                inner = [each for each in c[-1] if not isinstance(each, Token)]
-                return syntax.Def(self._span([*c[:-1], inner[-1]]), name, params, tuple(inner[:-1]), inner[-1], False)
-            return syntax.Def(self._span(c), name, params, (), c[-1], True)
+    def dim_fixed(self, meta: Meta, names: tuple[syntax.Name, ...], size: syntax.Expr) -> syntax.DimDeclare:
+        return syntax.DimDeclare(self._span(meta), names, size, None)
 
-        def rule(self, c: list[Any]) -> syntax.Statement:
-            params = self._nodes(c[3]) if isinstance(c[3], list) else ()
-            lines = tuple(each for each in c if isinstance(each, syntax.RuleLine))
-            arrow = next(i for i, each in enumerate(c) if isinstance(each, Token) and str(each) == "->")
-            return syntax.Rule(self._span(c), self._name(c[1]), params, self._name(c[arrow + 1]), lines)
+    def dim_hint(self, meta: Meta, names: tuple[syntax.Name, ...], size: syntax.Expr) -> syntax.DimDeclare:
+        return syntax.DimDeclare(self._span(meta), names, None, size)
 
-        def rule_value(self, c: list[Any]) -> syntax.RuleLine:
-            return syntax.RuleLine(self._span(c), "value", "", c[1])
+    def output(self, meta: Meta, names: tuple[syntax.Name, ...]) -> syntax.Output:
+        return syntax.Output(self._span(meta), names)
 
-        def rule_partial(self, c: list[Any]) -> syntax.RuleLine:
-            return syntax.RuleLine(self._span(c), "d", str(c[0])[3:], c[1])
+    def imports(self, meta: Meta, module: str, names: tuple[syntax.Name, ...]) -> syntax.Import:
+        return syntax.Import(self._span(meta), module, names)
 
-        def rule_vjp(self, c: list[Any]) -> syntax.RuleLine:
-            return syntax.RuleLine(self._span(c), "vjp", self._name(c[1]).id, c[3])
+    def assign(self, meta: Meta, target: syntax.Name, value: syntax.Expr) -> syntax.Assign:
+        return syntax.Assign(self._span(meta), (target,), value, False)
 
-        def rule_domain(self, c: list[Any]) -> syntax.RuleLine:
-            words, low, high = c[3]
-            return syntax.RuleLine(self._span(c[:3]), "domain", self._name(c[1]).id, syntax.TypeExpr(self._span(c[:3]), "float", (), words, low, high))
+    def unpack(self, meta: Meta, targets: tuple[syntax.Name, ...], value: syntax.Expr) -> syntax.Assign:
+        return syntax.Assign(self._span(meta), targets, value, True)
 
-        def rule_raw(self, c: list[Any]) -> syntax.RuleLine:
-            key, _, text = str(c[0]).partition(" ")
-            return syntax.RuleLine(self._span(c), key.strip(), "", text.strip().strip('"'))
+    def targets(self, meta: Meta, *names: syntax.Name) -> tuple[syntax.Name, ...]:
+        return names
 
-        def words(self, c: list[Any]) -> Any:
-            return c
+    def pattern_tuple(self, meta: Meta, *parts: syntax.Pattern) -> tuple[syntax.Pattern, ...]:
+        return parts
 
-        def range(self, c: list[Any]) -> Any:
-            return c
+    def param(self, meta: Meta, target: syntax.Pattern, default: syntax.Expr | None) -> syntax.Param:
+        return syntax.Param(self._span(meta), target, default)
 
-        def domain(self, c: list[Any]) -> Any:
-            """``(words, low, high)``."""
-            bounds = next((each for each in c if each[0] == "in"), None)
-            words = tuple(str(word) for word in c[0]) if c[0] is not bounds else ()
-            return words, bounds[1] if bounds else None, bounds[3] if bounds else None
+    def params(self, meta: Meta, *params: syntax.Param) -> Params:
+        return params
 
-        def dims(self, c: list[Any]) -> Any:
-            return c
+    def one_line(self, meta: Meta, name: syntax.Name, params: Params | None, result: syntax.Expr) -> syntax.Def:
+        return syntax.Def(self._span(meta), name, params or (), (), result, True)
 
-        def type(self, c: list[Any]) -> syntax.TypeExpr:
-            place = [each for each in c if not isinstance(each, tuple)] or None
-            words, low, high = next((each for each in c if isinstance(each, tuple)), ((), None, None))
-            dtype = str(c[0]) if isinstance(c[0], Token) and c[0].type == "NAME" else "float"
-            if place is None and words[:1] and words[0] in ("float", "int", "bool"):
-                dtype, words = words[0], words[1:]
-            shape = next((self._nodes(each) for each in c if isinstance(each, list)), ())
-            span = self._span(place) if place else Span(self.source, self.base, self.base)
-            return syntax.TypeExpr(span, dtype, shape, words, low, high)
+    def body(self, meta: Meta, *lines: syntax.Assign | syntax.Expr) -> Body:
+        (result,) = (each for each in lines if isinstance(each, syntax.Expr))
+        return Body(tuple(each for each in lines if isinstance(each, syntax.Assign)), result)
 
-    setattr(Builder, "import", Builder.import_)
-    return Builder()
+    def function(self, meta: Meta, name: syntax.Name, params: Params | None, body: Body) -> syntax.Def:
+        return syntax.Def(self._until(meta, body.result), name, params or (), body.assigned, body.result, False)
+
+    def rule(self, meta: Meta, name: syntax.Name, params: Params | None, out: syntax.Name, *lines: syntax.RuleLine) -> syntax.Rule:
+        return syntax.Rule(self._until(meta, lines[-1]), name, params or (), out, lines)
+
+    def rule_value(self, meta: Meta, value: syntax.Expr) -> syntax.RuleLine:
+        return syntax.RuleLine(self._span(meta), "value", "", value)
+
+    def rule_partial(self, meta: Meta, partial: Token, value: syntax.Expr) -> syntax.RuleLine:
+        return syntax.RuleLine(self._span(meta), "d", unicodedata.normalize("NFKC", partial.removeprefix("d/d")), value)
+
+    def rule_vjp(self, meta: Meta, name: syntax.Name, value: syntax.Expr) -> syntax.RuleLine:
+        return syntax.RuleLine(self._span(meta), "vjp", name.id, value)
+
+    def rule_domain(self, meta: Meta, name: syntax.Name, domain: Domain) -> syntax.RuleLine:
+        span = self._span(meta)
+        return syntax.RuleLine(span, "domain", name.id, syntax.TypeExpr(span, "float", (), domain.words, domain.low, domain.high))
+
+    def rule_raw(self, meta: Meta, line: Token) -> syntax.RuleLine:
+        key, text = line.split(None, 1)
+        return syntax.RuleLine(self._span(meta), key, "", text.strip().strip('"'))
+
+    # types
+
+    def range(self, meta: Meta, low: syntax.Expr, high: syntax.Expr) -> tuple[syntax.Expr, syntax.Expr]:
+        return low, high
+
+    def names_of_domain(self, meta: Meta, *names: syntax.Name) -> tuple[syntax.Name, ...]:
+        return names
+
+    def domain(self, meta: Meta, names: tuple[syntax.Name, ...], bounds: tuple[syntax.Expr, syntax.Expr] | None) -> Domain:
+        return Domain(names, *bounds or ())
+
+    def interval(self, meta: Meta, bounds: tuple[syntax.Expr, syntax.Expr]) -> Domain:
+        return Domain((), *bounds)
+
+    def type(self, meta: Meta, kind: syntax.Name | None, dims: tuple[syntax.Expr, ...] | None, domain: Domain | None) -> syntax.TypeExpr:
+        words, low, high = (domain.words, domain.low, domain.high) if domain else ((), None, None)
+        if kind is not None and kind.id not in syntax.KINDS:
+            close = nearest(kind.id, syntax.KINDS)
+            help = f"did you mean `{close}`?" if close else "write `float`, `int` or `bool`"
+            raise error(Code.E0307, f"`{kind.id}` is no kind of number", kind.span, "", help)
+        return syntax.TypeExpr(self._span(meta), kind.id if kind else "float", dims or (), words, low, high)
+
+    def scalar_type(self, meta: Meta, domain: Domain) -> syntax.TypeExpr:
+        kind, names = "float", domain.names
+        if names and names[0].id in syntax.KINDS:
+            kind, names = names[0].id, names[1:]
+        return syntax.TypeExpr(self._span(meta), kind, (), domain._replace(names=names).words, domain.low, domain.high)
 
 
 def _number(text: str, span: Span) -> int | float:
     digits = text.replace("_", "")
-    if digits.isdigit():
+    if digits.isdecimal():
+        if digits[0] == "0" and digits.strip("0"):
+            raise error(Code.E0109, "an integer begins with 0", span, "", f"write {digits.lstrip('0')}")
         if len(digits) > 19 or int(digits) > LARGEST_INTEGER:
-            raise DslError(
-                Diagnostic(Code.E0109, "an integer does not fit into 64 bits", span, f"at most {LARGEST_INTEGER}", "write it as a float, such as 1e20")
-            )
+            raise error(Code.E0109, "an integer does not fit into 64 bits", span, f"at most {LARGEST_INTEGER}", "write it as a float, such as 1e20")
         return int(digits)
     value = float(digits)
     if math.isinf(value):
-        raise DslError(Diagnostic(Code.E0109, "a number is too large for double precision", span, "at most about 1.8e308", "write `inf`"))
+        raise error(Code.E0109, "a number is too large for double precision", span, "at most about 1.8e308", "write `inf`")
     return value

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsl.diagnostics import Code, Diagnostic, Source, Span, error
 from dsl.syntax import Comment
 
-_RAW_LINE = r"^[ \t]+(?:numpy|latex|doc|family|kind|kink)[ \t]+(?!=)[^\n]*"
-_TOKEN = re.compile(rf"(?m){_RAW_LINE}|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|#[^\n]*|[()\[\]{{}}]|\n")
-_CLOSES = {")": "(", "]": "[", "}": "{"}
+_RAW_LINE = r"^[ \t]+(?P<key>numpy|latex|doc|family|kind|kink)[ \t]+(?!=)[^\n]*"
+_TOKEN = re.compile(rf"(?m)\\[ \t]*\n|{_RAW_LINE}|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|#[^\n]*|[()\[\]{{}}]|\n")
+_BLOCK = re.compile(r"(?:def|rule)\b")
+_OPENS = {"(": ")", "[": "]", "{": "}"}
+# controls, other languages' line ends, lone surrogates, and what reorders text on a screen so that it reads as something else
+_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 
 @dataclass(frozen=True)
 class Scan:
-    """``code`` is the text with its comments blanked, so that every offset stays; ``chunks`` are the statements' bounds."""
+    """``code`` is the text with its comments blanked, so that every offset stays; ``chunks`` are the bounds of the sound statements."""
 
     code: str
     chunks: tuple[tuple[int, int], ...]
@@ -30,85 +34,110 @@ def read_source(data: bytes, name: str) -> Source:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         line = data[: problem.start].count(b"\n") + 1
-        raise error(
-            Code.E0102, f"{name} is not valid UTF-8: byte {data[problem.start]:#04x} in line {line}", help="save the file as UTF-8"
-        ) from None
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    source = Source(name, text)
-    for at, character in enumerate(text):
-        if (character < " " and character not in "\n\t\f") or character in "\x7f\u2028\u2029\x85":
-            raise error(Code.E0103, f"a control character, U+{ord(character):04X}", Span(source, at, at + 1), "not text", "delete it")
-    return source
+        found = f"byte {data[problem.start]:#04x} in line {line}"
+        raise error(Code.E0102, f"{name} is not valid UTF-8: {found}", help="save the file as UTF-8") from None
+    return Source(name, text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def scan(source: Source) -> Scan:
-    """Cut a text into its statements. Brackets that do not match are among the problems, each where it stands."""
+    """Cut a text into its statements. Brackets that do not match are among the problems, each where it stands. Raises DslError."""
     text = source.text
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden:
+        place = Span(source, forbidden.start(), forbidden.end())
+        raise error(Code.E0103, f"a control character, U+{ord(forbidden[0]):04X}", place, "not text", "delete it")
     problems: list[Diagnostic] = []
     comments: list[Comment] = []
     opened: list[int] = []
     breaks: list[int] = []
     code: list[str] = []
     last = 0
-    for match in _TOKEN.finditer(text):
-        token, at = match[0], match.start()
-        if token == "\n":
-            if not opened:
-                breaks.append(at)
+    for at, token in _tokens(text, opened):
+        if token == "\n" and not opened:
+            breaks.append(at)
         elif token[0] == "#":
             own = not text[text.rfind("\n", 0, at) + 1 : at].strip()
-            comments.append(Comment(Span(source, at, match.end()), token, own))
+            comments.append(Comment(Span(source, at, at + len(token)), token, own))
             code += [text[last:at], " " * len(token)]
-            last = match.end()
-        elif token in "([{":
+            last = at + len(token)
+        elif token in _OPENS:
             opened.append(at)
         elif token in ")]}":
-            if not opened:
-                problems.append(Diagnostic(Code.E0105, f"`{token}` closes no bracket", Span(source, at, at + 1), "nothing is open here", "delete it"))
-            elif text[opened[-1]] != _CLOSES[token]:
-                wrong = opened.pop()
-                if opened and text[opened[-1]] == _CLOSES[token]:
-                    opened.pop()
-                problems.append(_never_closed(source, wrong))
-            else:
-                opened.pop()
+            problems += _closed(source, at, opened)
     code.append(text[last:])
-    for at in opened[:1]:
-        problems.append(_never_closed(source, at))
-    if opened:
-        breaks = [at for at in breaks if at < opened[0]]
+    problems += [_never_closed(source, at) for at in opened[:1]]
+    end = opened[0] if opened else len(text)
     blank = "".join(code)
-    chunks, wrong = _chunks(source, blank, breaks, opened[0] if opened else len(text))
-    return Scan(blank, chunks, tuple(comments), _docstring(text), tuple(problems + wrong))
+    chunks, wrong = _chunks(source, blank, [at for at in breaks if at < end], end)
+    problems += wrong
+    broken = [each.span.start for each in problems if each.span]
+    sound = tuple((start, stop) for start, stop in chunks if not any(start <= at < stop for at in broken))
+    return Scan(blank, sound, tuple(comments), _docstring(text), tuple(problems))
+
+
+def _tokens(text: str, opened: list[int]) -> Iterator[tuple[int, str]]:
+    """Comments, brackets and newlines with their places. A rule's line of free text is skipped, but not inside ``opened`` brackets."""
+    at = 0
+    while match := _TOKEN.search(text, at):
+        at = match.end()
+        if match["key"] is None:
+            yield match.start(), match[0]
+        elif opened:
+            at = match.end("key")
+
+
+def _closed(source: Source, at: int, opened: list[int]) -> list[Diagnostic]:
+    """What is wrong with a closing bracket, which leaves ``opened`` without the brackets that it ends."""
+    found = source.text[at]
+    if not opened:
+        return [Diagnostic(Code.E0105, f"`{found}` closes no bracket", Span(source, at, at + 1), "nothing is open here", "delete it")]
+    inner = opened.pop()
+    if _OPENS[source.text[inner]] == found:
+        return []
+    if opened and _OPENS[source.text[opened[-1]]] == found:
+        opened.pop()
+    return [_never_closed(source, inner)]
 
 
 def _never_closed(source: Source, at: int) -> Diagnostic:
-    closing = {"(": ")", "[": "]", "{": "}"}[source.text[at]]
-    return Diagnostic(Code.E0106, f"`{source.text[at]}` is never closed", Span(source, at, at + 1), "opened here", f"close it with `{closing}`")
+    bracket = source.text[at]
+    return Diagnostic(Code.E0106, f"`{bracket}` is never closed", Span(source, at, at + 1), "opened here", f"close it with `{_OPENS[bracket]}`")
 
 
-def _chunks(source: Source, code: str, breaks: list[int], end: int) -> tuple[tuple[tuple[int, int], ...], list[Diagnostic]]:
+def _chunks(source: Source, code: str, breaks: list[int], end: int) -> tuple[list[tuple[int, int]], list[Diagnostic]]:
     """The bounds of each statement with the indented lines under it; lines that are indented wrongly are problems."""
     chunks: list[tuple[int, int]] = []
     problems: list[Diagnostic] = []
-    starts = [0, *(at + 1 for at in breaks)]
-    ends = [*breaks, len(code)]
-    for start, stop in zip(starts, ends, strict=True):
+    margin = ""
+    for start, stop in zip([0, *(at + 1 for at in breaks)], [*breaks, len(code)], strict=True):
         line = code[start:stop]
-        stripped = line.lstrip(" \t\f")
-        if not stripped.strip() or start > end or (stop > end and end < len(code)):
+        stripped = line.lstrip(" \t")
+        if not stripped.strip():
             continue
         indent = line[: len(line) - len(stripped)]
-        place = Span(source, start, start + max(1, len(indent)))
-        if "\t" in indent:
-            problems.append(Diagnostic(Code.E0107, "a tab in the indentation", place, "", "indent with four spaces"))
-        elif not indent:
+        if not indent:
             chunks.append((start, stop))
-        elif chunks and re.match(r"(def|rule)\b", code[chunks[-1][0] : chunks[-1][1]]):
+            margin = ""
+            continue
+        inside = bool(chunks) and _BLOCK.match(code, chunks[-1][0]) is not None
+        margin = margin or indent
+        why, help = _indentation(indent, margin, inside)
+        if why:
+            problems.append(Diagnostic(Code.E0107, why, Span(source, start, start + len(indent)), "", help))
+        if inside:
             chunks[-1] = (chunks[-1][0], stop)
-        else:
-            problems.append(Diagnostic(Code.E0107, "an indented line that belongs to no `def` or `rule`", place, "", "begin the line at its left edge"))
-    return tuple(chunks), problems
+    return chunks, problems
+
+
+def _indentation(indent: str, margin: str, inside: bool) -> tuple[str, str]:
+    """What is wrong with a line's indentation, and what to do; empty where nothing is."""
+    if "\t" in indent:
+        return "a tab in the indentation", "indent with four spaces"
+    if not inside:
+        return "an indented line that belongs to no `def` or `rule`", "begin the line at its left edge"
+    if indent != margin:
+        return f"a line indented by {len(indent)}, under lines indented by {len(margin)}", f"indent it by {len(margin)} spaces too"
+    return "", ""
 
 
 def _docstring(text: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dsl.diagnostics import Source, Span
+
+KINDS = ("float", "int", "bool")
+DOMAINS = ("real", "positive", "nonnegative", "unit", "nonsingular", "spd", "symmetric", "triangular")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -14,6 +17,11 @@ class Node:
 
 class Expr(Node):
     __slots__ = ()
+
+
+def spanning(expr: Expr, span: Span) -> Expr:
+    """An expression with the brackets around it."""
+    return replace(expr, span=span)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

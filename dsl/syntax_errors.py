@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, Source, Span
@@ -13,34 +13,59 @@ from dsl.diagnostics import Code, Diagnostic, Source, Span
 STATEMENT_WORDS = ("input", "param", "const", "dim", "output", "rule")
 GENERATED_NAMES = ("np", "tape", "Tape", "Gradients", "Outputs", "NamedTuple", "forward", "backward", "value", "value_and_grad")
 
-_HABITS = (
-    (re.compile(r"\b(?:np|numpy|jnp|torch|math)\.(?:(?:linalg|special|nn)\.)?(\w+)"), "functions have no prefix", r"\1"),
-    (re.compile(r"^(\w+)[ \t]*([-+*/@%]|//|\*\*)=[ \t]*(.*)$", re.M), "a name is assigned once", r"\1_next = \1 \2 (\3)"),
-    (re.compile(r"\\[ \t]*$", re.M), "a line goes on inside brackets, not behind a backslash", "( … )"),
-    (re.compile(r"(\w+[\])]*)[ \t]*\^[ \t]*(\w+)"), "a power is written `**`", r"\1 ** \2"),
-    (re.compile(r"(\w+[\])]*)[ \t]*&&?[ \t]*(\w+)"), "conditions are joined by `and`", r"\1 and \2"),
-    (re.compile(r"(\w+[\])]*)[ \t]*\|\|?[ \t]*(\w+)"), "conditions are joined by `or`", r"\1 or \2"),
-    (re.compile(r"~[ \t]*(\w+)(?![^\n]*\d_)"), "a condition is negated by `not`", r"not \1"),
-    (re.compile(r"(\w+)[ \t]*:=[ \t]*"), "a name is assigned in a statement of its own", r"\1 = …"),
-    (re.compile(r";[ \t]*"), "a newline ends a statement", "two lines"),
-    (re.compile(r"\blambda\b[^\n]*"), "functions have names", "def f(x) = …"),
-    (re.compile(r"^import\b[^\n]*", re.M), "nothing needs to be imported: NumPy's functions are in scope", "tanh(x)"),
-    (re.compile(r"^(?:for|while)\b[^\n]*", re.M), "loops are functions of the language", "fold(step, h0, X)"),
-    (re.compile(r"^if\b[^\n]*", re.M), "a choice is an expression", "a if c else b"),
+
+def _table(*rows: tuple[str, str, str]) -> tuple[tuple[re.Pattern[str], str, str], ...]:
+    return tuple((re.compile(pattern, re.MULTILINE), why, written) for pattern, why, written in rows)
+
+
+# what is written in another way: the pattern, why, and what stands in its place
+_SPELLINGS = _table(
+    (r"\b(?:np|numpy|jnp|jax|torch|math|scipy)\.(?:(?:numpy|linalg|special|nn|functional|stats)\.)*(?=\w)", "functions have no prefix", ""),
+    (r"^(\w+)[ \t]*([-+*/@%]|//|\*\*)=[ \t]*(\w+)[ \t]*$", "a name is assigned once", r"\1_next = \1 \2 \3"),
+    (r"^(\w+)[ \t]*([-+*/@%]|//|\*\*)=[ \t]*(.*)$", "a name is assigned once", r"\1_next = \1 \2 (\3)"),
+    (r"^(def\b[^\n]*\))[ \t]*:[ \t]*return[ \t]+", "a function of one line is written with `=`", r"\1 = "),
+    (r"^(\w+)[ \t]*=[ \t]*lambda\b[ \t]*([^\n:]*):[ \t]*", "functions have names", r"def \1(\2) = "),
+    (r"(?<=[^\s])[ \t]*\^[ \t]*", "a power is written `**`", " ** "),
+    (r"(?<=[^\s])[ \t]*&&?[ \t]*", "conditions are joined by `and`", " and "),
+    (r"(?<=[^\s])[ \t]*\|\|?[ \t]*", "conditions are joined by `or`", " or "),
+    (r"[~!][ \t]*(?=[\w(])", "a condition is negated by `not`", "not "),
 )
+# what has no counterpart word for word: the pattern, why, and what to do
+_HABITS = _table(
+    (r"(\w+)[ \t]*:=", "a name is assigned in a statement of its own", r"give `\1` a line above: `\1 = …`"),
+    (r";", "a newline ends a statement", "write each statement on a line of its own"),
+    (r"(?<=[=(,])[ \t]*\b(lambda\b[^\n]*)", "functions have names", "write `def f(x) = …` above, and pass `f`"),
+    (r"^(?:import|from[ \t]+(?:numpy|jax|scipy|torch|math)\b)[^\n]*", "NumPy's functions are in scope", "leave the line out, and write `tanh(x)`"),
+    (r"^[ \t]*(?:for|while)\b[^\n]*:[ \t]*$", "loops are functions of the language", "write `h = fold(step, h0, X)`"),
+    (r"^[ \t]*(?:if|elif|else)\b[^\n]*:[ \t]*$", "a choice is an expression", "write `y = a if c else b`"),
+    (r"^return\b[^\n]*", "`return` stands in a function", "write `output L`"),
+    (r"^print\b[^\n]*", "a program prints nothing", "write `output L`"),
+    (r"[{}]", "there are no dictionaries and no sets", "write a tuple, `(a, b)`"),
+)
+_STRINGS = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
+_BACKSLASH = re.compile(r"[ \t]*\\[ \t]*(?:\n[ \t]*|$)", re.MULTILINE)
 
 
 def habits(source: Source, code: str, start: int, end: int) -> list[Diagnostic]:
-    """What is Python's or NumPy's spelling in a statement, each with the line as we write it."""
+    """What is Python's or NumPy's spelling in a statement, with the line as we write it."""
     text = code[start:end]
-    if re.match(r"rule\b|dim\b", text):
+    bare = _STRINGS.sub(lambda match: " " * len(match[0]), text)
+
+    def habit(match: re.Match[str], why: str, help: str) -> list[Diagnostic]:
+        return [Diagnostic(Code.E0108, why, Span(source, start + match.start(), start + max(match.end(), match.start() + 1)), "", help)]
+
+    if re.match(r"(rule|dim|input|param)\b", text):
         return []
-    bare = re.sub(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"", lambda match: " " * len(match[0]), text)
-    for pattern, why, written in _HABITS:
-        match = pattern.search(bare)
-        if match:
-            place = Span(source, start + match.start(), start + max(match.end(), match.start() + 1))
-            return [Diagnostic(Code.E0108, why, place, "", f"write `{match.expand(written)}`")]
+    if match := _BACKSLASH.search(bare):
+        name, _, value = _BACKSLASH.sub(" ", text).partition("=")
+        return habit(match, "a line goes on inside brackets, not behind a backslash", f"write `{name.strip()} = ({value.strip()})`")
+    for pattern, why, written in _SPELLINGS:
+        if match := pattern.search(bare):
+            line = text[text.rfind("\n", 0, match.start()) + 1 :].split("\n", 1)[0]
+            return habit(match, why, f"write `{pattern.sub(written, line).strip()}`")
+    for pattern, why, help in _HABITS:
+        if match := pattern.search(bare):
+            return habit(match, why, match.expand(help))
     return []
 
 
@@ -53,13 +78,7 @@ def _targets(statement: syntax.Statement) -> Iterator[syntax.Name]:
         yield from statement.targets
     elif isinstance(statement, (syntax.Def, syntax.Rule)):
         yield statement.name
-        stack: list[Any] = [param.target for param in reversed(statement.params)]
-        while stack:
-            each = stack.pop()
-            if isinstance(each, syntax.Name):
-                yield each
-            else:
-                stack += reversed(each)
+        yield from _parameters(statement.params)
         if isinstance(statement, syntax.Def):
             for inner in statement.body:
                 yield from inner.targets
@@ -67,48 +86,102 @@ def _targets(statement: syntax.Statement) -> Iterator[syntax.Name]:
             yield statement.out
 
 
+def _parameters(params: tuple[syntax.Param, ...]) -> Iterator[syntax.Name]:
+    stack: list[syntax.Pattern] = [param.target for param in reversed(params)]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, syntax.Name):
+            yield each
+        else:
+            stack += reversed(each)
+
+
 def check_names(statement: syntax.Statement) -> list[Diagnostic]:
     """The names that a statement makes and may not."""
-    return [found for name in _targets(statement) if (found := check_name(name)) is not None]
+    found = [wrong for name in _targets(statement) if (wrong := check_name(name)) is not None]
+    if isinstance(statement, (syntax.Def, syntax.Rule)):
+        seen: set[str] = set()
+        for name in _parameters(statement.params):
+            if name.id in seen:
+                found.append(Diagnostic(Code.E0202, f"`{name.id}` is a parameter twice", name.span, "", "give it another name"))
+            seen.add(name.id)
+    return found
 
 
 def check_name(name: syntax.Name) -> Diagnostic | None:
     """Why a name may not be made, or None."""
     if name.id.startswith("_"):
-        return Diagnostic(Code.E0203, f"`{name.id}` begins with an underscore", name.span, "reserved for generated names", f"write `{name.id.strip('_') or 'x'}`")
+        help = f"write `{name.id.strip('_') or 'x'}`"
+        return Diagnostic(Code.E0203, f"`{name.id}` begins with an underscore", name.span, "reserved for generated names", help)
     if keyword.iskeyword(name.id):
-        return Diagnostic(Code.E0203, f"`{name.id}` is a keyword of Python", name.span, "", f"write `{name.id}_`")
-    if name.id in STATEMENT_WORDS:
-        return Diagnostic(Code.E0203, f"`{name.id}` is a word of the language", name.span, "", f"write `{name.id}_`")
-    if name.id in GENERATED_NAMES:
-        return Diagnostic(Code.E0203, f"`{name.id}` is a name of every generated module", name.span, "", f"write `{name.id}_`")
-    return None
+        why = "is a keyword of Python"
+    elif name.id in STATEMENT_WORDS:
+        why = "is a word of the language"
+    elif name.id in GENERATED_NAMES:
+        why = "is a name of every generated module"
+    else:
+        return None
+    return Diagnostic(Code.E0203, f"`{name.id}` {why}", name.span, "", f"write `{name.id}_`")
 
 
-_KINDS = {"NAME": "a name", "NUMBER": "a number", "STRING": "a string", "EQUAL": "`=`", "_NL": "a new line", "$END": "the end", "RPAR": "`)`", "RSQB": "`]`"}
+class Failure(NamedTuple):
+    """Where the parser stopped in a statement's text: ``found`` is the token there, "" for the end or for what is no token."""
+
+    at: int
+    found: str
+    expected: frozenset[str]
 
 
-def explain(failure: Any, source: Source, start: int, end: int) -> Diagnostic:
-    """A failure of the parser in plain words."""
-    offset = getattr(failure, "pos_in_stream", None)
-    token = getattr(failure, "token", None)
-    at = end if offset is None or (token is not None and token.type == "$END") else min(start + offset, end)
-    if token is not None and token.type in ("_NL", "_INDENT", "_DEDENT"):
-        at = min(start + (token.start_pos or 0), end)
-    found = source.text[at : at + 1]
-    width = len(token) if token is not None and token.type not in ("$END", "_NL", "_INDENT", "_DEDENT") else 1
-    expected = sorted(set(getattr(failure, "accepts", None) or getattr(failure, "expected", None) or getattr(failure, "allowed", None) or ()))
-    shown = [_KINDS[each] for each in expected if each in _KINDS]
-    label = "expected " + " or ".join(shown[:4]) if shown else ""
-    text = source.text[at : at + width].strip()
-    word = source.text[start:at].strip()
-    if word in STATEMENT_WORDS and text.startswith("="):
-        place = Span(source, start, start + len(word))
-        return Diagnostic(Code.E0203, f"`{word}` is a word of the language", place, "", f"write `{word}_`")
-    if text in keyword.kwlist:
-        return Diagnostic(Code.E0203, f"`{text}` is a keyword", Span(source, at, at + width), label, "use another name")
+_KINDS = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "EQUAL": "`=`",
+    "COLON": "`:`",
+    "OPERATOR": "an operator",
+    "RPAR": "`)`",
+    "RSQB": "`]`",
+    "COMMA": "`,`",
+    "_INDENT": "indented lines",
+    "_NEWLINE": "a new line",
+}
+_FORMS = {
+    "input": "write `input X: [N, D]`",
+    "param": "write `param W: [D, K]`",
+    "const": "write `const lam = 0.01`",
+    "dim": "write `dim N`, `dim D = 64` or `dim N ~ 100_000`",
+    "output": "write `output L, P`",
+    "from": "write `from layers import dense`: a file beside this one, or in a folder below",
+    "def": "write `def f(x) = EXPR`, or `def f(x):` above indented assignments and a `return`",
+    "rule": "write `rule f(x) -> out` above indented lines such as `value  EXPR` and `d/dx  EXPR`",
+}
+
+
+def explain(failure: Failure, source: Source, base: int) -> Diagnostic:
+    """A failure of the parser in plain words; the statement stands at ``base``."""
+    at = base + failure.at
+    before = source.text[base:at].strip()
+    found = failure.found or source.text[at : at + 1]
+    place = Span(source, at, at + max(1, len(found)))
+    shown = [word for kind, word in _KINDS.items() if kind in failure.expected]
+    label = "expected " + " or ".join(shown[:3]) if shown else ""
+    first = re.match(r"\w*", source.text[base:])
+    help = _FORMS.get(first[0] if first else "", "a statement is `NAME = EXPR`")
+    if before in STATEMENT_WORDS and found == "=":
+        return Diagnostic(Code.E0203, f"`{before}` is a word of the language", Span(source, base, base + len(before)), "", f"write `{before}_`")
     if found in ("", "\n"):
-        return Diagnostic(Code.E0105, "the statement ends too early", Span(source, max(start, at - 1), at), label or "something is missing behind this", "finish it")
-    if text in ('"', "'"):
-        return Diagnostic(Code.E0106, "a string is never closed", Span(source, at, at + 1), "opened here", f"close it with {text}")
-    return Diagnostic(Code.E0105, f"unexpected `{text or found}`", Span(source, at, at + width), label, "see the language reference for the form of a statement")
+        place = Span(source, max(base, at - 1), at)
+        if "EQUAL" in failure.expected and "=" not in before:
+            return Diagnostic(Code.E0105, "a value without a name", Span(source, base, at), "", f"write `y = {before}`")
+        return Diagnostic(Code.E0105, "the statement ends too early", place, label, help)
+    if found in "'\"":
+        return Diagnostic(Code.E0106, "a string is never closed", place, "opened here", f"close it with `{found}`")
+    if found in keyword.kwlist or found in STATEMENT_WORDS:
+        return Diagnostic(Code.E0203, f"`{found}` is a keyword", place, label, f"write `{found}_`")
+    if found == "(" and "EQUAL" in failure.expected:
+        line = source.text[base:].partition("\n")[0]
+        return Diagnostic(Code.E0105, "a value without a name", Span(source, base, base + len(line)), "", f"write `y = {line}`")
+    if found == "[" and "EQUAL" in failure.expected:
+        return Diagnostic(Code.E0105, "an array is not changed in place", Span(source, base, at), "", f"write `y = {before}.at[…].set(…)`")
+    if "OPERATOR" in failure.expected and re.match(r"[\w(\"']", found):
+        return Diagnostic(Code.E0105, f"an operator is missing before `{found}`", place, label, "a product is written `a * b`")
+    return Diagnostic(Code.E0105, f"unexpected `{found}`", place, label, help)
