@@ -4,7 +4,7 @@ yields the subexpressions it needs, and ``run`` keeps the stack."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Mapping
 from typing import Any
 
 from dsl import syntax
@@ -76,11 +76,13 @@ def describe(value: Value) -> str:
 
 
 class Elaborator:
-    """Turns expressions into nodes. ``lookup`` is asked for names that no scope holds."""
+    """Turns expressions into nodes. ``lookup`` is asked for names that no scope holds, ``placed`` is told of what is made, and of functions
+    in ``failed`` nothing more is said."""
 
-    def __init__(self, lookup: Callable[[syntax.Name, Scope], Value], placed: Callable[[Apply], None] | None = None) -> None:
+    def __init__(self, lookup: Callable[[syntax.Name, Scope], Value], placed: Callable[[Apply], None] | None = None, failed: Container[str] = ()) -> None:
         self.lookup = lookup
         self.placed = placed
+        self.failed = failed
         self.calls: list[syntax.Def] = []
 
     def expression(self, expr: syntax.Expr, scope: Scope) -> Value:
@@ -226,21 +228,26 @@ class Elaborator:
         elif isinstance(target, syntax.Name):
             name, function = target.id, scope.function(target.id)
         else:
-            raise ShapeError(Code.E0204, "only a name can be called")
+            raise ShapeError(Code.E0204, "only a name can be called", help="name the function with `def f(x) = …`")
+        if function is None:
+            raise self._unknown(name, target, scope)
         args += yield self._each(expr.args, scope)
         values = yield self._each((each for _, each in expr.keywords), scope)
         keywords = dict(zip((key for key, _ in expr.keywords), values, strict=True))
         if name == "astype":
             return cast(array(args[0]), str(args[1]) if len(args) > 1 else "float")
-        if function is None:
-            close = nearest(name, [*functions(), *scope.known()])
-            help_ = f"did you mean `{close}`?" if close else "`gradc ops` lists every function"
-            raise DslError(Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, help=help_))
         if isinstance(function, Closure):
             return (yield self._inline(function, args, keywords, expr))
         if isinstance(function, RuleFunction):
             return (yield self._ruled(function, args, keywords, expr))
         return call(function, args, keywords)
+
+    def _unknown(self, name: str, target: syntax.Expr, scope: Scope) -> DslError:
+        if name in self.failed:
+            return DslError()
+        close = nearest(name, [*functions(), *scope.known()])
+        help = f"did you mean `{close}`?" if close else "`gradc ops` lists every function"
+        return DslError(Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, help=help))
 
     def _inline(self, closure: Closure, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
         definition = closure.definition

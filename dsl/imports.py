@@ -27,7 +27,7 @@ def declare_const(statement: syntax.ConstDeclare, value: Value) -> Declared:
     if not isinstance(value, (int, float)):
         raise DslError(Diagnostic(Code.E0309, f"`{statement.name.id}` needs a number", statement.value.span, "", "a const's default is a number"))
     kind = "int" if isinstance(value, int) else "float"
-    return Declared(argument(statement.name.id, "const", TensorType(kind, (), weak=True)), default=value)
+    return Declared(argument(statement.name.id, "const", TensorType(kind, (), weak=True)), default=value, span=statement.name.span)
 
 
 class Imports:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from dsl.diagnostics import Diagnostic
+from dsl.diagnostics import Diagnostic, Span
 from dsl.types import TensorType
 
 if TYPE_CHECKING:
@@ -139,10 +139,11 @@ def rebuild(roots: Iterable[Node], change: Callable[[Node], Node]) -> dict[Node,
 
 @dataclass(frozen=True)
 class Line:
-    """A statement of the source: its number, its text, the file it stands in."""
+    """A statement of the source: the number of its first line, its text as one line, and the place that a diagnostic shows."""
 
     number: int
     text: str
+    span: Span | None = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -156,13 +157,14 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class Declared:
-    """An argument as the user declared it: domain words, range, default of a const, and the node."""
+    """An argument as the user declared it: the node, domain words, range, the default of a const, and the place."""
 
     node: Input
     words: tuple[str, ...] = ()
     low: Hashable = None
     high: Hashable = None
     default: float | int | None = None
+    span: Span | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ DSL = Path(__file__).parent.parent / "dsl"
 ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
-    *("static", "sizes", "scope", "elaborate", "rules", "library", "imports"),
+    *("static", "sizes", "scope", "elaborate", "knowledge", "rules", "reverse", "library", "imports"),
     *("passes", "emit", "notation", "printing", "reading", "pipeline"),
     *("files", "sample", "api", "gradcheck", "format", "catalogue", "terminal", "cli"),
 )

@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, put_on_line, topological
-from dsl.ops.core import add
-from dsl.ops.elementwise import Elementwise
+from dsl.nodes import Apply, Const, Input, Node, Program, argument, const
 from dsl.ops.shaping import spread
-from dsl.rules import elementwise_cotangent
+from dsl.reverse import pull_back
 
 
 def differentiate(program: Program) -> Program:
@@ -37,8 +35,11 @@ def differentiate(program: Program) -> Program:
     for name, node in (*_named(cotangents, targets), *fused):
         if isinstance(node, Apply):
             names.setdefault(node, f"d{first}_d{name}")
-    missing = [node for node in targets if node not in cotangents]
-    warnings = tuple(Diagnostic(Code.W0101, f"no output depends on `{node.name}`: its gradient is zero", help="leave it out, or use it") for node in missing)
+    told = {each.span for each in program.warnings}
+    missing = [each for each in program.arguments if each.node in targets and each.node not in cotangents and each.span not in told]
+    warnings = tuple(
+        Diagnostic(Code.W0101, f"no output depends on `{each.node.name}`: its gradient is zero", each.span, help="leave it out, or use it") for each in missing
+    )
     return replace(
         program,
         cotangents=seeds,
@@ -61,37 +62,3 @@ def _call(cotangents: dict[Node, Node], program: Program, first: str, names: dic
 
 def _named(cotangents: dict[Node, Node], targets: list[Input]) -> tuple[tuple[str, Node], ...]:
     return tuple((node.name, cotangents.get(node) or spread(const(0.0), node)) for node in targets)
-
-
-def pull_back(seeds: list[tuple[Node, Node]], targets: list[Input], lines: dict[Node, Line]) -> dict[Node, Node]:
-    """The cotangent of every node between the seeds and the targets, from the seeds back. What the rule of a node makes stands on the
-    node's line."""
-    order = topological(node for node, _ in seeds)
-    reaching: set[Node] = set(targets)
-    for node in order:
-        if isinstance(node, Apply) and node.type.dtype == "float" and node.op.name != "stop_gradient" and any(arg in reaching for arg in node.args):
-            reaching.add(node)
-    cotangents: dict[Node, Node] = {}
-    for node, seed in seeds:
-        cotangents[node] = add(cotangents[node], seed) if node in cotangents else seed
-    for node in reversed(order):
-        g = cotangents.get(node)
-        if g is None or node not in reaching or not isinstance(node, Apply):
-            continue
-        for arg, part in zip(node.args, vjp(node, g, reaching), strict=True):
-            if part is not None:
-                cotangents[arg] = add(cotangents[arg], part) if arg in cotangents else part
-                if node in lines:
-                    put_on_line(cotangents[arg], lines[node], lines)
-    return {node: cotangents[node] for node in reversed(order) if node in cotangents}
-
-
-def vjp(node: Apply, g: Node, reaching: set[Node]) -> list[Node | None]:
-    """The cotangent of each argument that needs one."""
-    op = node.op
-    if isinstance(op, Elementwise):
-        return [elementwise_cotangent(node, op, i, g) if arg in reaching else None for i, arg in enumerate(node.args)]
-    if op.vjp is None:
-        raise DslError(Diagnostic(Code.E0401, f"`{op.name}` has no derivative", None, "", "put it inside `stop_gradient(…)`"))
-    parts = op.vjp(node, g)
-    return [part if arg in reaching else None for arg, part in zip(node.args, parts, strict=True)]

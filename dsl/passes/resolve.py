@@ -3,23 +3,25 @@
 Before: statements with names. After: a ``Program`` whose outputs are nodes, every shape proved.
 
 A name that nobody declared has no shape to begin with. Where an operation needs one, the resolver gives it a rank and starts again; the
-same for dimensions that must be equal. Each start knows more than the last, so it ends.
+same for dimensions that must be equal.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
 from dsl.elaborate import Elaborator, array
 from dsl.imports import Find, Imports, declare_const, nowhere
+from dsl.knowledge import Knowledge, guessed
 from dsl.library import library
 from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, topological
 from dsl.ops.builtins import functions
-from dsl.ops.core import NeedInteger, NeedRank
+from dsl.ops.core import Undecided
 from dsl.ops.making import dim_of
 from dsl.rules import ruled
 from dsl.scope import Closure, RuleFunction, Scope, Value, assign_targets
@@ -27,82 +29,21 @@ from dsl.sizes import unsolved
 from dsl.types import Assumptions, Dim, ShapeError, Symbol, TensorType, as_dim, assuming
 
 
-@dataclass
-class Knowledge:
-    """What earlier starts found out of undeclared names: ranks, number kinds, equal dimensions."""
-
-    ranks: dict[str, int] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-    equal: dict[Symbol, Dim] = field(default_factory=dict)
-
-
 def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = (), find: Find = nowhere) -> Program:
     """The program of a file; ``find`` reads the files that it imports. Raises DslError with every error that was found."""
-    knowledge = Knowledge()
-    _guess_matrices(module, knowledge)
+    knowledge = guessed(module)
     while True:
         assumptions = Assumptions(equal=dict(knowledge.equal))
         with assuming(assumptions):
             resolver = Resolver(module, stem, knowledge, Imports(find))
             try:
                 program = resolver.program(wrt)
-            except NeedRank as need:
-                _learn_rank(need, knowledge)
-                continue
-            except NeedInteger as need:
-                _learn_kind(need, knowledge, resolver.typed)
+            except Undecided:
                 continue
         if assumptions.equal != knowledge.equal:
             knowledge.equal = dict(assumptions.equal)
             continue
         return replace(program, checks=tuple(assumptions.checks))
-
-
-def _guess_matrices(module: syntax.Module, knowledge: Knowledge) -> None:
-    """``@`` operands are matrices unless another use says otherwise: a first guess that saves starting again for each."""
-    stack: list[syntax.Expr] = [each.value for each in module.statements if isinstance(each, syntax.Assign)]
-    while stack:
-        expr = stack.pop()
-        if isinstance(expr, syntax.Binary):
-            if expr.op == "@":
-                for side in (expr.left, expr.right):
-                    if isinstance(side, syntax.Name):
-                        knowledge.ranks.setdefault(side.id, 2)
-            stack += [expr.left, expr.right]
-        elif isinstance(expr, syntax.Call):
-            stack += [*expr.args, *(each for _, each in expr.keywords)]
-        elif isinstance(expr, syntax.Unary):
-            stack.append(expr.operand)
-
-
-def _learn_rank(need: NeedRank, knowledge: Knowledge) -> None:
-    """Give a rank to the one undeclared name that decides the node's. Raises DslError where there are several."""
-    node = need.node
-    while not isinstance(node, Input):
-        unknown = [arg for arg in node.args if arg.type.shape is None]
-        names = dict.fromkeys(arg for arg in unknown)
-        if not isinstance(node, Apply) or len(names) != 1:
-            break
-        node = unknown[0]
-    if not isinstance(node, Input) or need.rank is None or node.name in knowledge.ranks:
-        name = node.name if isinstance(node, Input) else next((n.name for n in _inputs(node)), "x")
-        raise DslError(Diagnostic(Code.E0306, f"the number of axes of `{name}` is not known here", need.span, "", f"declare it: `input {name}: [N, D]`"))
-    knowledge.ranks[node.name] = need.rank
-
-
-def _learn_kind(need: NeedInteger, knowledge: Knowledge, typed: set[str]) -> None:
-    """A name that is used as an index is an integer. Raises DslError where it was declared a float."""
-    assert isinstance(need.node, Input)
-    name = need.node.name
-    if name in typed or name in knowledge.kinds:
-        raise DslError(
-            Diagnostic(Code.E0307, f"an index must be an integer, and `{name}` is float", need.span, help=f"declare it: `input {name}: int{need.node.type}`")
-        )
-    knowledge.kinds[name] = "int"
-
-
-def _inputs(node: Node) -> list[Input]:
-    return [each for each in topological([node]) if isinstance(each, Input) and each.type.shape is None]
 
 
 class Resolver:
@@ -113,7 +54,7 @@ class Resolver:
         self.functions: dict[str, Closure | RuleFunction] = {}
         self.scope = Scope(functions=self.functions, parent=library().scope)
         self.typed: set[str] = set()
-        self.line = Line(0, "")
+        self.line = Line(0, "", None)
         self.arguments: dict[str, Declared] = {}
         self.names: dict[Node, str] = {}
         self.lines: dict[Node, Line] = {}
@@ -123,12 +64,12 @@ class Resolver:
         self.failed: set[str] = set()
         self.hints: list[tuple[str, int]] = []
         self.declared = any(isinstance(each, syntax.Declare) for each in module.statements)
-        self.elaborator = Elaborator(self.lookup, self.place)
+        self.elaborator = Elaborator(self.lookup, self.place, self.failed)
 
     def program(self, wrt: tuple[str, ...]) -> Program:
         outputs: list[syntax.Name] | None = None
         for statement in self.module.statements:
-            self.line = Line(statement.span.line, _one_line(statement.span))
+            self.line = Line(statement.span.line, _one_line(statement.span), statement.span)
             try:
                 if isinstance(statement, syntax.Output):
                     outputs = list(statement.names)
@@ -136,10 +77,16 @@ class Resolver:
                     self.statement(statement)
             except DslError as failure:
                 self.problems += failure.diagnostics
-                if isinstance(statement, syntax.Assign):
-                    self.failed.update(name.id for name in statement.targets)
+                self.failed.update(_made(statement))
             except ShapeError as problem:
                 self.problems.append(Diagnostic(problem.code, problem.message, statement.span, problem.label, problem.help))
+                self.failed.update(_made(statement))
+            except Undecided as need:
+                untold = self.knowledge.learn(need, self.typed)
+                if untold is None:
+                    raise
+                self.problems.append(untold)
+                self.failed.update(_made(statement))
         chosen = self.outputs(outputs)
         if not chosen and not self.problems:
             raise DslError(self.nothing())
@@ -185,8 +132,8 @@ class Resolver:
 
     def unused_arguments(self, outputs: list[tuple[str, Node]]) -> list[Diagnostic]:
         reached = set(topological(node for _, node in outputs))
-        idle = [name for name, each in self.arguments.items() if each.node not in reached and name not in self.used]
-        return [Diagnostic(Code.W0102, f"`{name}` is declared and never used", None, "", "leave its line out, or use it") for name in idle]
+        idle = [(name, each.span) for name, each in self.arguments.items() if each.node not in reached and name not in self.used]
+        return [Diagnostic(Code.W0102, f"`{name}` is declared and never used", span, help="leave it out, or use it") for name, span in idle]
 
     def outputs(self, names: list[syntax.Name] | None) -> list[tuple[str, Node]]:
         if names is None:
@@ -259,13 +206,13 @@ class Resolver:
         self.unused(name)
         if type is None:
             node = self.undeclared(name.id, role)
-            declared = Declared(node)
+            declared = Declared(node, span=name.span)
         else:
             self.typed.add(name.id)
             shape = tuple(self.dim(each) for each in type.dims)
             node = argument(name.id, role, TensorType(type.dtype, shape))
-            bounds = [None if each is None else self.sized(each) for each in (type.low, type.high)]
-            declared = Declared(node, type.words, *bounds)
+            low, high = (None if each is None else self.sized(each) for each in (type.low, type.high))
+            declared = Declared(node, type.words, low, high, span=name.span)
         self.arguments[name.id] = declared
         self.scope.values[name.id] = node
 
@@ -306,7 +253,7 @@ class Resolver:
             help = "move its line up" if code is Code.E0207 else f"did you mean `{close}`?" if close else f"declare it: `input {name.id}: […]`"
             raise DslError(Diagnostic(code, message, name.span, "", help))
         node = self.undeclared(name.id, "input")
-        self.arguments[name.id] = Declared(node)
+        self.arguments[name.id] = Declared(node, span=name.span)
         self.scope.values[name.id] = node
         return node
 
@@ -352,6 +299,16 @@ class Resolver:
             if isinstance(each, Apply) and each not in self.lines:
                 self.lines[each] = self.line
                 stack += each.args
+
+
+def _made(statement: syntax.Statement) -> Iterator[str]:
+    """The names that a statement would have made."""
+    if isinstance(statement, syntax.Assign):
+        yield from (name.id for name in statement.targets)
+    elif isinstance(statement, (syntax.Declare, syntax.DimDeclare, syntax.Import)):
+        yield from (name.id for name in statement.names)
+    elif isinstance(statement, (syntax.Def, syntax.Rule, syntax.ConstDeclare)):
+        yield statement.name.id
 
 
 def _one_line(span: Span) -> str:
