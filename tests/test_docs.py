@@ -2,10 +2,13 @@
 
 A fence's words say what its block is. ``expr`` compiles; ``expr error=E0304`` gives that error, and a ``text`` block after it is the message;
 ``expr file=a.expr`` is written to a file, and its module can be imported by the ``python`` blocks after it, which run in one namespace;
-``expr file=a.expr definitions`` holds functions alone; ``python generated=a`` must stand in the module of ``a.expr``, which may be an example.
+``expr file=a.expr definitions`` holds functions alone; ``python generated=a`` must stand in the module of ``a.expr``, which may be an example;
+``console`` shows commands after a ``$``, each with what it prints.
 """
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +21,7 @@ import pytest
 
 import dsl
 from dsl.api import module_of
+from dsl.files import write_module
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")] + sorted((ROOT / "docs").glob("*.md"))
@@ -67,6 +71,8 @@ def test_page(page: Path, folder: Path) -> None:
             assert block.text in dsl.compile_file(source)
         elif block.language == "python":
             exec(compile(block.text, f"{page.name}", "exec"), namespace)
+        elif block.language == "console":
+            check_commands(block.text, folder)
 
 
 def check_program(block: Block, folder: Path) -> str:
@@ -82,8 +88,28 @@ def check_program(block: Block, folder: Path) -> str:
     else:
         (folder / name).write_text(block.text, encoding="utf-8")
         if "definitions" not in block.words:
-            (folder / name).with_suffix(".py").write_text(dsl.compile_file(folder / name), encoding="utf-8")
+            write_module(dsl.compile_file(folder / name), (folder / name).with_suffix(".py"))
     return ""
+
+
+def gradc(arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command, run in a folder; what it prints, messages among the results."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "dsl", *shlex.split(arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def check_commands(text: str, folder: Path) -> None:
+    """Run a console block's commands. What they print must be what stands there, but for the digits of rounding errors."""
+
+    def steady(shown: str) -> str:
+        return re.sub(r"\d\.\de[-+]\d\d", "1.0e+00", shown)
+
+    for part in re.split(r"^\$ gradc ", text, flags=re.MULTILINE)[1:]:
+        command, _, expected = part.partition("\n")
+        done = gradc(command, folder)
+        assert steady(done.stdout) == steady(expected), command
+        assert done.returncode == (1 if "error[" in expected else 0), command
 
 
 @pytest.mark.parametrize("page", FOUND)
@@ -115,6 +141,14 @@ def test_a_function_takes_one_stanza(tmp_path: Path) -> None:
     assert np.allclose(loss.value_and_grad(x)[1].x, slope, atol=1e-8)
     shown = subprocess.run([sys.executable, "-m", "dsl", "ops", "sinc"], check=True, cwd=tmp_path, capture_output=True, text=True).stdout
     assert "and 1 at 0" in shown
+
+
+def test_commands_for_newcomers() -> None:
+    """The first runs here without its set-up; the second is the one by which this runs on the project's own machine."""
+    first, second = re.findall(r"^    (python3 -m venv .*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert gradc(first.partition(".venv/bin/gradc ")[2], ROOT).returncode == 0
+    for path in (".ci/run", "CONTRIBUTING.md"):
+        assert second in (ROOT / path).read_text(encoding="utf-8"), path
 
 
 def test_benchmarks_run() -> None:
