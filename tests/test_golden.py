@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsl.api import compile_path
+from dsl.api import compile_path, dump_path
 from dsl.diagnostics import DslError, render
 from dsl.files import sealed
+from dsl.pipeline import STAGES
 from tests.conftest import Hold
 from tests.numeric import assert_agreement, assert_gradients, running
 
@@ -24,11 +25,16 @@ CASES = sorted((ROOT / "tests" / "cases").glob("*.expr"))
 MISTAKES = sorted((ROOT / "tests" / "cases" / "mistakes").glob("*.expr"))
 GOLDEN = ROOT / "tests" / "golden"
 
+GRAPHS = [name for name, _ in STAGES if name not in ("parse", "emit", "format")]
+
 MODULES = {
     **{path: ROOT / "generated" / f"{path.stem}.py" for path in EXAMPLES},
     **{path: GOLDEN / f"{path.stem}.py" for path in CASES},
 }
 MESSAGES = {path: GOLDEN / "mistakes" / f"{path.stem}.txt" for path in MISTAKES}
+# programs whose every stage is kept as text
+SHOWN = (ROOT / "examples" / "ridge.expr", ROOT / "tests" / "cases" / "gather.expr")
+STAGED = {(path, stage): GOLDEN / "stages" / f"{path.stem}.{stage}.expr" for path in SHOWN for stage in GRAPHS}
 # the one gradient that is meant not to be the derivative
 STOPPED = {"idle": ("stopped",)}
 
@@ -52,9 +58,14 @@ def test_message(path: Path, golden: Hold, monkeypatch: pytest.MonkeyPatch) -> N
     golden(MESSAGES[path], "\n\n".join(map(render, told)) + "\n")
 
 
+@pytest.mark.parametrize(("path", "stage"), STAGED, ids=lambda part: part if isinstance(part, str) else part.stem)
+def test_stage(path: Path, stage: str, golden: Hold) -> None:
+    golden(STAGED[path, stage], dump_path(path, stage))
+
+
 def test_no_orphans(golden: Hold) -> None:
-    kept = {*MODULES.values(), *MESSAGES.values(), ROOT / "generated" / "__init__.py"}
-    for path in sorted([*(ROOT / "generated").glob("*.py"), *GOLDEN.rglob("*.py"), *GOLDEN.rglob("*.txt")]):
+    kept = {*MODULES.values(), *MESSAGES.values(), *STAGED.values(), ROOT / "generated" / "__init__.py"}
+    for path in sorted([*(ROOT / "generated").glob("*.py"), *(path for path in GOLDEN.rglob("*.*") if "__pycache__" not in path.parts)]):
         if path not in kept:
             golden(path, None)
 
