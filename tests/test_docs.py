@@ -6,6 +6,7 @@ A fence's words say what its block is. ``expr`` compiles; ``expr error=E0304`` g
 ``console`` shows commands after a ``$``, each with what it prints.
 """
 
+import ast
 import os
 import re
 import shlex
@@ -110,6 +111,18 @@ def check_commands(text: str, folder: Path) -> None:
         done = gradc(command, folder)
         assert steady(done.stdout) == steady(expected), command
         assert done.returncode == (1 if "error[" in expected else 0), command
+
+
+KINKS = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|", (ROOT / "docs" / "language.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("formula", "place", "slope"), KINKS, ids=[f"{formula} at {place}" for formula, place, _ in KINKS])
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
+def test_derivative_at_a_kink(formula: str, place: str, slope: str) -> None:
+    x, expected = (np.array(ast.literal_eval(each.replace("inf", "1e999")), float) for each in (place, slope))
+    kink = module_of(dsl.compile_text(f"param x: {list(x.shape)}\nL = sum({formula})"), "kink")
+    assert np.array_equal(kink.value_and_grad(x)[1].x, expected)
+    assert np.array_equal(kink.backward(kink.forward(x)[1]).x, expected)
 
 
 @pytest.mark.parametrize("page", FOUND)
