@@ -13,38 +13,57 @@ from dsl.ops.elementwise import elementwise_ops
 
 @dataclass(frozen=True)
 class Entry:
-    """What there is to know of a function: ``head`` is how it is called, ``source`` its definition where that is written in the language."""
+    """What there is to know of a function.
+
+    ``head`` is how it is called. A derivative is a formula for one argument, ``d/dx = cos(x)``, or says in words what reverse mode does.
+    ``source`` is its definition where that is written in the language.
+    """
 
     family: str
     name: str
     head: str
     doc: str
-    derivative: str = ""
+    derivatives: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     kink: str = ""
     source: str = ""
 
 
+def _builtin() -> list[Entry]:
+    found = []
+    for each in functions().values():
+        if each.name in elementwise_ops():
+            stanza = elementwise_ops()[each.name].stanza
+            derivatives = tuple(f"d/d{name} = {formula}" for name, formula in stanza.partials.items())
+            domains = tuple(f"{name}: {words}" for name, words in stanza.domains.items())
+            found.append(Entry(each.family, each.name, each.signature, each.doc, derivatives, domains, stanza.lines.get("kink", "")))
+        else:
+            found.append(Entry(each.family, each.name, each.signature, each.doc, (each.derivative,) if each.derivative else ()))
+    return found
+
+
+def _written() -> list[Entry]:
+    found = []
+    for name, entry in library().entries.items():
+        lines = [line.split(maxsplit=1) for line in entry.text.splitlines() if line.startswith("    d/d")]
+        derivatives = tuple(f"{partial} = {formula}" for partial, formula in lines)
+        found.append(Entry(entry.family, name, f"{name}({entry.head})", entry.doc, derivatives, source=entry.text.strip()))
+    return found
+
+
 @cache
 def catalogue() -> Mapping[str, Entry]:
     """The functions by name, family by family."""
-    found: list[Entry] = []
-    for each in functions().values():
-        rule = elementwise_ops().get(each.name)
-        domains = tuple(f"{name}: {words}" for name, words in rule.stanza.domains.items()) if rule else ()
-        kink = rule.stanza.lines.get("kink", "") if rule else ""
-        found.append(Entry(each.family, each.name, each.signature, each.doc, each.derivative, domains, kink))
-    for name, entry in library().entries.items():
-        found.append(Entry(entry.family, name, f"{name}({entry.head})", entry.doc, source=entry.text.strip()))
+    found = _builtin() + _written()
     families = list(dict.fromkeys(each.family for each in found))
     return {each.name: each for each in sorted(found, key=lambda each: families.index(each.family))}
 
 
 def described(entry: Entry) -> str:
     """All of it, as ``gradc ops NAME`` prints it."""
-    lines = [entry.head, f"  {entry.doc}" if entry.doc else "", f"  family: {entry.family}"]
-    lines += [f"  derivative: {entry.derivative}"] if entry.derivative else []
+    lines = [entry.head, *([f"  {entry.doc}"] if entry.doc else []), f"  family: {entry.family}"]
+    lines += [f"  derivative: {each}" for each in entry.derivatives]
     lines += [f"  domain of {each}" for each in entry.domains]
     lines += [f"  kink: {entry.kink}"] if entry.kink else []
     lines += ["", *(f"  {line}" for line in entry.source.splitlines())] if entry.source else []
-    return "\n".join(line for line in lines if line or entry.source)
+    return "\n".join(lines)

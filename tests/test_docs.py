@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import dsl
+from docs.refresh import refreshed
 from dsl.api import module_of
 from dsl.files import write_module
 
@@ -111,6 +112,12 @@ def check_commands(text: str, folder: Path) -> None:
         done = gradc(command, folder)
         assert steady(done.stdout) == steady(expected), command
         assert done.returncode == (1 if "error[" in expected else 0), command
+
+
+@pytest.mark.parametrize("page", FOUND)
+def test_tables_and_generated_code_are_up_to_date(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert refreshed(text) == text, "run `python -m docs.refresh`"
 
 
 KINKS = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|", (ROOT / "docs" / "language.md").read_text(encoding="utf-8"), re.MULTILINE)
