@@ -19,9 +19,11 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u
 
 @dataclass(frozen=True)
 class Scan:
-    """``code`` is the text with its comments blanked, so that every offset stays; ``chunks`` are the bounds of the sound statements."""
+    """``code`` is the text with its comments blanked, so that every offset stays. ``lines`` are the bounds of its lines, where a newline inside
+    brackets ends none; ``chunks`` those of the sound statements, each with the indented lines under it."""
 
     code: str
+    lines: tuple[tuple[int, int], ...]
     chunks: tuple[tuple[int, int], ...]
     comments: tuple[Comment, ...]
     docstring: str
@@ -68,11 +70,13 @@ def scan(source: Source) -> Scan:
     problems += [_never_closed(source, at) for at in opened[:1]]
     end = opened[0] if opened else len(text)
     blank = "".join(code)
-    chunks, wrong = _chunks(source, blank, [at for at in breaks if at < end], end)
+    breaks = [at for at in breaks if at < end]
+    lines = tuple(zip([0, *(at + 1 for at in breaks)], [*breaks, len(text)], strict=True))
+    chunks, wrong = _chunks(source, blank, lines)
     problems += wrong
     broken = [each.span.start for each in problems if each.span]
     sound = tuple((start, stop) for start, stop in chunks if not any(start <= at < stop for at in broken))
-    return Scan(blank, sound, tuple(comments), _docstring(text), tuple(problems))
+    return Scan(blank, lines, sound, tuple(comments), _docstring(text), tuple(problems))
 
 
 def _tokens(text: str, opened: list[int]) -> Iterator[tuple[int, str]]:
@@ -104,12 +108,12 @@ def _never_closed(source: Source, at: int) -> Diagnostic:
     return Diagnostic(Code.E0106, f"`{bracket}` is never closed", Span(source, at, at + 1), "opened here", f"close it with `{_OPENS[bracket]}`")
 
 
-def _chunks(source: Source, code: str, breaks: list[int], end: int) -> tuple[list[tuple[int, int]], list[Diagnostic]]:
+def _chunks(source: Source, code: str, lines: tuple[tuple[int, int], ...]) -> tuple[list[tuple[int, int]], list[Diagnostic]]:
     """The bounds of each statement with the indented lines under it; lines that are indented wrongly are problems."""
     chunks: list[tuple[int, int]] = []
     problems: list[Diagnostic] = []
     margin = ""
-    for start, stop in zip([0, *(at + 1 for at in breaks)], [*breaks, len(code)], strict=True):
+    for start, stop in lines:
         line = code[start:stop]
         stripped = line.lstrip(" \t")
         if not stripped.strip():
@@ -144,8 +148,8 @@ def _docstring(text: str) -> str:
     """The first block of comments, when it comes before any statement."""
     lines: list[str] = []
     for line in text.split("\n"):
-        if line.startswith("#"):
-            lines.append(line[1:].removeprefix(" ").rstrip())
+        if line.lstrip().startswith("#"):
+            lines.append(line.lstrip()[1:].removeprefix(" ").rstrip())
         elif lines or line.strip():
             break
     return "\n".join(lines).strip()
