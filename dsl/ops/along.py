@@ -145,7 +145,7 @@ def along(name: str, x: Node, axis: object) -> Node:
 
 FUNCTIONS: tuple[Function, ...] = (
     function(
-        "softmax(x, axis: axes = -1)",
+        "softmax(x, axis: axes | None = -1)",
         "activations",
         "exp(x) over its sum along an axis, without overflow.",
         softmax,
@@ -153,7 +153,7 @@ FUNCTIONS: tuple[Function, ...] = (
         cases=("softmax(x)", "softmax(x, axis=0)", "softmax(x, (0, 1))", "softmax(x, axis=None)", "softmax(x) | x: [4]"),
     ),
     function(
-        "log_softmax(x, axis: axes = -1)",
+        "log_softmax(x, axis: axes | None = -1)",
         "activations",
         "The logarithm of softmax, without cancellation.",
         log_softmax,
@@ -177,7 +177,7 @@ FUNCTIONS: tuple[Function, ...] = (
         cases=("cumprod(x) | x: [5]", "cumprod(x, axis=0)", "cumprod(x, -1) | x: [2, 3, 4]", "cumprod(x, axis=1) | x: [2, 3, 2]"),
     ),
     function(
-        "sort(a, axis: axis = -1, kind: text = None)",
+        "sort(a, axis: axis | None = -1, kind: text = None)",
         "shape",
         "Entries in ascending order along an axis, or of a laid out flat.",
         sort,
@@ -185,7 +185,7 @@ FUNCTIONS: tuple[Function, ...] = (
         cases=("y * sort(x)", "y * sort(x, axis=0)", "sort(x, axis=None)", "sort(x) | x: [5]"),
     ),
     function(
-        "argsort(a, axis: axis = -1, kind: text = None)",
+        "argsort(a, axis: axis | None = -1, kind: text = None)",
         "shape",
         "The indices that sort, equal entries in their order.",
         argsort,

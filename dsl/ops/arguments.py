@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dsl.diagnostics import Code, nearest
 from dsl.nodes import Const, Node
+from dsl.ops.core import QUOTIENT, is_quotient
 from dsl.ops.spec import REQUIRED, Function, Param
 from dsl.types import Dim, ShapeError, as_dim
 
@@ -22,7 +23,7 @@ def arguments(function: Function, args: Sequence[object], keywords: Mapping[str,
             raise ShapeError(Code.E0204, f"`{function.name}` needs `{param.name}`", help=f"write `{function.signature}`")
         if param.how == "rest" and param.kind == "array":
             values.append([array(each) for each in value] if isinstance(value, (tuple, list)) else [])
-        elif value is None and param.default is None:
+        elif value is None and param.optional:
             values.append(None)
         else:
             values.append(_checked(function, param, value, array))
@@ -64,7 +65,8 @@ def _checked(function: Function, param: Param, value: object, array: Convert) ->
     if isinstance(value, Const):
         value = value.value
     if isinstance(value, Node):
-        raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be known when the program is compiled")
+        help = QUOTIENT if is_quotient(value) else ""
+        raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be known when the program is compiled", help=help)
     if param.how == "rest":
         # x.reshape(2, 3) and x.reshape((2, 3)) are one
         value = value[0] if isinstance(value, tuple) and len(value) == 1 else value
@@ -74,9 +76,9 @@ def _checked(function: Function, param: Param, value: object, array: Convert) ->
     try:
         return read(value)
     except TypeError:
-        raise ShapeError(
-            Code.E0204, f"`{param.name}` of `{function.name}` must be {expected}, not {_shown(value)}", help=f"write `{function.signature}`"
-        ) from None
+        parts = value if isinstance(value, (tuple, list)) else (value,)
+        help = QUOTIENT if any(map(is_quotient, parts)) else f"write `{function.signature}`"
+        raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be {expected}, not {_shown(value)}", help=help) from None
 
 
 def _int(value: object) -> int:
@@ -146,4 +148,9 @@ _KINDS: Mapping[str, tuple[str, Callable[[object], object]]] = {
 
 
 def _shown(value: object) -> str:
+    """A value as a message shows it."""
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(_shown, value))})"
+    if isinstance(value, Node):
+        return f"a value of {value.type}"
     return "a text" if isinstance(value, str) and len(value) > 20 else str(value) if isinstance(value, Dim) else repr(value)

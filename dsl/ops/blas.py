@@ -68,7 +68,7 @@ def _plan(left: str, right: str, out: str) -> Plan | None:
     over = bool(len(summed) == 2 and left[0] == right[0] == summed[0])
     if len(summed) != (2 if over else 1):
         return None
-    row, column = out[-2:]
+    row, column = out[-2], out[-1]
     swapped = row in right
     first, second = (right, left) if swapped else (left, right)
     if row in second or column in first or row not in first or column not in second:

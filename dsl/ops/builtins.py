@@ -6,8 +6,26 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from dsl.nodes import Node
-from dsl.ops import along, broadcasting, contraction, diagonals, elementwise, indexing, linalg, making, moving, prods, products, reduction, shaping, signal
-from dsl.ops.elementwise import elementwise_ops, ew
+from dsl.ops import (
+    along,
+    broadcasting,
+    contraction,
+    diagonals,
+    elementwise,
+    factorisations,
+    indexing,
+    linalg,
+    linalg_ops,
+    making,
+    moving,
+    prods,
+    products,
+    reduction,
+    shaping,
+    signal,
+    signal_ops,
+)
+from dsl.ops.elementwise import Stanza, elementwise_ops, ew
 from dsl.ops.shaping import transpose
 from dsl.ops.spec import REQUIRED, Function, Op, Param
 
@@ -26,7 +44,28 @@ FUNCTIONS = (
     *linalg.FUNCTIONS,
     *signal.FUNCTIONS,
 )
-MODULES = (elementwise, broadcasting, making, moving, indexing, diagonals, contraction, prods, along, reduction, shaping)
+MODULES = (
+    elementwise,
+    broadcasting,
+    making,
+    moving,
+    indexing,
+    diagonals,
+    contraction,
+    prods,
+    along,
+    reduction,
+    shaping,
+    linalg_ops,
+    factorisations,
+    signal_ops,
+)
+# how the arguments of a rule may be shaped: alike, along fewer axes, along axes of size 1, without axes
+PATTERNS = {
+    1: ("3, 4", "1", ""),
+    2: ("3, 4 | 3, 4", "3, 4 | 4", "3, 1 | 4", "| 3", "2 | ", "1 | 3"),
+    3: ("3, 4 | 3, 4 | 3, 4", "3, 4 | 4 | 3, 1", "4 | 3, 1 |", "| 3 | 2, 1", "3 | | "),
+}
 
 
 def _elementwise(name: str) -> Callable[..., Node]:
@@ -35,11 +74,39 @@ def _elementwise(name: str) -> Callable[..., Node]:
 
 def _ruled(name: str) -> Function:
     """A rule as a function. NumPy's and SciPy's take their arguments by position, JAX's activations by name too."""
-    lines = elementwise_ops()[name].stanza
-    family = lines.lines.get("family", "elementwise")
+    stanza = elementwise_ops()[name].stanza
+    family = stanza.lines.get("family", "elementwise")
     how = "either" if family == "activations" else "positional"
-    params = tuple(Param(each, REQUIRED, how=how) for each in lines.params)
-    return Function(name, params, _elementwise(name), family, lines.lines.get("doc", ""), "; ".join(lines.partials.values()))
+    params = tuple(Param(each, REQUIRED, how=how) for each in stanza.params)
+    return Function(name, params, _elementwise(name), family, stanza.lines.get("doc", ""), "; ".join(stanza.partials.values()), _cases(stanza))
+
+
+def _cases(stanza: Stanza) -> tuple[str, ...]:
+    """A rule's tests: every pattern of shapes, of floats and of integers, and a number beside an array."""
+    call = f"{stanza.name}({', '.join(stanza.params)})"
+    # what is no float has no derivative: it is tested beside something that has one
+    beside = call if stanza.partials else f"factor * {call}"
+    factor = [] if stanza.partials else ["factor: []"]
+    floats, ints = ([_declared(stanza, shapes, kind) for shapes in PATTERNS[len(stanza.params)]] for kind in ("", "int"))
+    found = [f"{beside} | {'; '.join([*each, *factor])}" for each in floats]
+    if all("in " not in words and words != "unit" for words in stanza.domains.values()):
+        found += [f"factor * {call} | {'; '.join([*each, 'factor: []'])}" for each in ints[:2]]
+    if len(stanza.params) == 2 and stanza.partials:
+        x, y = _declared(stanza, "3 | 3", "")
+        found += [f"{stanza.name}({stanza.params[0]}, 2) | {x}", f"{stanza.name}(2, {stanza.params[1]}) | {y}"]
+    return tuple(found)
+
+
+def _declared(stanza: Stanza, shapes: str, kind: str) -> list[str]:
+    """Each parameter's type, within its domain."""
+    declared: list[str] = []
+    for i, (name, shape) in enumerate(zip(stanza.params, shapes.split("|"), strict=True)):
+        chooses = stanza.kind == "select" and i == 0
+        domain = " " + stanza.domains[name] if name in stanza.domains else ""
+        if kind:
+            domain = " in -1:2" if stanza.kind == "bool" else " in 1:5"
+        declared.append(f"{name}: bool[{shape.strip()}]" if chooses else f"{name}: {kind}[{shape.strip()}]{domain}")
+    return declared
 
 
 @cache

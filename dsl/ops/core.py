@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dsl.diagnostics import Code, Span
-from dsl.nodes import Const, Input, Node, const
+from dsl.nodes import Apply, Const, Input, Node, const
 from dsl.ops.elementwise import ew
 from dsl.types import Dim, Shape, ShapeError, TensorType
 
@@ -44,8 +44,16 @@ def integers(node: Node, what: str = "an index") -> Node:
     if node.type.dtype == "float" and isinstance(node, Input):
         raise NeedInteger(node)
     if node.type.dtype != "int":
-        raise ShapeError(Code.E0307, f"{what} must be an integer, and this is {node.type.dtype}", help="declare it `int[…]`; a mask belongs into `where`")
+        help = QUOTIENT if is_quotient(node) else "declare it `int[…]`; a mask belongs into `where`"
+        raise ShapeError(Code.E0307, f"{what} must be an integer, and this is {node.type.dtype}", help=help)
     return node
+
+
+QUOTIENT = "`/` gives a float: write `//`"
+
+
+def is_quotient(value: object) -> bool:
+    return isinstance(value, Apply) and value.op.name == "divide"
 
 
 def axis_of(axis: object, rank: int) -> int:

@@ -9,7 +9,7 @@ from typing import cast as typing_cast
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
 from dsl.ops.broadcasting import broadcast_to, flat, reshape, sum_to, tuple_text
-from dsl.ops.core import add, axis_of, integers, number, shape_of, where
+from dsl.ops.core import QUOTIENT, add, axis_of, integers, is_quotient, number, shape_of, where
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.making import arange
 from dsl.ops.spec import ATOM, Op, Printer, Text, function
@@ -132,12 +132,25 @@ INDEX = Op("index", _infer_index, _emit_index, _vjp_index, linear=True)
 
 def index(x: Node, items: Sequence[Item], arrays: Sequence[Node] = ()) -> Node:
     """``x[items]``, every item given and none an ellipsis."""
+    _check_slices(items)
     used = sum(item[0] != "newaxis" for item in items)
     if used > len(shape_of(x, used)):
         raise ShapeError(Code.E0302, f"{used} indices for an array of {len(shape_of(x))} axes", f"{{0}} is {x.type}")
     if all(item == FULL for item in items):
         return x
     return apply(INDEX, x, *arrays, items=tuple(items))
+
+
+def _check_slices(items: Sequence[Item]) -> None:
+    """Raises ShapeError for a bound that is no integer of the compiler's: a dimension will do, a value that only the call knows will not."""
+    for _, *bounds in (item for item in items if item[0] == "slice"):
+        for each in bounds[:2]:
+            if each is not None and not isinstance(each, Dim):
+                what = "known when the program is compiled" if isinstance(each, Node) and each.type.dtype == "int" else "integers"
+                help = QUOTIENT if is_quotient(each) else "write integers or dimensions, or index with `start + arange(n)`"
+                raise ShapeError(Code.E0307, f"the bounds of a slice must be {what}", help=help)
+        if not isinstance(bounds[2], int) or isinstance(bounds[2], bool):
+            raise ShapeError(Code.E0307, "the step of a slice must be an integer", help="a number, such as `x[::2]`")
 
 
 def narrow(x: Node, axis: int, start: Dim, stop: Dim) -> Node:
@@ -222,6 +235,7 @@ def update(x: Node, items: Sequence[Item], arrays: Sequence[Node], value: Node, 
     """``x.at[items].set(value)`` or ``.add(value)``: x is left as it was. Raises ShapeError."""
     if how not in ("set", "add"):
         raise ShapeError(Code.E0204, f"`.at[…]` has no `{how}`", help="write `x.at[i].set(v)` or `x.at[i].add(v)`")
+    _check_slices(items)
     shape_of(value, 0)
     value = cast(value, x.type.dtype)
     wide = broadcast_to(value, result_shape(shape_of(x), items, [each.type for each in arrays]))
@@ -309,7 +323,7 @@ FUNCTIONS = (
         ),
     ),
     function(
-        "take_along_axis(arr, indices, axis: axis = -1)",
+        "take_along_axis(arr, indices, axis: axis | None = -1)",
         "shape",
         "Entries by an array of indices along one axis, the other axes going along.",
         take_along_axis,

@@ -88,8 +88,9 @@ def _lstsq(a: Node, b: Node, rcond: object) -> tuple[Node, ...]:
 
 
 FAMILY = "linear algebra"
-SPD = "S: [3, 3] spd; b: [3]; B: [3, 2]"
-REGULAR = "A: [3, 3] nonsingular; b: [3]; B: [3, 2]"
+MATRIX, STACK = "A: [3, 3] nonsingular", "A: [2, 3, 3] nonsingular"
+SPD, SPDS = "S: [3, 3] spd", "S: [2, 3, 3] spd"
+SYMMETRIC, SYMMETRICS = "S: [3, 3] symmetric", "S: [2, 3, 3] symmetric"
 
 FUNCTIONS = (
     function(
@@ -98,7 +99,7 @@ FUNCTIONS = (
         "The inverse of a square matrix. A singular one raises LinAlgError.",
         lambda a: linalg_ops.inv(as_square(a, "inv")),
         derivative="-inv(a).T @ g @ inv(a).T, with the inverse that forward made",
-        cases=(f"inv(A) | {REGULAR}", "inv(A) | A: [2, 3, 3] nonsingular"),
+        cases=(f"inv(A) | {MATRIX}", f"inv(A) | {STACK}", "inv(A) | A: [1, 1] nonsingular"),
     ),
     function(
         "det(a)",
@@ -106,7 +107,7 @@ FUNCTIONS = (
         "The determinant.",
         lambda a: linalg_ops.det(as_square(a, "det")),
         derivative="g times the matrix of cofactors, also where the matrix is singular",
-        cases=(f"det(A) | {REGULAR}", "det(A) | A: [2, 3, 3] nonsingular"),
+        cases=(f"det(A) | {MATRIX}", f"det(A) | {STACK}", "det(A) | A: [1, 1] nonsingular"),
     ),
     function(
         "slogdet(a)",
@@ -114,7 +115,7 @@ FUNCTIONS = (
         "The determinant's sign, and the logarithm of its absolute value.",
         _slogdet,
         derivative="g inv(a).T for the logarithm, 0 for the sign",
-        cases=(f"slogdet(A)[1] | {REGULAR}",),
+        cases=(f"slogdet(A)[1] | {MATRIX}", f"slogdet(A)[0] * slogdet(A)[1] | {STACK}"),
     ),
     function(
         "logdet(A)",
@@ -122,7 +123,7 @@ FUNCTIONS = (
         "The logarithm of the determinant's absolute value: slogdet(A)[1].",
         _logdet,
         derivative="g inv(A).T",
-        cases=(f"logdet(A) | {REGULAR}", "logdet(A) | A: [2, 3, 3] nonsingular"),
+        cases=(f"logdet(A) | {MATRIX}", f"logdet(A) | {STACK}"),
     ),
     function(
         "solve(a, b)",
@@ -130,18 +131,28 @@ FUNCTIONS = (
         "inv(a) @ b, without the inverse. b is a vector if it has one axis, else a matrix or a stack of them. A singular a raises LinAlgError.",
         _solve,
         derivative="with c = solve(a.T, g): c for b, -outer(c, out) for a",
-        cases=(f"solve(A, b) | {REGULAR}", f"solve(A, B) | {REGULAR}", "solve(A, B) | A: [2, 3, 3] nonsingular; B: [3, 2]"),
+        cases=(
+            f"solve(A, b) | {MATRIX}; b: [3]",
+            f"solve(A, B) | {MATRIX}; B: [3, 2]",
+            f"solve(A, b) | {STACK}; b: [3]",
+            f"solve(A, B) | {STACK}; B: [3, 2]",
+            f"solve(A, B) | {MATRIX}; B: [2, 3, 1]",
+            f"solve(A, B) | {STACK}; B: [4, 1, 3, 2]",
+        ),
     ),
     function(
         "solve_triangular(A, b, trans: static = 0, lower: flag = False, unit_diagonal: flag = False)",
         FAMILY,
-        "inv(T) @ b for the upper (or lower) triangle T of A, or its transpose; the other triangle is not read. By blocks of 64 rows: NumPy has no such routine.",
+        "inv(T) @ b for the upper (or lower) triangle T of A, or its transpose; the other triangle is not read. In blocks of 64 rows, for NumPy has none.",
         _solve_triangular,
         derivative="as solve's, in the triangle alone",
         cases=(
-            "solve_triangular(R, b) | R: [3, 3] triangular; b: [3]",
-            "solve_triangular(R, B, trans=1, lower=True) | R: [3, 3] triangular; B: [3, 2]",
-            "solve_triangular(R, b, unit_diagonal=True) | R: [3, 3] triangular; b: [3]",
+            f"solve_triangular(A, b) | {MATRIX}; b: [3]",
+            f"solve_triangular(A, B, trans=1, lower=True) | {MATRIX}; B: [3, 2]",
+            f"solve_triangular(A, b, 'T') | {MATRIX}; b: [3]",
+            f"solve_triangular(A, b, unit_diagonal=True) | {MATRIX}; b: [3]",
+            f"solve_triangular(A, B, lower=True) | {STACK}; B: [3, 2]",
+            "solve_triangular(R, b, lower=True) | R: [3, 3] triangular; b: [3]",
         ),
     ),
     function(
@@ -150,7 +161,7 @@ FUNCTIONS = (
         "The lower triangular L with L @ L.T = a. a is taken as symmetric; one that is not positive definite raises LinAlgError.",
         _cholesky,
         derivative="symmetric: Murray (2016), two triangular solves",
-        cases=(f"cholesky(S) | {SPD}", f"cholesky(S, upper=True) | {SPD}", "cholesky(S) | S: [2, 3, 3] spd"),
+        cases=(f"cholesky(S) | {SPD}", f"cholesky(S, upper=True) | {SPD}", f"cholesky(S) | {SPDS}"),
     ),
     function(
         "eigh(a, UPLO: text = 'L')",
@@ -159,7 +170,12 @@ FUNCTIONS = (
         _eigh,
         derivative="symmetric. Where eigenvalues are equal to rounding they do not turn one another's eigenvectors: "
         "right for what depends on the eigenvalues alone, finite for the rest",
-        cases=("eigh(S)[0] | S: [3, 3] symmetric", "eigh(S)[1] ** 2 | S: [3, 3] symmetric"),
+        cases=(
+            f"eigh(S)[0] | {SYMMETRIC}",
+            f"eigh(S)[1] ** 2 | {SYMMETRIC}",
+            f"eigh(S, 'U')[0] | {SYMMETRIC}",
+            f"eigh(S)[1] * eigh(S)[0] | {SYMMETRICS}",
+        ),
     ),
     function(
         "svd(a, full_matrices: flag = True, compute_uv: flag = True)",
@@ -167,7 +183,15 @@ FUNCTIONS = (
         "U, the singular values, descending, and Vᵀ, with NumPy's signs; the values alone for compute_uv=False.",
         _svd,
         derivative="Townsend (2016), for full_matrices=False or a square matrix; equal singular values as in eigh",
-        cases=("svd(x, full_matrices=False)[0] ** 2", "svd(x, compute_uv=False)", "svd(x, full_matrices=False)[2] ** 2"),
+        cases=(
+            "svd(x, full_matrices=False)[0]",
+            "svd(x, compute_uv=False)",
+            "svd(x, full_matrices=False)[2]",
+            "svd(x)[1]",
+            "svd(x)[0] @ svd(x)[2] | x: [3, 3]",
+            "svd(x, full_matrices=False)[0] | x: [4, 3]",
+            "svd(x, full_matrices=False)[2] | x: [2, 4, 3]",
+        ),
     ),
     function(
         "qr(a, mode: text = 'reduced')",
@@ -175,7 +199,13 @@ FUNCTIONS = (
         "Q with orthonormal columns and R upper triangular, with NumPy's signs; R alone for mode='r'.",
         _qr,
         derivative="Walter & Lehmann (2010), for at least as many rows as columns and full rank",
-        cases=("qr(x)[0] | x: [4, 3]", "qr(x)[1] | x: [4, 3]", "qr(x, mode='r') | x: [3, 3]"),
+        cases=(
+            "qr(x)[0] | x: [4, 3]",
+            "qr(x)[1] | x: [4, 3]",
+            "qr(x, mode='r') | x: [3, 3]",
+            "qr(x, 'complete')[0] | x: [3, 3]",
+            "qr(x)[0] @ qr(x)[1] | x: [2, 4, 3]",
+        ),
     ),
     function(
         "pinv(a, rcond: static = None)",
@@ -183,7 +213,7 @@ FUNCTIONS = (
         "The Moore-Penrose pseudo-inverse.",
         _pinv,
         derivative="Golub & Pereyra (1973), where the rank does not change",
-        cases=("pinv(x) | x: [4, 3]", "pinv(x) | x: [3, 4]", "pinv(x) | x: [2, 3, 3]"),
+        cases=("pinv(x) | x: [4, 3]", "pinv(x) | x: [3, 4]", "pinv(x) | x: [2, 3, 3]", "pinv(x, rcond=1e-9) | x: [3, 3]"),
     ),
     function(
         "lstsq(a, b, rcond: static = None)",
@@ -191,6 +221,13 @@ FUNCTIONS = (
         "The x of least norm that makes |a @ x - b| least, the sums of squared residuals, a's rank, its singular values.",
         _lstsq,
         derivative="of x by the pseudo-inverse, where the rank does not change; of the residuals and the singular values too",
-        cases=("lstsq(x, b)[0] | x: [4, 3]; b: [4]", "lstsq(x, B)[1] | x: [4, 3]; B: [4, 2]", "lstsq(x, b)[0] | x: [3, 4]; b: [3]"),
+        cases=(
+            "lstsq(x, b)[0] | x: [4, 3]; b: [4]",
+            "lstsq(x, B)[0] | x: [4, 3]; B: [4, 2]",
+            "lstsq(x, B)[1] | x: [4, 3]; B: [4, 2]",
+            "lstsq(x, b)[1] | x: [4, 3]; b: [4]",
+            "lstsq(x, b)[3] | x: [4, 3]; b: [4]",
+            "lstsq(x, b)[0] | x: [3, 4]; b: [3]",
+        ),
     ),
 )

@@ -374,7 +374,7 @@ FUNCTIONS = (
         cases=("moveaxis(x, 0, -1) | x: [2, 3, 4]", "moveaxis(x, (0, 1), (2, 0)) | x: [2, 3, 4]", "moveaxis(x, -1, 0)"),
     ),
     function(
-        "concatenate(arrays: arrays, axis: axis = 0)",
+        "concatenate(arrays: arrays, axis: axis | None = 0)",
         "shape",
         "Arrays joined along an axis; laid out flat without one.",
         concatenate,

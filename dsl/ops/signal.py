@@ -24,8 +24,9 @@ ZERO = Dim.number(0)
 
 def _steps(value: object, n: int, what: str, least: int = 1) -> tuple[int, ...]:
     """An integer for each of n axes, from one or a tuple. Raises ShapeError."""
-    steps = value if isinstance(value, tuple) else (value,) * n
-    if len(steps) != n or not all(isinstance(each, int) and not isinstance(each, bool) and each >= least for each in steps):
+    given = value if isinstance(value, tuple) else (value,) * n
+    steps = tuple(each for each in given if isinstance(each, int) and not isinstance(each, bool) and each >= least)
+    if not len(steps) == len(given) == n:
         raise ShapeError(Code.E0204, f"`{what}` must be {'a positive integer' if least else 'an integer, not negative'}, or a tuple of {n}, not {value!r}")
     return steps
 
@@ -173,4 +174,3 @@ FUNCTIONS = (
     *(_conv_function(n) for n in (1, 2)),
     *(_pool_function(how, n) for how in ("max", "mean") for n in (1, 2)),
 )
-

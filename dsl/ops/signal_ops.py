@@ -22,6 +22,7 @@ from dsl.ops.shaping import PAD
 from dsl.ops.spec import Op, Printer, Text
 from dsl.types import Dim, Shape, ShapeError, TensorType, require
 
+Steps = tuple[int, ...]
 Pairs = tuple[tuple[Dim, Dim], ...]
 
 
@@ -29,8 +30,8 @@ class Window(NamedTuple):
     """The geometry of windows: per axis the size, the step between windows, the step within one, and the padding before and after."""
 
     size: Shape
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
+    stride: Steps
+    dilation: Steps
     padding: Pairs
 
     def positions(self, axes: Shape) -> Shape:
@@ -49,7 +50,8 @@ def _fits(axis: Dim, size: Dim, stride: int, dilation: int, padding: tuple[Dim, 
 
 
 def _window(attrs: Mapping[str, object]) -> Window:
-    return Window(*(attrs[name] for name in Window._fields))  # type: ignore[arg-type]
+    size, stride, dilation, padding = (attrs[name] for name in Window._fields)
+    return Window(typing_cast(Shape, size), typing_cast(Steps, stride), typing_cast(Steps, dilation), typing_cast(Pairs, padding))
 
 
 def _infer_windows(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:

@@ -76,13 +76,14 @@ class Param(NamedTuple):
 
     ``kind`` says what it takes: ``array`` (any expression), ``arrays`` (a list of them), or something known at compile time: ``axis``,
     ``axes``, ``shape``, ``size``, ``int``, ``flag``, ``text``, ``dtype``, or ``static`` for what the function itself looks into.
-    ``how`` is ``positional``, ``either``, ``keyword``, or ``rest``: all further positional arguments.
+    ``how`` is ``positional``, ``either``, ``keyword``, or ``rest``: all further positional arguments. ``optional`` ones may be None.
     """
 
     name: str
     default: object = REQUIRED
     kind: str = "array"
     how: str = "either"
+    optional: bool = False
 
     def __str__(self) -> str:
         star = "*" if self.how == "rest" else ""
@@ -129,8 +130,12 @@ def function(signature: str, family: str, doc: str, build: Callable[..., object]
     parts = [(arg, how, default) for (arg, how), default in zip(plain, defaults, strict=True)]
     parts += [(head.vararg, "rest", None)] if head.vararg else []
     parts += [(arg, "keyword", default) for arg, default in zip(head.kwonlyargs, head.kw_defaults, strict=True)]
-    params = tuple(
-        Param(arg.arg, REQUIRED if default is None else ast.literal_eval(default), ast.unparse(arg.annotation) if arg.annotation else "array", how)
-        for arg, how, default in parts
-    )
+    params = tuple(_param(arg, how, default) for arg, how, default in parts)
     return Function(tree.name, params, build, family, doc, derivative, tuple(cases))
+
+
+def _param(arg: ast.arg, how: str, default: ast.expr | None) -> Param:
+    """``axis: axes | None = -1``: its kind is ``axes``, and it may be None, as one may whose default is None."""
+    kind, _, none = (ast.unparse(arg.annotation) if arg.annotation else "array").partition(" | ")
+    value = REQUIRED if default is None else ast.literal_eval(default)
+    return Param(arg.arg, value, kind, how, optional=bool(none) or value is None)
