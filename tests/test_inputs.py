@@ -1,0 +1,168 @@
+"""What a caller may hand to a generated module, and what it does with it: every example, and every case that shows an emission."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsl.nodes import Input
+from tests.numeric import Arrays, Running, cotangents_of, outputs_of, running
+from tests.test_golden import CASES, EXAMPLES
+
+PATHS = [pytest.param(path, id=path.stem) for path in (*EXAMPLES, *CASES)]
+# a first row, a label, a slice, a maximum: what has no meaning without entries
+NEEDS_ENTRIES = re.compile("must be at least|must lie in|empty sequence|zero-size array")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    """The branch of a where that is not taken may warn."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        yield
+
+
+def drawn(path: Path) -> tuple[Running, Arrays]:
+    found = running(path)
+    return found, found.arguments(np.random.default_rng(5))
+
+
+def computed(found: Running, arguments: Arrays) -> list[Any]:
+    """Every float that the module makes of the arguments."""
+    result, tape = found.module.forward(**arguments)
+    gradients = found.module.backward(tape, *(np.ones_like(each) for each in outputs_of(result)))
+    made = [*outputs_of(result), *gradients, *outputs_of(found.module.value(**arguments))]
+    if hasattr(found.module, "value_and_grad"):
+        value, fused = found.module.value_and_grad(**arguments)
+        made += [value, *fused, *found.module.backward(tape)]
+    return made
+
+
+def floats(found: Running) -> list[Input]:
+    return [each.node for each in found.program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_single_precision_stays(path: Path) -> None:
+    found, arguments = drawn(path)
+    single = {name: each.astype(np.float32) if each.dtype.kind == "f" else each for name, each in arguments.items()}
+    assert {np.asarray(each).dtype for each in computed(found, single)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_one_double_makes_double(path: Path) -> None:
+    found, arguments = drawn(path)
+    names = [node.name for node in floats(found)]
+    mixed = {name: each.astype(np.float32) if name in names[1:] else each for name, each in arguments.items()}
+    result, tape = found.module.forward(**mixed)
+    assert {np.asarray(each).dtype for each in outputs_of(result)} <= {np.dtype(np.float32), np.dtype(np.float64)}
+    assert all(np.asarray(each).dtype.kind == "f" for each in found.module.backward(tape))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_views_lists_and_frozen_arrays_do(path: Path) -> None:
+    found, arguments = drawn(path)
+    expected = computed(found, arguments)
+    strided: Arrays = {}
+    for name, each in arguments.items():
+        wide = np.zeros((*each.shape, 2), each.dtype)
+        wide[..., 0] = each
+        strided[name] = wide[..., 0]
+        strided[name].flags.writeable = False
+    reversed_ = {name: np.asfortranarray(each[::-1])[::-1] if each.ndim else each for name, each in arguments.items()}
+    lists = {name: each.tolist() for name, each in arguments.items()}
+    for given in (strided, reversed_, lists):
+        for one, other in zip(computed(found, given), expected, strict=True):
+            assert np.allclose(one, other, rtol=1e-10, atol=1e-12, equal_nan=True)
+    assert all(np.array_equal(strided[name], arguments[name]) for name in arguments)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_gradients_are_fresh(path: Path) -> None:
+    found, arguments = drawn(path)
+    kept = {name: each.copy() for name, each in arguments.items()}
+    result, tape = found.module.forward(**arguments)
+    rng = np.random.default_rng(6)
+    made = [found.module.backward(tape, *cotangents_of(result, rng)), found.module.backward(tape)]
+    if hasattr(found.module, "value_and_grad"):
+        made.append(found.module.value_and_grad(**arguments)[1])
+    for gradients in made:
+        arrays = [each for each in gradients if np.ndim(each)]
+        assert all(isinstance(each, np.ndarray) and each.flags.writeable for each in arrays)
+        assert all(isinstance(each, np.generic) for each in gradients if not np.ndim(each))
+        for i, each in enumerate(arrays):
+            others = [*arguments.values(), *(part for part in tape if isinstance(part, np.ndarray)), *arrays[:i]]
+            assert not any(np.shares_memory(each, other) for other in others)
+            each[...] = np.nan
+    assert all(np.array_equal(arguments[name], kept[name]) for name in arguments)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_wrong_rank_is_refused(path: Path) -> None:
+    found, arguments = drawn(path)
+    for each in found.program.arguments:
+        node = each.node
+        if node.role != "const" and node.type.shape is not None:
+            wrong = np.expand_dims(arguments[node.name], 0)
+            with pytest.raises(ValueError, match=rf"\b{node.name}\b.*{len(node.type.shape)}.*{wrong.ndim if wrong.ndim < 2 else ''}") as told:
+                found.module.forward(**{**arguments, node.name: wrong})
+            assert str(wrong.shape) in str(told.value)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_wrong_size_is_refused(path: Path) -> None:
+    found, arguments = drawn(path)
+    declared = [each.node for each in found.program.arguments if each.node.role != "const" and each.node.type.shape]
+    sizes = [str(dim) for node in declared for dim in node.type.known]
+    for node in declared:
+        for axis, dim in enumerate(node.type.known):
+            if dim.constant is None and (sizes.count(str(dim)) == 1 or dim.flexible):
+                continue
+            wrong = np.repeat(arguments[node.name], 2, axis=axis)
+            with pytest.raises(ValueError) as told:
+                found.module.forward(**{**arguments, node.name: wrong})
+            assert any(name in str(told.value) for name in arguments) and str(wrong.shape[axis]) in str(told.value)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_wrong_kind_is_refused(path: Path) -> None:
+    found, arguments = drawn(path)
+    for each in found.program.arguments:
+        node = each.node
+        if node.role == "const":
+            continue
+        kinds = {"float": [complex, str, bool], "int": [float, str, bool], "bool": [float, str]}[node.type.dtype]
+        for kind in kinds:
+            with pytest.raises(TypeError, match=rf"\b{node.name}\b.*{node.type.dtype}"):
+                found.module.forward(**{**arguments, node.name: arguments[node.name].astype(kind)})
+
+
+# the mean of nothing is nan with a warning, as in NumPy
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:Degrees of freedom", "ignore:invalid value")
+@pytest.mark.parametrize("size", [1, 0])
+@pytest.mark.parametrize("path", PATHS)
+def test_sizes_of_one_and_none(path: Path, size: int) -> None:
+    found, _ = drawn(path)
+    names = {symbol.name for each in found.program.arguments for dim in each.node.type.shape or () for symbol in dim.symbols()}
+    for name in sorted(names):
+        arguments = found.arguments(np.random.default_rng(7), {name: size})
+        try:
+            found.module.value(**arguments)
+        except ValueError as problem:
+            assert NEEDS_ENTRIES.search(str(problem)) and (path not in EXAMPLES or name != "N" or path.stem == "rosenbrock")
+            continue
+        result, tape = found.module.forward(**arguments)
+        every = [found.module.backward(tape), found.module.backward(tape, *(np.ones_like(each) for each in outputs_of(result)))]
+        every += [found.module.value_and_grad(**arguments)[1]] if hasattr(found.module, "value_and_grad") else []
+        for gradients in every:
+            for key, gradient in gradients._asdict().items():
+                assert np.shape(gradient) == np.shape(arguments[key])
+
+
+def test_keywords_and_positions() -> None:
+    found = running(next(path for path in EXAMPLES if path.stem == "logistic"))
+    signature = inspect.signature(found.module.forward)
+    assert [str(each.kind) for each in signature.parameters.values()] == ["POSITIONAL_OR_KEYWORD"] * 4 + ["KEYWORD_ONLY"]
+    assert signature.parameters["lam"].default == 0.01
