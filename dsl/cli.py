@@ -15,12 +15,9 @@ if TYPE_CHECKING:
     from dsl.gradcheck import CheckReport
     from dsl.pipeline import Compiled
 
-VERSION = "0.1.0"
-STAGES = ("parse", "resolve", "stabilise", "differentiate", "simplify", "emit", "format")
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name="gradc")
+@click.version_option(package_name="gradc", prog_name="gradc")
 def main() -> None:
     """Write the mathematics, get the gradient as NumPy code."""
 
@@ -32,25 +29,28 @@ class Reporter:
         self.form = form
         self.failed = False
 
-    def tell(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+    def tell(self, diagnostics: tuple[Diagnostic, ...], file: Path) -> None:
+        """``file`` is named where a diagnostic has no place."""
         import json
 
         from dsl.terminal import coloured
 
         for each in diagnostics:
             self.failed = self.failed or each.severity == "error"
-            click.echo(json.dumps(each.record()) if self.form == "json" else coloured(each), err=True)
+            click.echo(json.dumps(each.record(str(file))) if self.form == "json" else coloured(each, str(file)), err=True)
 
-    def attempt(self, work: Callable[[], None]) -> None:
+    def attempt(self, work: Callable[[Path], None], file: Path) -> None:
         """Do a piece of work; what a user did wrong is told, what the compiler did wrong asks for a report."""
         from dsl.diagnostics import DslError, failed
 
         try:
-            work()
+            work(file)
         except DslError as problem:
-            self.tell(problem.diagnostics)
+            self.tell(problem.diagnostics, file)
+        except BrokenPipeError:
+            raise
         except Exception as problem:
-            self.tell((failed(problem),))
+            self.tell((failed(problem),), file)
 
     def end(self) -> None:
         sys.exit(1 if self.failed else 0)
@@ -60,11 +60,21 @@ def _names(context: click.Context, param: click.Parameter, value: str | None) ->
     return tuple(name.strip() for name in (value or "").split(",") if name.strip())
 
 
+def _stage(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from dsl.pipeline import STAGES
+
+        stages = [name for name, _ in STAGES]
+        if value not in stages:
+            raise click.BadParameter(f"{value!r} is not one of {', '.join(stages)}")
+    return value
+
+
 def _sizes(context: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in (value or "").split(","):
         name, equals, number = part.partition("=")
-        if part.strip() and (not equals or not number.strip().isdigit()):
+        if part.strip() and (not equals or not number.strip().isdecimal()):
             raise click.BadParameter(f"{part!r} is not like N=5")
         if part.strip():
             found[name.strip()] = int(number)
@@ -84,28 +94,38 @@ WRT = click.option("--wrt", callback=_names, help="The names to differentiate by
 @click.option("--force", is_flag=True, help="Overwrite a file that gradc did not write.")
 @click.option("--check", "checked", is_flag=True, help="Also check the gradients.")
 @click.option("--watch", is_flag=True, help="Compile again whenever a file changes.")
-@click.option("--dump", type=click.Choice(STAGES), help="Print the program after a stage, and write nothing.")
+@click.option("--dump", metavar="STAGE", callback=_stage, help="Print the program after a stage, and write nothing.")
 @click.option("--explain-rewrites", "explain", is_flag=True, help="List what was written in a more accurate form.")
 @click.option("--no-format", "plain", is_flag=True, help="Leave out Black: faster, less beautiful.")
 @ROOT
 @FORM
 def compile_command(files: tuple[Path, ...], out: str | None, watch: bool, form: str, **options: Any) -> None:
     """Compile FILES to NumPy modules."""
-    stems = [path.stem for path in files]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None and out != "-" and (out is not None or len({path.parent for path in files}) < len(files)):
-        raise click.UsageError(f"two files have the stem {twice}: one module would overwrite the other")
+    targets: dict[Path, Path] = {}
+    for path in files if out != "-" and options["dump"] is None else ():
+        target = _target(path, out).resolve()
+        if target in targets:
+            raise click.UsageError(f"the modules of {targets[target]} and {path} would both be {target.name}")
+        if target == path.resolve():
+            raise click.UsageError(f"the module of {path} would overwrite it")
+        targets[target] = path
     reporter = Reporter(form)
+    work = partial(_compile_one, reporter=reporter, out=out, **options)
     for path in files:
-        reporter.attempt(partial(_compile_one, reporter, path, out, **options))
+        reporter.attempt(work, path)
     if watch:
-        _watch(files, lambda path: reporter.attempt(partial(_compile_one, reporter, path, out, **options)))
+        _watch(files, reporter, work)
     reporter.end()
 
 
+def _target(path: Path, out: str | None) -> Path:
+    return (path.parent if out is None else Path(out)) / f"{path.stem}.py"
+
+
 def _compile_one(
-    reporter: Reporter,
     path: Path,
+    *,
+    reporter: Reporter,
     out: str | None,
     wrt: tuple[str, ...],
     force: bool,
@@ -122,11 +142,11 @@ def _compile_one(
         click.echo(dump_path(path, dump, wrt, root), nl=False)
         return
     compiled = compile_path(path, wrt, root, not plain)
-    reporter.tell(compiled.warnings)
+    reporter.tell(compiled.warnings, path)
     if out == "-":
-        click.echo(sealed(compiled.text), nl=False)
+        click.echo(sealed(compiled.text).encode(), nl=False)
     else:
-        write_module(compiled.text, (path.parent if out is None else Path(out)) / f"{path.stem}.py", force)
+        write_module(compiled.text, _target(path, out), force)
     if explain:
         _explain(path, compiled)
     if checked:
@@ -141,12 +161,18 @@ def _explain(path: Path, compiled: Compiled) -> None:
         click.echo(f"{place}: {each.before} -> {each.after}")
 
 
-def _watch(files: tuple[Path, ...], work: Callable[[Path], None]) -> None:
-    """Compile the files of a changed folder again, until interrupted."""
+def _watch(files: tuple[Path, ...], reporter: Reporter, work: Callable[[Path], None]) -> None:
+    """Compile the files again whenever an .expr file of their folders changes, until interrupted."""
     import time
 
-    def stamps() -> dict[Path, float]:
-        return {near: near.stat().st_mtime for path in files for near in path.parent.rglob("*.expr") if near.exists()}
+    def stamp(path: Path) -> int:
+        try:
+            return path.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def stamps() -> dict[Path, int]:
+        return {near: stamp(near) for folder in {path.parent for path in files} for near in folder.rglob("*.expr")}
 
     before = stamps()
     try:
@@ -154,10 +180,10 @@ def _watch(files: tuple[Path, ...], work: Callable[[Path], None]) -> None:
             time.sleep(0.2)
             now = stamps()
             if now != before:
-                before = now
+                before, reporter.failed = now, False
                 for path in files:
                     click.echo(f"compiling {path}", err=True)
-                    work(path)
+                    reporter.attempt(work, path)
     except KeyboardInterrupt:
         return
 
@@ -179,7 +205,7 @@ def check_command(files: tuple[Path, ...], dims: dict[str, int], seed: int, wrt:
         _show(reporter, check(path, dims, seed, root, wrt))
 
     for path in files:
-        reporter.attempt(partial(one, path))
+        reporter.attempt(one, path)
     reporter.end()
 
 
@@ -216,7 +242,7 @@ def fmt_command(files: tuple[Path, ...], only_check: bool, form: str) -> None:
             rewrite(text, path)
 
     for path in files:
-        reporter.attempt(partial(one, path))
+        reporter.attempt(one, path)
     reporter.end()
 
 

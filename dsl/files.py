@@ -18,6 +18,10 @@ MARK = "# gradc: "
 def read(path: Path) -> Source:
     """A program's text. Raises DslError where it cannot be read."""
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise error(Code.E0101, f"{path}: the file's name is not valid UTF-8", help="rename the file") from None
+    try:
         data = path.read_bytes()
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)

@@ -191,7 +191,7 @@ class Builder:
         if wrong is not None:
             place = Span(self._source, span.start + wrong, span.start + wrong + 1)
             raise error(Code.E0105, f"`{token[wrong]}` cannot stand in a name", place, "", "write letters, digits and `_`")
-        return syntax.Name(span, unicodedata.normalize("NFKC", token))
+        return syntax.Name(span, unicodedata.normalize("NFKC", str(token)))
 
     def variable(self, meta: Meta, token: Token) -> syntax.Name:
         name = self.name(meta, token)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dsl.diagnostics import Diagnostic, render
 
 
-def coloured(diagnostic: Diagnostic) -> str:
-    """A diagnostic for standard error."""
-    text = render(diagnostic)
+def coloured(diagnostic: Diagnostic, file: str) -> str:
+    """A diagnostic for standard error; ``file`` is named where it has no place."""
+    text = render(diagnostic, file)
     if not sys.stderr.isatty() or "NO_COLOR" in os.environ:
         return text
     colour = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}[diagnostic.severity]
