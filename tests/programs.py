@@ -24,8 +24,9 @@ PAIRS = (
     *("where({0} > {1}, {0} * {1}, {1})", "(1 + {} ** 2) ** sin({})", "arctan2({}, 1 + {} ** 2)", "xlogy(1 + {} ** 2, 1 + {} ** 2)"),
     *("({} if {} > 0.1 else 0.5)", "swap({}, {})"),
 )
-REDUCTIONS = ("sum", "mean", "max", "min", "prod", "var", "logsumexp")
-ALONG = ("softmax({}, axis={})", "log_softmax({}, axis={})", "cumsum({}, axis={})", "flip({}, axis={})", "roll({}, 1, axis={})", "sort({}, axis={})")
+SCALED = ("{0} / N", "rate * {0}", "{0} ** power", "{0} / {0}.size", "(N - 1) * {0} + D / 2", "{0} * len", "{0} + (1 if N > D else N)", "{0} * 0 + {0}")
+REDUCTIONS = ("sum", "mean", "max", "min", "prod", "var", "logsumexp", "std", "norm")
+ALONG = ("softmax({}, axis={})", "log_softmax({}, axis={})", "cumsum({}, axis={})", "flip({}, axis={})", "roll({}, 1, axis={})", "sort({}, axis={})", "cumprod({}, axis={})")
 DEFS = ("def swap(a, b) = b * sin(a) - a", "def gate(x, scale=2.0) = x * sigmoid(scale * x)", "def apply(f, x) = f(f(x))")
 CALLED = ("gate({})", "gate({}, scale=0.5)", "apply(tanh, {})", "apply(gate, {})")
 
@@ -85,7 +86,7 @@ class Builder:
             self.step(f"v{i}")
         used = " ".join(self.made.lines)
         last = [value for value in self.pool if value.text not in used.replace(f"{value.text} =", "")] or self.pool[-1:]
-        total = " + ".join(f"{0.3 + 0.1 * i:.1f} * sum(sin({value.text}))" for i, value in enumerate(last))
+        total = " + ".join(f"{0.3 + 0.1 * i:.1f} * sum(tanh({value.text}))" for i, value in enumerate(last))
         self.made.lines.append(f"L = {total}")
         extra = [value.text for value in self.pool if value.text[0] == "v"]
         self.made.outputs = self.choose((["L"], ["L"], ["L", *extra[:1]], [*extra[-1:], "L"]))
@@ -99,7 +100,7 @@ class Builder:
 
     def step(self, name: str) -> None:
         # what an index or an axis says of an undeclared name's rank is the least that there must be
-        more = [self.along, self.index, self.move] if self.declared else []
+        more = [self.along, self.index, self.move, self.scaled, self.change] if self.declared else []
         found = self.choose([self.unary, self.pair, self.pair, self.reduction, self.product, self.call, *more])(self.value())
         if found is None:
             return
@@ -116,6 +117,13 @@ class Builder:
     def unary(self, x: Value) -> Value:
         return Value(self.choose(SMOOTH + KINKED).format(x.text), x.shape)
 
+    def scaled(self, x: Value) -> Value:
+        for line in ("const rate = 0.7", "const power = 2", "const len = 3"):
+            if line not in self.made.declarations:
+                self.made.declarations.append(line)
+        sizes = {dim for shape in self.made.shapes.values() for dim in shape}
+        return Value(self.choose([form for form in SCALED if {*form} & {*"ND"} <= sizes]).format(x.text), x.shape)
+
     def call(self, x: Value) -> Value:
         return Value(self.choose(CALLED).format(x.text), x.shape)
 
@@ -127,7 +135,7 @@ class Builder:
         return Value(self.choose(PAIRS).format(one.text, other.text), broadcast(x.shape, y.shape) or ())
 
     def reduction(self, x: Value) -> Value | None:
-        name, rank = self.choose(REDUCTIONS), len(x.shape)
+        name, rank = self.choose(REDUCTIONS if self.declared else REDUCTIONS[:-1]), len(x.shape)
         axes: list[tuple[int, ...]] = [(i,) for i in range(-rank, rank)] + ([(0, rank - 1)] if rank > 1 else [])
         if rank == 0 or self.choose((True, False, False)):
             return Value(f"{name}({x.text})", ())
@@ -146,7 +154,10 @@ class Builder:
 
     def product(self, x: Value) -> Value | None:
         rank = len(x.shape)
-        if rank == 0 or rank > 2:
+        if rank == 3:
+            other = self.fitting(lambda shape: len(shape) in (2, 3) and shape[-2] == x.shape[-1] and shape[:-2] in ((), x.shape[:1]))
+            return other and Value(f"{x.text} @ {other.text}", x.shape[:-1] + other.shape[-1:])
+        if rank == 0 or rank > 3:
             return None
         y = self.fitting(lambda shape: 0 < len(shape) < 3 and shape[-2:][0] == x.shape[-1])
         if y is not None and self.choose((True, True, False)):
@@ -173,6 +184,17 @@ class Builder:
                 self.made.indices[name] = (("3",), first)
                 self.made.declarations.append(f"input {name}: int[3] in 0:{first}")
             options += [(f"{x.text}[{name}]", ("3", *rest))] * 3
+        return Value(*self.choose(options))
+
+    def change(self, x: Value) -> Value | None:
+        """Entries set or added to, and entries repeated."""
+        if not x.shape:
+            return None
+        part = self.fitting(lambda shape: shape == x.shape[1:])
+        options = [(f"pad({x.text}, 1)", tuple(f"({dim}) + 2" for dim in x.shape))]
+        options += [(f"tile({x.text}, 2)", (*x.shape[:-1], f"2 * ({x.shape[-1]})")), (f"repeat({x.text}, 2, axis=0)", (f"2 * ({x.shape[0]})", *x.shape[1:]))]
+        options += [(f"{x.text}.at[0].{how}({part.text})", x.shape) for how in ("set", "add")] if part else []
+        options += [(f"take({x.text}, 1 - 1, axis=0)", x.shape[1:]), (f"take_along_axis({x.text}, argsort({x.text}, axis=-1), axis=-1)", x.shape)]
         return Value(*self.choose(options))
 
     def move(self, x: Value) -> Value | None:
