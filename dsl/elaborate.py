@@ -9,14 +9,14 @@ from typing import Any
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, nearest
-from dsl.nodes import Apply, Node, apply, const
+from dsl.nodes import Apply, Node, apply, const, topological
 from dsl.ops import indexing, making, shaping
 from dsl.ops.arguments import arguments
 from dsl.ops.builtins import functions, transpose
 from dsl.ops.core import Undecided, integers, shape_of
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.spec import Function
-from dsl.scope import ABSENT, Closure, RuleFunction, Scope, Updater, Value, assign, assign_targets, bind, param_name
+from dsl.scope import ABSENT, Closure, RuleFunction, Scope, Updater, Value, assign, assign_targets, bind, derived_names, name_derived, param_name
 from dsl.static import compared, computed, plain
 from dsl.types import Dim, ShapeError, as_dim, product
 
@@ -81,6 +81,8 @@ class Elaborator:
 
     def __init__(self, lookup: Callable[[syntax.Name, Scope], Value], placed: Callable[[Apply], None] | None = None, failed: Container[str] = ()) -> None:
         self.lookup = lookup
+        self.operators: Mapping[str, Function] = {}
+        self.warnings: list[Diagnostic] = []
         self.placed = placed
         self.failed = failed
         self.calls: list[syntax.Def] = []
@@ -226,7 +228,7 @@ class Elaborator:
                 return indexing.update(receiver.array, receiver.items, receiver.arrays, array(value), name)
             args.append(receiver)
         elif isinstance(target, syntax.Name):
-            name, function = target.id, scope.function(target.id)
+            name, function = target.id, scope.function(target.id) or self.operators.get(target.id)
         else:
             raise ShapeError(Code.E0204, "only a name can be called", help="name the function with `def f(x) = …`")
         if function is None:
@@ -240,7 +242,24 @@ class Elaborator:
             return (yield self._inline(function, args, keywords, expr))
         if isinstance(function, RuleFunction):
             return (yield self._ruled(function, args, keywords, expr))
+        if function.family == "derivatives":
+            self._check_targets(expr, args)
         return call(function, args, keywords)
+
+    def _check_targets(self, expr: syntax.Call, args: list[Value]) -> None:
+        """What something is differentiated by are names. Warns of those that it does not depend on. Raises ShapeError."""
+        if len(args) < 2:
+            return
+        wrt = expr.args[1]
+        names = wrt.items if isinstance(wrt, syntax.TupleExpr) else (wrt,)
+        values = args[1] if isinstance(args[1], tuple) else (args[1],)
+        reached = set(topological([array(args[0])]))
+        for name, value in zip(names, values, strict=True):
+            if not isinstance(name, syntax.Name):
+                raise DslError(Diagnostic(Code.E0402, "a derivative is by a name", name.span, help="give the expression a name on a line of its own first"))
+            if value not in reached:
+                message = f"{expr.args[0].span.text} does not depend on `{name.id}`: its derivative is zero"
+                self.warnings.append(Diagnostic(Code.W0101, message, name.span, help=f"was `{name.id}` replaced by another name on the way?"))
 
     def _unknown(self, name: str, target: syntax.Expr, scope: Scope) -> DslError:
         if name in self.failed:
@@ -256,11 +275,14 @@ class Elaborator:
                 Diagnostic(Code.E0205, f"`{definition.name.id}` calls itself", expr.span, "", "a function cannot be recursive: its calls are written out")
             )
         scope = yield self._parameters(closure, args, keywords)
+        derived = derived_names(definition)
+        name_derived(scope, derived)
         self.calls.append(definition)
         try:
             for statement in definition.body:
                 value = yield self.steps(statement.value, scope)
                 assign_targets(scope, statement, value)
+                name_derived(scope, derived.intersection(name.id for name in statement.targets))
             return (yield self.steps(definition.result, scope))
         finally:
             self.calls.pop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -90,20 +90,20 @@ def apply(op: Op, *args: Node, **attrs: Hashable) -> Apply:
     return found
 
 
-def topological(roots: Iterable[Node]) -> list[Node]:
-    """Every node below the roots, arguments first, in the order of their first use."""
+def topological(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
+    """Every node below the roots, arguments first, in the order of their first use. What is ``known``, and what only that reads, is left out."""
     done: set[Node] = set()
     order: list[Node] = []
     stack: list[tuple[Node, Iterator[Node]]] = []
     for root in roots:
-        if root in done:
+        if root in done or root in known:
             continue
         done.add(root)
         stack.append((root, iter(root.args)))
         while stack:
             node, rest = stack[-1]
             for arg in rest:
-                if arg not in done:
+                if arg not in done and arg not in known:
                     done.add(arg)
                     stack.append((arg, iter(arg.args)))
                     break
@@ -124,10 +124,11 @@ def of_sizes(node: Node) -> bool:
     return True
 
 
-def rebuild(roots: Iterable[Node], change: Callable[[Node], Node]) -> dict[Node, Node]:
-    """Map every node below the roots: each is rebuilt upon its changed arguments, then given to ``change``."""
-    mapped: dict[Node, Node] = {}
-    for node in topological(roots):
+def rebuild(roots: Iterable[Node], change: Callable[[Node], Node], known: dict[Node, Node] | None = None) -> dict[Node, Node]:
+    """Map every node below the roots: each is rebuilt upon its changed arguments, then given to ``change``. What is ``known`` stays so; the
+    rest is added to it."""
+    mapped = {} if known is None else known
+    for node in topological(roots, mapped):
         new = node
         if isinstance(node, Apply):
             args = tuple(mapped[arg] for arg in node.args)

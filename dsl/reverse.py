@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Line, Node, put_on_line, topological
+from dsl.identities import rewrite
+from dsl.nodes import Apply, Line, Node, put_on_line, rebuild, topological
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.rules import elementwise_cotangent
@@ -19,6 +20,7 @@ def pull_back(seeds: Sequence[tuple[Node, Node]], targets: Iterable[Node], lines
     cotangents: dict[Node, Node] = {}
     for node, seed in seeds:
         cotangents[node] = add(cotangents[node], seed) if node in cotangents else seed
+    simple: dict[Node, Node] = {node: node for node in order}
     for node in reversed(order):
         g = cotangents.get(node)
         if g is None or node not in reaching or not isinstance(node, Apply):
@@ -26,7 +28,8 @@ def pull_back(seeds: Sequence[tuple[Node, Node]], targets: Iterable[Node], lines
         for arg, part in zip(node.args, _vjp(node, g, reaching, lines), strict=True):
             if part is None or arg not in reaching:
                 continue
-            cotangents[arg] = add(cotangents[arg], part) if arg in cotangents else part
+            total = add(cotangents[arg], part) if arg in cotangents else part
+            cotangents[arg] = rebuild([total], rewrite, simple)[total]
             if node in lines:
                 put_on_line(cotangents[arg], lines[node], lines)
     return {node: cotangents[node] for node in reversed(order) if node in cotangents}

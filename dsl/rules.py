@@ -8,7 +8,7 @@ from functools import cache
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source
 from dsl.elaborate import Elaborator, array
-from dsl.nodes import Apply, Const, Node, const, of_sizes
+from dsl.nodes import Apply, Const, Node, apply, const, of_sizes
 from dsl.ops.core import div, is_number, mul, neg, where
 from dsl.ops.elementwise import Elementwise, ew
 from dsl.ops.reduction import sum_to
@@ -83,11 +83,15 @@ def scale(g: Node, partial: Node) -> Node | None:
         return g
     if is_number(partial, -1):
         return neg(g)
-    if isinstance(g, Apply) and g.op.name == "where" and any(is_number(side, 0) for side in g.args[1:]):
+    choice = g.args[0] if isinstance(g, Apply) and g.op.name in ("broadcast_to", "spread") else g
+    if isinstance(choice, Apply) and choice.op.name == "where" and any(is_number(side, 0) for side in choice.args[1:]):
         # a branch that is not taken stays 0, whatever the partial is there
-        condition, left, right = g.args
+        condition, left, right = choice.args
         first = is_number(right, 0)
-        inner = scale(left if first else right, _guarded(partial, condition, first))
+        taken = left if first else right
+        if isinstance(g, Apply) and choice is not g:
+            taken = apply(g.op, taken, *g.args[1:], **dict(g.attrs))
+        inner = scale(taken, _guarded(partial, condition, first))
         return None if inner is None else where(condition, *((inner, right) if first else (left, inner)))
     if isinstance(partial, Apply) and partial.op.name == "where":
         condition, left, right = partial.args

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, nearest
 from dsl.nodes import Node
 from dsl.ops import indexing
+from dsl.ops.aliases import named
 from dsl.ops.builtins import functions
 from dsl.ops.core import shape_of
 from dsl.ops.spec import Function, Op
@@ -126,3 +128,23 @@ def assign_targets(scope: Scope, statement: syntax.Assign, value: Value) -> None
         raise DslError(Diagnostic(Code.E0204, f"{len(statement.targets)} names for {found} values", statement.span))
     for name, each in zip(statement.targets, value, strict=True):
         scope.values[name.id] = each
+
+
+DERIVATIVES = ("grad", "jacobian", "hessian", "jvp", "vjp", "hvp")
+
+
+@cache
+def derived_names(tree: syntax.Node | tuple[syntax.Node, ...]) -> frozenset[str]:
+    """The names by which something below is differentiated."""
+    found: set[str] = set()
+    for each in syntax.walk(tree):
+        if isinstance(each, syntax.Call) and isinstance(each.function, syntax.Name) and each.function.id in DERIVATIVES and len(each.args) > 1:
+            found.update(one.id for one in syntax.walk(each.args[1]) if isinstance(one, syntax.Name))
+    return frozenset(found)
+
+
+def name_derived(scope: Scope, names: Iterable[str]) -> None:
+    """Make nodes of their own of the values by which something is differentiated."""
+    for name in names:
+        if name in scope.values:
+            scope.values[name] = named(scope.values[name])

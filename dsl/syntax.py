@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 
 from dsl.diagnostics import Source, Span
 
@@ -226,3 +227,15 @@ class Module:
     docstring: str
     statements: tuple[Statement, ...]
     comments: tuple[Comment, ...]
+
+
+def walk(tree: object) -> Iterator[Node]:
+    """A node and every node below it."""
+    stack = [tree]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, tuple):
+            stack += each
+        elif isinstance(each, Node):
+            yield each
+            stack += [getattr(each, field.name) for field in fields(each) if field.name != "span"]

@@ -160,14 +160,15 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     D = picked.shape[1]
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     dL_dfar = dL / N * _sigmoid(far)
+    dL_dnear = -dL / N * _sigmoid(-near)
     # near = sum(E[centre] * C[context], axis=-1)
-    scaled = -dL / N * _sigmoid(-near)[:, None]
+    reshaped_dL_dnear = dL_dnear[:, None]
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
     scattered = _scatter_add((V, D), np.s_[noise], dL_dfar[:, :, None] * picked[:, None])
     # near = sum(E[centre] * C[context], axis=-1)
-    scattered_2 = _scatter_add((V, D), np.s_[context], scaled * picked)
+    scattered_2 = _scatter_add((V, D), np.s_[context], reshaped_dL_dnear * picked)
     dL_dC = scattered + scattered_2
-    dL_dpicked = np.einsum("ij,ijk->ik", dL_dfar, picked_3) + scaled * picked_2
+    dL_dpicked = np.einsum("ij,ijk->ik", dL_dfar, picked_3) + reshaped_dL_dnear * picked_2
     dL_dE = _scatter_add((V, D), np.s_[centre], dL_dpicked)
     return Gradients(dL_dE, dL_dC)
 
@@ -207,16 +208,17 @@ def value_and_grad(
     added = _log_sigmoid(near).sum() + _log_sigmoid(-far).sum()
     L = -(added / N)
     dL_dfar = 1.0 / N * _sigmoid(far)
+    dL_dnear = -1.0 / N * _sigmoid(-near)
     # near = sum(E[centre] * C[context], axis=-1)
-    reshaped = _sigmoid(-near)[:, None]
+    reshaped_dL_dnear = dL_dnear[:, None]
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
     scattered = _scatter_add((V, D), np.s_[noise], dL_dfar[:, :, None] * picked[:, None])
     # near = sum(E[centre] * C[context], axis=-1)
-    scattered_2 = _scatter_add((V, D), np.s_[context], -1.0 / N * reshaped * picked)
+    scattered_2 = _scatter_add((V, D), np.s_[context], reshaped_dL_dnear * picked)
     dL_dC = scattered + scattered_2
-    dL_dpicked = np.einsum("ij,ijk->ik", dL_dfar, picked_3) - 1.0 / N * reshaped * picked_2
+    dL_dpicked = np.einsum("ij,ijk->ik", dL_dfar, picked_3) + reshaped_dL_dnear * picked_2
     dL_dE = _scatter_add((V, D), np.s_[centre], dL_dpicked)
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: a26a8f5cb132cdc60a249107cfdf15af748a71330cf8be73c6e0a70402b6d2c6
+# gradc: 35eef62e13b0f4fea4df64dc529b91bda3668ddb56a9283afe37ce631c74ee0e

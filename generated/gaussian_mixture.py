@@ -203,18 +203,18 @@ def value_and_grad(
     logsumexp_joint = _logsumexp(joint, axis=-1)
     L = -logsumexp_joint.mean()
     exp = np.exp(joint - logsumexp_joint[:, None])
+    dL_djoint = -1.0 / N * exp
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
     dL_dz = 1.0 / N * exp[:, :, None] * z
-    # joint = log_softmax(weights) + log_density
-    total_exp = exp.sum(axis=0)
     # z = (X[:, None, :] - mu) / exp(log_sd)
     total = (dL_dz * difference / exp_log_sd / exp_log_sd).sum(axis=0)
-    dL_dlog_sd = 1.0 / N * total_exp[:, None] - total * exp_log_sd
+    dL_dlog_sd = 1.0 / N * exp.sum(axis=0)[:, None] - total * exp_log_sd
     dL_dmu = -(dL_dz / exp_log_sd).sum(axis=0)
     # joint = log_softmax(weights) + log_density
-    scaled = np.exp(log_softmax_weights) * total_exp.sum(keepdims=True)
-    dL_dweights = -1.0 / N * total_exp + 1.0 / N * scaled
+    dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
+    scaled = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
+    dL_dweights = dL_dlog_softmax_weights - scaled
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 16558fd101e8d84c925a93e203e3b13c10833d306ef0c5de3c4aae3f26ea4eb8
+# gradc: 37fcab380447e6b86afa773799c523bf7f1ad3d12eaed11913493a8afe1ab5cf

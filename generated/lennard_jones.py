@@ -34,9 +34,8 @@ def _float_number(x: Any, name: str) -> float:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    scaled: Any
-    pair: NDArray[Any]
     epsilon: Any
+    pair: NDArray[Any]
     s6: NDArray[Any]
     ratio: NDArray[Any]
     sigma_squared: Any
@@ -85,17 +84,15 @@ def forward(x: ArrayLike, *, epsilon: float = 1.0, sigma: float = 1.0) -> tuple[
     ratio = sigma_squared / r2
     s6 = ratio**3
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
-    scaled = 4 * epsilon
-    energy = np.where(pair, scaled * (s6**2 - s6), 0).sum()
-    tape = Tape(scaled, pair, epsilon, s6, ratio, sigma_squared, r2, difference, dtype)
+    energy = np.where(pair, 4 * epsilon * (s6**2 - s6), 0).sum()
+    tape = Tape(epsilon, pair, s6, ratio, sigma_squared, r2, difference, dtype)
     return energy, tape
 
 
 def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of energy."""
-    scaled = tape.scaled
-    pair = tape.pair
     epsilon = tape.epsilon
+    pair = tape.pair
     s6 = tape.s6
     ratio = tape.ratio
     sigma_squared = tape.sigma_squared
@@ -103,15 +100,17 @@ def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     difference = tape.difference
     dtype = tape.dtype
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
-    denergy_dpower = np.where(pair, dtype.type(scaled * denergy), 0.0)
-    denergy_ds6 = -denergy_dpower + np.where(pair, 8 * epsilon * denergy * s6, 0.0)
+    denergy_dpower = np.where(pair, dtype.type(4 * denergy * epsilon), 0.0)
+    denergy_ds6 = -denergy_dpower + np.where(pair, 8 * denergy * epsilon * s6, 0.0)
     # s6 = (sigma ** 2 / r2) ** 3
     ratio_2 = 3 * (denergy_ds6 * ratio**2) * sigma_squared / r2
     denergy_dr2 = -(ratio_2 / r2)
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
-    scaled_2 = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
+    scaled = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
+    denergy_ddifference = 2 * scaled
     # difference = x[:, None, :] - x
-    denergy_dx = -2 * scaled_2.sum(axis=0) + 2 * scaled_2.sum(axis=1, keepdims=True)[:, 0]
+    reshaped = denergy_ddifference.sum(axis=1, keepdims=True)[:, 0]
+    denergy_dx = -2 * scaled.sum(axis=0) + reshaped
     return Gradients(denergy_dx)
 
 
@@ -161,9 +160,11 @@ def value_and_grad(
     denergy_dr2 = -ratio_2
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
     scaled_2 = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
+    denergy_ddifference = 2 * scaled_2
     # difference = x[:, None, :] - x
-    denergy_dx = -2 * scaled_2.sum(axis=0) + 2 * scaled_2.sum(axis=1, keepdims=True)[:, 0]
+    reshaped = denergy_ddifference.sum(axis=1, keepdims=True)[:, 0]
+    denergy_dx = -2 * scaled_2.sum(axis=0) + reshaped
     return energy, Gradients(denergy_dx)
 
 
-# gradc: 86aa48ed5edb1336d277071c606fd297c31571e3bdfea8dc3d0df2fa99cc02c0
+# gradc: 7b34a6830a5cf65f050f1a40b3e1f8a3f6ca8bd332be09d62b6dc79757316462

@@ -13,18 +13,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from dsl import syntax
+from dsl import derivatives, syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
 from dsl.elaborate import Elaborator, array
 from dsl.imports import Find, Imports, declare_const, nowhere
 from dsl.knowledge import Knowledge, guessed
 from dsl.library import library
-from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, topological
+from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, rebuild, remapped, topological
+from dsl.ops.aliases import unnamed
 from dsl.ops.builtins import functions
 from dsl.ops.core import Undecided
 from dsl.ops.making import dim_of
 from dsl.rules import ruled
-from dsl.scope import Closure, RuleFunction, Scope, Value, assign_targets
+from dsl.scope import Closure, RuleFunction, Scope, Value, assign_targets, derived_names, name_derived
 from dsl.sizes import unsolved
 from dsl.types import Assumptions, Dim, ShapeError, Symbol, TensorType, as_dim, assuming
 
@@ -46,6 +47,9 @@ def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = (), find: F
         return replace(program, checks=tuple(assumptions.checks))
 
 
+OPERATORS = {each.name: each for each in derivatives.FUNCTIONS}
+
+
 class Resolver:
     """One walk over a file's statements."""
 
@@ -65,6 +69,8 @@ class Resolver:
         self.hints: list[tuple[str, int]] = []
         self.declared = any(isinstance(each, syntax.Declare) for each in module.statements)
         self.elaborator = Elaborator(self.lookup, self.place, self.failed)
+        self.elaborator.operators = OPERATORS
+        self.derived = derived_names(module.statements)
 
     def program(self, wrt: tuple[str, ...]) -> Program:
         outputs: list[syntax.Name] | None = None
@@ -94,7 +100,7 @@ class Resolver:
         targets = self.targets(wrt)
         if self.problems:
             raise DslError(*self.problems)
-        return Program(
+        program = Program(
             self.stem,
             self.module.docstring,
             tuple(self.arguments.values()),
@@ -103,8 +109,9 @@ class Resolver:
             self.lines,
             targets,
             hints=tuple(self.hints),
-            warnings=tuple(self.unused_arguments(chosen)),
+            warnings=(*self.elaborator.warnings, *self.unused_arguments(chosen)),
         )
+        return remapped(program, rebuild(program.every_root, unnamed))
 
     def nothing(self) -> Diagnostic:
         """What to say of a file without an output."""
@@ -265,6 +272,7 @@ class Resolver:
         value = self.elaborator.expression(statement.value, self.scope)
         self.note_uses(statement)
         assign_targets(self.scope, statement, value)
+        name_derived(self.scope, self.derived.intersection(name.id for name in statement.targets))
         for name in statement.targets:
             found = self.scope.values[name.id]
             if isinstance(found, (Closure, int, Dim)) and not isinstance(found, bool):
@@ -281,15 +289,7 @@ class Resolver:
 
     def note_uses(self, statement: syntax.Assign) -> None:
         """Every name that an assignment reads is used, and is no output by default."""
-        stack: list[object] = [statement.value]
-        while stack:
-            each = stack.pop()
-            if isinstance(each, syntax.Name):
-                self.used.add(each.id)
-            elif isinstance(each, tuple):
-                stack += each
-            elif isinstance(each, syntax.Node):
-                stack += [getattr(each, slot) for slot in each.__dataclass_fields__ if slot != "span"]
+        self.used.update(each.id for each in syntax.walk(statement.value) if isinstance(each, syntax.Name))
 
     def place(self, node: Apply) -> None:
         """What a statement makes, in a function's body too, belongs to that statement's line."""

@@ -83,7 +83,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     N = picked_X.shape[0]
     H = picked_X.shape[2]
     # top = X[:, : D // 2, :H] * W[1:, :].T
-    dL_dW = _scatter((H + 1, 2), np.s_[1:], (dL / (4 * N) * picked_X.sum(axis=0)).T)
+    dL_dW = _scatter((H + 1, 2), np.s_[1:], dL / (4 * N) * picked_X.sum(axis=0).T)
     return Gradients(dL_dW)
 
 
@@ -110,8 +110,8 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     # L = sum(top) / (N * D) + sum(X[..., H:]) * half
     L = top.sum() / (4 * N) + (H // 2) * X[:, :, H:].sum()
     # top = X[:, : D // 2, :H] * W[1:, :].T
-    dL_dW = _scatter((H + 1, 2), np.s_[1:], (1.0 / (4 * N) * picked_X.sum(axis=0)).T)
+    dL_dW = _scatter((H + 1, 2), np.s_[1:], 1.0 / (4 * N) * picked_X.sum(axis=0).T)
     return L, Gradients(dL_dW)
 
 
-# gradc: 8a7abee30fcd95c40263d8074cc939552a682f5832ba0effb69863de1d02dda8
+# gradc: f565253c6c70864c1ccbd0871806f093076aca32b9f2552a7153859573a2bfe8

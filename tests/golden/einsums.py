@@ -28,9 +28,9 @@ class Tape(NamedTuple):
 
     tanh_mixed: NDArray[Any]
     u: NDArray[Any]
+    quadratic: NDArray[Any]
     traces: NDArray[Any]
     A: NDArray[Any]
-    quadratic: NDArray[Any]
     v: NDArray[Any]
     T: NDArray[Any]
     dtype: Any
@@ -86,7 +86,7 @@ def forward(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tuple[Any
     # L = sum(quadratic * traces) + sum(tanh(mixed))
     tanh_mixed = np.tanh(mixed)
     L = (quadratic * traces).sum() + tanh_mixed.sum()
-    tape = Tape(tanh_mixed, u, traces, A, quadratic, v, T, dtype)
+    tape = Tape(tanh_mixed, u, quadratic, traces, A, v, T, dtype)
     return L, tape
 
 
@@ -94,9 +94,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     tanh_mixed = tape.tanh_mixed
     u = tape.u
+    quadratic = tape.quadratic
     traces = tape.traces
     A = tape.A
-    quadratic = tape.quadratic
     v = tape.v
     T = tape.T
     dtype = tape.dtype
@@ -108,11 +108,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # mixed = einsum('bi,ijd->bjd', u, T)
     dL_dT = np.tensordot(u, dL_dmixed_2, axes=((0,), (0,)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
+    dL_dtraces = dL * quadratic
     dL_dquadratic = dL * traces
     # quadratic = einsum('bi,bij,j->b', u, A, v)
     dL_dv = np.einsum("b,bi,bij->j", dL_dquadratic, u, A, optimize=True)
     # traces = einsum('bii->b', A)
-    product = np.broadcast_to(dL * quadratic[:, None], (B, N))[:, :, None] * np.eye(N, dtype=dtype)
+    product = np.broadcast_to(dL_dtraces[:, None], (B, N))[:, :, None] * np.eye(N, dtype=dtype)
     # quadratic = einsum('bi,bij,j->b', u, A, v)
     product_2 = np.einsum("b,bi,j->bij", dL_dquadratic, u, v, optimize=True)
     dL_dA = product + product_2
@@ -171,4 +172,4 @@ def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: c359a20bf420282da497c441f75a06083c8da9bf907c7180e308621c4713d934
+# gradc: 955a6b9cc7c1890c1463527f42b3eea0e58c770648e5c49fff5f3146855f38f3

@@ -115,7 +115,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     N = above.shape[0]
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     chosen = np.where(above, dtype.type(0.0), dL * 3.141592653589793)
-    dL_dx = chosen + dL * np.eye(N, 5, dtype=dtype) @ grid
+    dL_dx = chosen + dL * (np.eye(N, 5, dtype=dtype) @ grid)
     dL_dpoint_kernel_rotation = dL * point
     dL_drotation = dL_dpoint_kernel_rotation * point_kernel[:, None]
     dL_dstacked = dL_drotation[1]
@@ -196,4 +196,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: fe0ad94c37dc57c7f7057762ab300d8a243186e48dbf688d45a3b5059be79f50
+# gradc: 67177e19700fa7f81a13db89be5699bf1e4578275f510bc74c9eb630e60234ee

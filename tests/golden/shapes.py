@@ -36,8 +36,8 @@ class Tape(NamedTuple):
     stacked: NDArray[Any]
     dL_dedged: NDArray[Any]
     left: NDArray[Any]
-    turned: NDArray[Any]
     tiled: NDArray[Any]
+    turned: NDArray[Any]
     joined: NDArray[Any]
     x: NDArray[Any]
     blocks: NDArray[Any]
@@ -94,7 +94,7 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[Any, Tape]:
     added = (blocks**2).sum() + (joined**3).sum() + np.sin(stacked).sum()
     added_2 = added + (tiled * tiled).sum() + (left * turned).sum()
     L = added_2 + dL_dedged.sum() + np.triu(x.T @ y).sum()
-    tape = Tape(stacked, dL_dedged, left, turned, tiled, joined, x, blocks, y, dtype)
+    tape = Tape(stacked, dL_dedged, left, tiled, turned, joined, x, blocks, y, dtype)
     return L, tape
 
 
@@ -103,8 +103,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     stacked = tape.stacked
     dL_dedged = tape.dL_dedged
     left = tape.left
-    turned = tape.turned
     tiled = tape.tiled
+    turned = tape.turned
     joined = tape.joined
     x = tape.x
     blocks = tape.blocks
@@ -120,8 +120,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dright = np.roll(dL_dturned, -1, axis=-1)[::-1]
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
     scaled = 2 * dL
+    dL_dtiled = scaled * tiled
     # tiled = tile(left, (2, 1))
-    dL_dleft = dL * turned + scaled * tiled.reshape(2, N, 3).sum(axis=0)
+    dL_dleft = dL * turned + dL_dtiled.reshape(2, N, 3).sum(axis=0)
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
     dL_dstacked_2 = dL * dL_dstacked
     dL_djoined = 3 * dL * joined**2
@@ -197,8 +198,10 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     dL_dproduct = np.triu(np.ones((6, 6), dtype=dtype))
     # turned = roll(flip(right, axis=0), 1, axis=1)
     dL_dright = np.roll(left, -1, axis=-1)[::-1]
+    # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
+    dL_dtiled = 2 * tiled
     # tiled = tile(left, (2, 1))
-    dL_dleft = turned + 2 * tiled.reshape(2, N, 3).sum(axis=0)
+    dL_dleft = turned + dL_dtiled.reshape(2, N, 3).sum(axis=0)
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
     dL_dstacked = np.cos(stacked)
     dL_djoined = 3 * joined**2
@@ -217,4 +220,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: c3beba2d44b8e46fcb0353ff91ddf717a07a5770296a812040c0f72acba637bd
+# gradc: ac9331138e4fc1a406a87fb4db2d9436e7fd0240e43748bbf0e869614ad9ec2d

@@ -70,9 +70,9 @@ class Tape(NamedTuple):
 
     R: NDArray[Any]
     solve_triangular: NDArray[Any]
+    w: NDArray[Any]
     b: NDArray[Any]
     cholesky_A: NDArray[Any]
-    w: NDArray[Any]
     V: NDArray[Any]
     A: NDArray[Any]
     x: NDArray[Any]
@@ -125,7 +125,7 @@ def forward(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Tape]:
         added = b @ x + np.linalg.slogdet(A)[1] + (w**2).sum() + cholesky_A.sum()
         solve_triangular = _solve_triangular(R, b, lower=True)
     L = added + solve_triangular.sum()
-    tape = Tape(R, solve_triangular, b, cholesky_A, w, V, A, x, dtype)
+    tape = Tape(R, solve_triangular, w, b, cholesky_A, V, A, x, dtype)
     return L, tape
 
 
@@ -133,9 +133,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     R = tape.R
     solve_triangular = tape.solve_triangular
+    w = tape.w
     b = tape.b
     cholesky_A = tape.cholesky_A
-    w = tape.w
     V = tape.V
     A = tape.A
     x = tape.x
@@ -147,6 +147,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     ):
         solve_triangular_2 = _solve_triangular(R.T, np.full((N,), dL, dtype=dtype))
         dL_dR = np.tril(-np.outer(solve_triangular_2, solve_triangular))
+        dL_dw = 2 * dL * w
         dL_dx = dL * b
         product_cholesky_A = cholesky_A.T
         product = cholesky_A.T @ np.full((N, N), dL, dtype=dtype)
@@ -154,11 +155,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
             product_cholesky_A, np.tril(product) + np.tril(product, -1).T
         )
         solve_triangular_4 = _solve_triangular(product_cholesky_A, solve_triangular_3.T)
-    # w, Q = eigh(A)
-    added_2 = 0.5 * solve_triangular_4 + 2 * dL * (V * w[None]) @ V.T
+        added_2 = 0.5 * solve_triangular_4 + V * dL_dw[None] @ V.T + dL * np.linalg.inv(A).T
     with _line(6, "x = solve(A, b)"):
         solve = np.linalg.solve(A.T, dL_dx)
-        dL_dA = added_2 + dL * np.linalg.inv(A).T - np.outer(solve, x)
+    dL_dA = added_2 - np.outer(solve, x)
     dL_db = solve_triangular_2 + dL * x + solve
     return Gradients(dL_dA, dL_db, dL_dR)
 
@@ -198,19 +198,19 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
         L = added + solve_triangular.sum()
         solve_triangular_2 = _solve_triangular(R.T, np.ones((N,), dtype=dtype))
         dL_dR = np.tril(-np.outer(solve_triangular_2, solve_triangular))
+        dL_dw = 2 * w
         product_cholesky_A = cholesky_A.T
         product = cholesky_A.T @ np.ones((N, N), dtype=dtype)
         solve_triangular_3 = _solve_triangular(
             product_cholesky_A, np.tril(product) + np.tril(product, -1).T
         )
         solve_triangular_4 = _solve_triangular(product_cholesky_A, solve_triangular_3.T)
-    # w, Q = eigh(A)
-    added_2 = 0.5 * solve_triangular_4 + 2 * (V * w[None]) @ V.T
+        added_2 = 0.5 * solve_triangular_4 + V * dL_dw[None] @ V.T + np.linalg.inv(A).T
     with _line(6, "x = solve(A, b)"):
         solve = np.linalg.solve(A.T, b)
-        dL_dA = added_2 + np.linalg.inv(A).T - np.outer(solve, x)
+    dL_dA = added_2 - np.outer(solve, x)
     dL_db = solve_triangular_2 + x + solve
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: 3ccb470334178af4cfab8a1e44d4d04899d75b194438cfc5deda0d0f6062107c
+# gradc: 5d66d1ab6594e0d16672614b7da0df078999a49293089c89e811f1acb382376a

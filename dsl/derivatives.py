@@ -1,0 +1,113 @@
+"""Derivatives as expressions: each operator takes nodes of a graph and gives nodes, so that they nest and stand inside anything.
+
+Forward mode is reverse mode twice: the cotangent ``vjp(f, x, u)`` is linear in u, and its own transpose, applied to a tangent, is
+``jvp(f, x, v)``. No formula is written twice, and the u that it was taken at drops out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dsl.diagnostics import Code
+from dsl.elaborate import array
+from dsl.identities import rewrite
+from dsl.nodes import Apply, Node, argument, const, rebuild, topological
+from dsl.ops.aliases import NAMED
+from dsl.ops.core import shape_of
+from dsl.ops.shaping import spread
+from dsl.ops.spec import function
+from dsl.reverse import pull_back
+from dsl.scope import Value
+from dsl.stability import stable
+from dsl.types import ShapeError, same
+
+
+def grad(f: Node, wrt: Value) -> Value:
+    """The gradient of a scalar. Raises ShapeError for an array."""
+    if shape_of(_differentiable(f), 0):
+        raise ShapeError(Code.E0302, f"a gradient is that of a scalar, and this is {f.type}", "{0} is " + str(f.type), "write `jacobian({0}, {1})`")
+    return _as(wrt, _cotangents([(f, const(1.0))], _targets(wrt)))
+
+
+def vjp(f: Node, wrt: Value, u: Value) -> Value:
+    """Reverse mode: u times the Jacobian of f, in the shape of ``wrt``. Raises ShapeError where u has not the shape of f."""
+    return _as(wrt, _cotangents([(_differentiable(f), _fitting(array(u), f, "{2}"))], _targets(wrt)))
+
+
+def jvp(f: Node, wrt: Value, v: Value) -> Node:
+    """Forward mode: the Jacobian of f times v, in the shape of f. Raises ShapeError where v has not the shape of ``wrt``."""
+    targets = _targets(wrt)
+    u = argument("u", "cotangent", _differentiable(f).type)
+    pulled = _cotangents([(f, u)], targets)
+    (pushed,) = _cotangents(list(zip(pulled, _tangents(targets, v), strict=True)), [u])
+    return pushed
+
+
+def hvp(f: Node, wrt: Value, v: Value) -> Value:
+    """The Hessian of a scalar times v, in the shape of ``wrt``."""
+    targets = _targets(wrt)
+    gradients = grad(f, tuple(targets))
+    return _as(wrt, _cotangents(list(zip(gradients, _tangents(targets, v), strict=True)), targets))
+
+
+def _differentiable(f: Node) -> Node:
+    if f.type.dtype != "float":
+        kind = "an integer" if f.type.dtype == "int" else "a truth value"
+        raise ShapeError(Code.E0402, f"{kind} has no derivative", "{0} is " + str(f.type), "differentiate a float")
+    return f
+
+
+def _targets(wrt: Value) -> list[Node]:
+    """What to differentiate by. Raises ShapeError for what is no float."""
+    values = list(wrt) if isinstance(wrt, tuple) else [wrt]
+    for each in values:
+        if not isinstance(each, Node) or each.type.dtype != "float":
+            raise ShapeError(Code.E0402, "a derivative is by a float variable, and {1} is none", help="name an input, a param, or a value that is assigned")
+    return values
+
+
+def _cotangents(seeds: Sequence[tuple[Node, Node]], targets: Sequence[Node]) -> list[Node]:
+    """The cotangent of each target; zeros where nothing depends on it."""
+    roots = [node for node, _ in seeds]
+    mapped = rebuild(roots, _ready, {node: node for node in topological(roots) if isinstance(node, Apply) and node.op is NAMED})
+    found = pull_back([(mapped[node], seed) for node, seed in seeds], targets, {})
+    return [found.get(each) or spread(const(0.0), each) for each in targets]
+
+
+def _ready(node: Node) -> Node:
+    """A node as it is best differentiated: what stands in a program passes the optimiser only later."""
+    return rewrite(stable(node))
+
+
+def _as(wrt: Value, found: list[Node]) -> Value:
+    return tuple(found) if isinstance(wrt, tuple) else found[0]
+
+
+def _tangents(targets: Sequence[Node], v: Value) -> list[Node]:
+    """A tangent for each target. Raises ShapeError."""
+    values = list(v) if isinstance(v, (tuple, list)) and len(targets) > 1 else [v]
+    if len(values) != len(targets):
+        raise ShapeError(Code.E0204, f"{len(targets)} names need {len(targets)} tangents, and {len(values)} are given", help="write a tuple: `(v, w)`")
+    return [_fitting(array(each), target, "{2}") for each, target in zip(values, targets, strict=True)]
+
+
+def _fitting(x: Node, like: Node, text: str) -> Node:
+    """x, which must have the other's shape. Raises ShapeError."""
+    if like.type.shape is None and x.type.shape is None:
+        return spread(x, like)
+    rank = len(shape_of(x if like.type.shape is None else like))
+    mine, wanted = shape_of(x, rank), shape_of(like, rank)
+    if len(mine) != len(wanted) or not all(map(same, mine, wanted)):
+        help = "a tangent has its variable's shape, a cotangent the result's"
+        raise ShapeError(Code.E0301, f"{text} must have the shape {like.type}", f"{text} is {x.type}", help)
+    return x
+
+
+FUNCTIONS = (
+    function("grad(f, wrt: values, /)", "derivatives", "The gradient of a scalar by a named value, in its shape; a tuple of names gives a tuple.", grad),
+    function("vjp(f, wrt: values, u: values, /)", "derivatives", "Reverse mode: u, of f's shape, times the Jacobian; in the shape of `wrt`.", vjp),
+    function("jvp(f, wrt: values, v: values, /)", "derivatives", "Forward mode: the Jacobian times v, of the shape of `wrt`; in f's shape.", jvp),
+    function("hvp(f, wrt: values, v: values, /)", "derivatives", "The Hessian of a scalar times v, in the shape of `wrt`, without the Hessian.", hvp),
+)
+
+__all__ = ["FUNCTIONS", "grad", "hvp", "jvp", "vjp"]

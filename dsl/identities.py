@@ -1,0 +1,377 @@
+"""Local identities: constants folded, ones and zeros gone, broadcasts dropped where the other operand has the shape anyway.
+
+Before: ``broadcast_to(dL, [N, K]) * (1 * S)``. After: ``dL * S``. A rule looks at a node and a little below it, never at who else reads it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from dsl.nodes import Apply, Const, Input, Node, apply, const, of_sizes
+from dsl.ops.contraction import einsum, split_spec
+from dsl.ops.core import is_number
+from dsl.ops.elementwise import cast, ew
+from dsl.ops.indexing import FULL
+from dsl.ops.making import dimension
+from dsl.ops.shaping import broadcast_to, reshape, spread
+from dsl.types import product
+
+_FOLD: dict[str, Callable[..., float | int | bool]] = {
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "multiply": lambda x, y: x * y,
+    "divide": lambda x, y: x / y,
+    "negative": lambda x: -x,
+    "equal": lambda x, y: x == y,
+    "less": lambda x, y: x < y,
+    "greater": lambda x, y: x > y,
+    "sqrt": math.sqrt,
+    "exp": math.exp,
+    "log": math.log,
+}
+LARGEST = 2**63
+FACTORS = 8
+
+
+def rewrite(node: Node) -> Node:
+    """Apply identities to a node whose arguments are simple already, until none fits."""
+    while isinstance(node, Apply):
+        rule = _RULES.get(node.op.name)
+        new = _fold(node) or (rule(node) if rule else None)
+        if new is None or new is node:
+            break
+        node = new
+    return node
+
+
+def _fold(node: Apply) -> Node | None:
+    function = _FOLD.get(node.op.name)
+    if function is None or not all(isinstance(arg, Const) for arg in node.args):
+        return None
+    try:
+        value = function(*(arg.value for arg in node.args if isinstance(arg, Const)))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        return None
+    return const(float(value) if node.type.dtype == "float" else value)
+
+
+def rewritten(name: str, *args: Node) -> Node:
+    """An elementwise operation, simple already."""
+    return rewrite(ew(name, *args))
+
+
+def _like(node: Apply, part: Node) -> Node | None:
+    """A part instead of the whole, where it has the whole's type."""
+    return part if part.type.dtype == node.type.dtype and part.type.matches(node.type) else None
+
+
+def _pair(node: Apply) -> Node | None:
+    """A broadcast that the other operand makes needless is dropped; beside scalars it is done last."""
+    for i, arg in enumerate(node.args):
+        if isinstance(arg, Apply) and arg.op.name in ("broadcast_to", "spread"):
+            new = ew(node.op.name, *node.args[:i], arg.args[0], *node.args[i + 1 :])
+            if new.type.matches(node.type):
+                return rewrite(new)
+            if new.type.shape == () and new.type.dtype == node.type.dtype:
+                return rewrite(apply(arg.op, rewrite(new), *arg.args[1:], **dict(arg.attrs)))
+    return None
+
+
+def _shape_only(node: Apply) -> Node | None:
+    """An operation that reads an argument's shape reads it from the program's argument that has the same one."""
+    like = node.args[-1]
+    while isinstance(like, Apply) and like.type.shape is None:
+        same = next((arg for arg in like.args if arg.type.matches(like.type)), None)
+        if same is None:
+            break
+        like = same
+    return None if like is node.args[-1] else rewrite(apply(node.op, *node.args[:-1], like, **dict(node.attrs)))
+
+
+def _is_zero(node: Node) -> bool:
+    return is_number(node, 0) or (isinstance(node, Apply) and node.op.name in ("broadcast_to", "spread") and is_number(node.args[0], 0))
+
+
+def _add(node: Apply) -> Node | None:
+    x, y = node.args
+    if _is_zero(x) and (same := _like(node, y)):
+        return same
+    if _is_zero(y) and (same := _like(node, x)):
+        return same
+    if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
+        return rewritten("subtract", x, rewritten("negative", y))
+    if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
+        return _chosen(node, x, y)
+    if x is y and x.type.dtype == "float":
+        return rewritten("multiply", const(2), x)
+    return _pair(node)
+
+
+def _chosen(node: Apply, x: Apply, y: Apply) -> Node | None:
+    """Two choices by one condition, each 0 where the other is not, are one choice."""
+    (condition, a, b), (_, c, d) = x.args, y.args
+    sides = [c if is_number(a, 0) else a if is_number(c, 0) else None, d if is_number(b, 0) else b if is_number(d, 0) else None]
+    if sides[0] is None or sides[1] is None:
+        return None
+    return _like(node, rewritten("where", condition, sides[0], sides[1]))
+
+
+def _subtract(node: Apply) -> Node | None:
+    x, y = node.args
+    if is_number(y, 0):
+        return _like(node, x)
+    if is_number(x, 0):
+        return rewritten("negative", y)
+    if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
+        return rewritten("add", x, rewritten("negative", y))
+    return _pair(node)
+
+
+def is_factor(node: Node) -> bool:
+    """A number whose size nobody worries about: a constant, a count, a scalar cotangent, and what is made of these."""
+    while isinstance(node, Apply) and node.op.name in ("multiply", "divide", "negative") and node.type.shape == ():
+        if len(node.args) == 2 and not is_factor(node.args[1]):
+            return False
+        node = node.args[0]
+    if isinstance(node, Apply):
+        return node.op.name in ("dimension", "size")
+    return isinstance(node, Const) or (isinstance(node, Input) and node.role in ("cotangent", "const") and node.type.shape == ())
+
+
+def _ratio(node: Node) -> tuple[int, int] | None:
+    """The ratio of small integers that a constant is, written as a float or not."""
+    if not isinstance(node, Const) or isinstance(node.value, bool) or not abs(node.value) < 2**53:
+        return None
+    top, bottom = node.value.as_integer_ratio()
+    return (top, bottom) if bottom <= 64 else None
+
+
+def _collected(node: Apply) -> Node | None:
+    """A scalar product with its numbers in front and in lowest terms: ``2 * (dL / 2)`` is ``dL``."""
+    top, bottom = 1, 1
+    factors: list[Node] = []
+    divisors: list[Node] = []
+    stack: list[tuple[Node, bool]] = [(node, True)]
+    while stack:
+        each, above = stack.pop()
+        ratio = _ratio(each)
+        if ratio is not None and (above or ratio[0]):
+            a, b = ratio if above else ratio[::-1]
+            top, bottom = top * a, bottom * b
+        elif isinstance(each, Apply) and each.op.name in ("multiply", "divide"):
+            stack += [(each.args[1], above == (each.op.name == "multiply")), (each.args[0], above)]
+        elif isinstance(each, Apply) and each.op.name == "negative":
+            top = -top
+            stack.append((each.args[0], above))
+        else:
+            (factors if above else divisors).append(each)
+    if max(abs(top), abs(bottom)) >= LARGEST or not top:
+        return None
+    for each in [each for each in divisors if each in factors and of_sizes(each)]:
+        factors.remove(each)
+        divisors.remove(each)
+    common = math.gcd(top, bottom) * (1 if bottom > 0 else -1)
+    top, bottom = top // common, bottom // common
+    if factors:
+        new = factors[0] if top == 1 else ew("negative", factors[0]) if top == -1 else ew("multiply", const(top), factors[0])
+    else:
+        new = const(float(top) if node.type.dtype == "float" else top)
+    for each in factors[1:]:
+        new = ew("multiply", new, each)
+    for each in ([const(bottom)] if bottom != 1 else []) + divisors:
+        new = ew("divide", new, each)
+    return new if new.type == node.type else None
+
+
+def _leads_negative(node: Node) -> bool:
+    """Whether a product of a few factors begins with a negative number, so that a sign before it can take that in."""
+    for _ in range(FACTORS):
+        if not (isinstance(node, Apply) and node.op.name in ("multiply", "divide")):
+            break
+        node = node.args[0]
+    return isinstance(node, Const) and node.value < 0
+
+
+def _into_lead(x: Node, y: Node, depth: int = FACTORS) -> Node | None:
+    """A number times a product that begins with a number: one number in front."""
+    if not depth or not (isinstance(y, Apply) and y.op.name in ("multiply", "divide")):
+        return None
+    lead = rewritten("multiply", x, y.args[0]) if is_factor(y.args[0]) else _into_lead(x, y.args[0], depth - 1)
+    return rewritten(y.op.name, lead, y.args[1]) if lead else None
+
+
+def _cancels(x: Const, y: Const) -> bool:
+    return isinstance(x.value, int) and isinstance(y.value, int) and y.value != 0 and x.value % y.value == 0
+
+
+def _multiply(node: Apply) -> Node | None:
+    x, y = node.args
+    if is_factor(node):
+        return _fold(node) or _collected(node)
+    if is_factor(y) and not is_factor(x):
+        return rewritten("multiply", y, x)
+    if is_factor(x) and (led := _into_lead(x, y)):
+        return led
+    for one, other in ((x, y), (y, x)):
+        if is_number(one, 0):
+            return _filled(node, 0)
+        if is_number(one, 1):
+            return _like(node, other)
+        if is_number(one, -1):
+            return rewritten("negative", other)
+    if isinstance(x, Const) and isinstance(y, Apply) and y.op.name == "multiply":
+        halved = y.args[0]
+        if isinstance(halved, Apply) and halved.op.name == "divide" and isinstance(halved.args[1], Const) and _cancels(x, halved.args[1]):
+            return rewritten("multiply", const(x.value // halved.args[1].value), rewritten("multiply", halved.args[0], y.args[1]))
+    if isinstance(y, Apply) and y.op.name == "multiply" and is_factor(y.args[0]) and not is_factor(x):
+        return rewritten("multiply", y.args[0], rewritten("multiply", x, y.args[1]))
+    if isinstance(x, Apply) and x.op.name == "negative" and not is_factor(x):
+        return rewritten("negative", rewritten("multiply", x.args[0], y))
+    if isinstance(y, Apply) and y.op.name == "negative":
+        return rewritten("negative", rewritten("multiply", x, y.args[0]))
+    return _pair(node)
+
+
+def _divide(node: Apply) -> Node | None:
+    x, y = node.args
+    if is_number(y, 1):
+        return _like(node, x)
+    if is_factor(node):
+        return _fold(node) or _collected(node)
+    if isinstance(x, Apply) and x.op.name == "multiply" and is_factor(x.args[0]) and is_factor(y) and x.args[1].type.matches(x.type):
+        return rewritten("multiply", rewritten("divide", x.args[0], y), x.args[1])
+    if isinstance(x, Apply) and x.op.name == "negative" and not is_factor(x):
+        return rewritten("negative", rewritten("divide", x.args[0], y))
+    return _pair(node)
+
+
+def _negative(node: Apply) -> Node | None:
+    (x,) = node.args
+    if isinstance(x, Apply) and x.op.name == "negative":
+        return x.args[0]
+    if isinstance(x, Apply) and x.op.name == "subtract":
+        return rewritten("subtract", x.args[1], x.args[0])
+    if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and (is_factor(x.args[0]) or _leads_negative(x.args[0])):
+        return rewritten(x.op.name, rewritten("negative", x.args[0]), x.args[1])
+    return None
+
+
+def _power(node: Apply) -> Node | None:
+    x, y = node.args
+    if is_number(y, 1):
+        return _like(node, x)
+    if is_number(y, 0):
+        return _filled(node, 1)
+    return None
+
+
+def _filled(node: Apply, value: int) -> Node | None:
+    """The same number everywhere, in the node's type."""
+    like = next((arg for arg in node.args if arg.type.matches(node.type)), None)
+    return None if like is None or node.type.dtype != "float" else spread(const(float(value)), like)
+
+
+def _where(node: Apply) -> Node | None:
+    c, x, y = node.args
+    if isinstance(c, Const):
+        taken = x if c.value else y
+        like = next((arg for arg in node.args if arg.type.matches(node.type)), None)
+        return _like(node, taken) or (spread(cast(taken, node.type.dtype), like) if like is not None else None)
+    return _like(node, x) if x is y else _pair(node)
+
+
+def _broadcast(node: Apply) -> Node | None:
+    (x,) = node.args
+    if isinstance(x, Apply) and x.op is node.op and x.args[0].type.shape == ():
+        return broadcast_to(x.args[0], node.type.known)
+    return _like(node, x)
+
+
+def _fitted(node: Apply) -> Node | None:
+    """``spread`` and ``unbroadcast`` of what has the shape already."""
+    return _like(node, node.args[0]) or _shape_only(node)
+
+
+def _einsum(node: Apply) -> Node | None:
+    """A number stands before the contraction; an operand that is itself a transpose is renamed into it."""
+    labels, output = split_spec(str(node.attr("spec")))
+    args = list(node.args)
+    for i, arg in enumerate(args):
+        if not labels[i] and len(args) > 1:
+            rest = einsum(f"{','.join(labels[:i] + labels[i + 1 :])}->{output}", *args[:i], *args[i + 1 :])
+            return rewritten("multiply", arg, rewrite(rest))
+        if isinstance(arg, Apply) and arg.op.name == "einsum" and len(arg.args) == 1:
+            (inner,), outer = split_spec(str(arg.attr("spec")))
+            if sorted(inner) == sorted(outer):
+                renamed = dict(zip(outer, labels[i], strict=True))
+                args[i] = arg.args[0]
+                labels[i] = "".join(renamed[label] for label in inner)
+                return rewrite(einsum(f"{','.join(labels)}->{output}", *args))
+    return _relabelled(node, labels, output) if len(args) == 2 else None
+
+
+def _relabelled(node: Apply, labels: Sequence[str], output: str) -> Node:
+    """The labels of a product of two in the order of their first use, so that equal products are one."""
+    names = dict(zip(dict.fromkeys("".join(labels)), "ijklmnopqrstuvwxyz", strict=False))
+    if len(names) < len(set("".join(labels))):
+        return node
+    spec = ",".join("".join(names[label] for label in term) for term in labels)
+    return einsum(f"{spec}->{''.join(names[label] for label in output)}", *node.args)
+
+
+def _reshape(node: Apply) -> Node | None:
+    (x,) = node.args
+    if x.type.shape == node.type.shape:
+        return x
+    if x.type.shape == ():
+        return broadcast_to(x, node.type.known)
+    if isinstance(x, Apply) and x.op.name in ("sum", "mean", "max", "min") and not x.attr("keepdims"):
+        kept = apply(x.op, *x.args, axes=x.attr("axes"), keepdims=True) if x.args[0].type.shape is not None else x
+        return kept if kept.type.matches(node.type) else None
+    if isinstance(x, Apply) and x.op.name == "reshape":
+        return apply(node.op, x.args[0], **dict(node.attrs))
+    if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == () and node.type.shape is not None:
+        return apply(x.op, x.args[0], shape=node.type.shape)
+    return None
+
+
+def _total(node: Apply) -> Node | None:
+    """The sum or the mean of equal entries."""
+    (x,) = node.args
+    if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == () and node.type.shape == ():
+        return x.args[0] if node.op.name == "mean" else rewritten("multiply", dimension(product(x.type.known)), x.args[0])
+    return None
+
+
+def _index(node: Apply) -> Node | None:
+    """An index that only inserts axes is a reshape, and so is its adjoint."""
+    items = node.attr("items")
+    if len(node.args) > 1 or not isinstance(items, tuple) or node.type.shape is None:
+        return None
+    if all(item == FULL or item[0] == "newaxis" for item in items):
+        return rewrite(reshape(node.args[0], node.type.shape))
+    return None
+
+
+_RULES: dict[str, Callable[[Apply], Node | None]] = {
+    "add": _add,
+    "subtract": _subtract,
+    "multiply": _multiply,
+    "divide": _divide,
+    "negative": _negative,
+    "power": _power,
+    "where": _where,
+    "broadcast_to": _broadcast,
+    "unbroadcast": _fitted,
+    "spread": _fitted,
+    "size": _shape_only,
+    "einsum": _einsum,
+    "reshape": _reshape,
+    "index": _index,
+    "scatter": _index,
+    "sum": _total,
+    "mean": _total,
+}

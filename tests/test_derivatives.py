@@ -1,0 +1,116 @@
+"""Derivatives as expressions: each operator against what it means, nested, by intermediates, by tuples, and what it refuses."""
+
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+import dsl
+from dsl.api import module_of
+from dsl.diagnostics import Source
+from dsl.pipeline import compile_source
+
+RNG = np.random.default_rng(0)
+X, Y, W, V = RNG.normal(size=(6, 3)), np.sign(RNG.normal(size=6)), RNG.normal(size=3), RNG.normal(size=3)
+LOGISTIC = """
+input X: [N, D]
+input y: [N]
+param w: [D]
+input v: [D]
+z = X @ w
+L = sum(log(1 + exp(-y * z)))
+"""
+P = 1 / (1 + np.exp(-Y * (X @ W)))
+GRADIENT = -X.T @ (Y * (1 - P))
+HESSIAN = (X.T * (P * (1 - P))) @ X
+
+
+def module(text: str) -> Any:
+    return module_of(dsl.compile_text(text), "program")
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("grad(L, w)", GRADIENT),
+        ("grad(L, z)", -Y * (1 - P)),
+        ("hvp(L, w, v)", HESSIAN @ V),
+        ("jvp(z, w, v)", X @ V),
+        ("jvp(exp(z), w, v)", np.exp(X @ W) * (X @ V)),
+        ("vjp(z, w, y)", Y @ X),
+        ("jvp(grad(L, w), w, v)", HESSIAN @ V),
+        ("vjp(grad(L, w), w, v)", HESSIAN @ V),
+        ("grad(sum(grad(L, w) * v), w)", HESSIAN @ V),
+        ("grad(sum(grad(L, w) ** 2), w)", 2 * HESSIAN @ GRADIENT),
+    ],
+)
+def test_of_a_logistic_loss(expression: str, expected: Any) -> None:
+    found = module(f"{LOGISTIC}g = {expression}\noutput g\n").value(X=X, y=Y, w=W, v=V)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_tuples_of_names() -> None:
+    text = "param a: [N]\nparam b: [N]\nL = sum(a ** 2 * b)\nga, gb = grad(L, (a, b))\nha, hb = hvp(L, (a, b), (b, a))\nt = jvp(a * b, (a, b), (b, a))\noutput ga, gb, ha, hb, t"
+    a, b = V, W
+    found = module(text).value(a, b)
+    expected = (2 * a * b, a**2, 2 * b * b + 2 * a * a, 2 * a * b, b * b + a * a)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("param x: []\ny = x\nL = x * y\ng = grad(L, y)", 3.0),
+        ("param x: []\ndef f(a, b) = grad(a * b, a)\ng = f(x, x)", 3.0),
+        ("param x: []\na = x ** 2\nb = x ** 2\ng = grad(a * b, b)", 9.0),
+        ("param x: []\ndef f(u) = u ** 3\ndef d(u) = grad(f(u), u)\ng = d(d(x))", 3 * 27.0**2),
+        ("param x: []\ng = grad(grad(grad(x ** 4, x), x), x)", 72.0),
+        ("g = grad(sum(x ** 3), x)", 27.0),
+    ],
+)
+def test_a_name_is_a_variable_of_its_own(text: str, expected: float) -> None:
+    np.testing.assert_allclose(module(text).value(3.0), expected)
+
+
+def test_the_tenth_derivative() -> None:
+    lines = ["param x: []", "d0 = tanh(x)", *(f"d{i + 1} = grad(d{i}, x)" for i in range(10)), "output d10"]
+    text = dsl.compile_text("\n".join(lines))
+    expected = float(mpmath.diff(mpmath.tanh, 0.3, 10))
+    np.testing.assert_allclose(module_of(text, "program").value(0.3), expected, rtol=1e-9)
+
+
+def test_gradients_of_gradients_are_those_of_differences() -> None:
+    text = f"{LOGISTIC}g = grad(L, w)\npenalty = sum(g ** 2)\noutput penalty"
+    program = module(text)
+    _, (found,) = program.value_and_grad(X=X, y=Y, w=W, v=V)
+    step = 1e-6 * np.eye(3)
+    expected = [(program.value(X=X, y=Y, w=W + e, v=V) - program.value(X=X, y=Y, w=W - e, v=V)) / 2e-6 for e in step]
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ("param x: [N]\ng = grad(x ** 2, x)", "E0302", "jacobian"),
+        ("param x: [N]\ninput n: int[N]\ng = grad(sum(n), x)", "E0402", "integer"),
+        ("param x: [N]\ng = grad(sum(x ** 2), x[0])", "E0402", "by a name"),
+        ("param x: [N]\ninput n: int[N]\ng = grad(sum(x * n), n)", "E0402", "float"),
+        ("param x: [N]\nparam v: [M]\ng = jvp(x ** 2, x, v)", "E0301", "shape"),
+        ("param x: [N]\ng = sum(argsort(x)) * grad(sum(sort(x) * cumprod(x)), y)", "E0201", "unknown name"),
+    ],
+)
+def test_what_is_refused(text: str, code: str, says: str) -> None:
+    with pytest.raises(dsl.DslError) as caught:
+        dsl.compile_text(text)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code.name == code
+    assert says in f"{diagnostic.message} {diagnostic.label} {diagnostic.help}"
+
+
+def test_independence_is_a_warning_and_zeros() -> None:
+
+    compiled = compile_source(Source("p.expr", "param x: [N]\nparam y: [N]\ng = grad(sum(x), y)\nL = sum(g) + sum(x * y)"), "p")
+    assert [each.code.name for each in compiled.warnings] == ["W0101"]
+    np.testing.assert_allclose(module_of(compiled.text, "p").value(V, W), V @ W)
