@@ -22,38 +22,42 @@ from dsl.stability import stable
 from dsl.types import ShapeError, same
 
 
-def grad(f: Node, wrt: Value) -> Value:
+def grad(f: Value, wrt: Value) -> Value:
     """The gradient of a scalar. Raises ShapeError for an array."""
-    if shape_of(_differentiable(f), 0):
+    f = _differentiable(f)
+    if shape_of(f, 0):
         raise ShapeError(Code.E0302, f"a gradient is that of a scalar, and this is {f.type}", "{0} is " + str(f.type), "write `jacobian({0}, {1})`")
     return _as(wrt, _cotangents([(f, const(1.0))], _targets(wrt)))
 
 
-def vjp(f: Node, wrt: Value, u: Value) -> Value:
+def vjp(f: Value, wrt: Value, u: Value) -> Value:
     """Reverse mode: u times the Jacobian of f, in the shape of ``wrt``. Raises ShapeError where u has not the shape of f."""
-    return _as(wrt, _cotangents([(_differentiable(f), _fitting(array(u), f, "{2}"))], _targets(wrt)))
+    f = _differentiable(f)
+    return _as(wrt, _cotangents([(f, _fitting(array(u), f, "{2}"))], _targets(wrt)))
 
 
-def jvp(f: Node, wrt: Value, v: Value) -> Node:
+def jvp(f: Value, wrt: Value, v: Value) -> Node:
     """Forward mode: the Jacobian of f times v, in the shape of f. Raises ShapeError where v has not the shape of ``wrt``."""
-    targets = _targets(wrt)
-    u = argument("u", "cotangent", _differentiable(f).type)
+    f, targets = _differentiable(f), _targets(wrt)
+    u = argument("u", "cotangent", f.type)
     pulled = _cotangents([(f, u)], targets)
     (pushed,) = _cotangents(list(zip(pulled, _tangents(targets, v), strict=True)), [u])
     return pushed
 
 
-def hvp(f: Node, wrt: Value, v: Value) -> Value:
+def hvp(f: Value, wrt: Value, v: Value) -> Value:
     """The Hessian of a scalar times v, in the shape of ``wrt``."""
     targets = _targets(wrt)
     gradients = grad(f, tuple(targets))
     return _as(wrt, _cotangents(list(zip(gradients, _tangents(targets, v), strict=True)), targets))
 
 
-def _differentiable(f: Node) -> Node:
+def _differentiable(f: Value) -> Node:
+    """What is differentiated, as a node. Raises ShapeError for what has no derivative."""
+    f = array(f)
     if f.type.dtype != "float":
         kind = "an integer" if f.type.dtype == "int" else "a truth value"
-        raise ShapeError(Code.E0402, f"{kind} has no derivative", "{0} is " + str(f.type), "differentiate a float")
+        raise ShapeError(Code.E0402, f"{kind} has no derivative", f"{{0}} is {f.type}", "differentiate a float")
     return f
 
 
@@ -104,10 +108,10 @@ def _fitting(x: Node, like: Node, text: str) -> Node:
 
 
 FUNCTIONS = (
-    function("grad(f, wrt: values, /)", "derivatives", "The gradient of a scalar by a named value, in its shape; a tuple of names gives a tuple.", grad),
-    function("vjp(f, wrt: values, u: values, /)", "derivatives", "Reverse mode: u, of f's shape, times the Jacobian; in the shape of `wrt`.", vjp),
-    function("jvp(f, wrt: values, v: values, /)", "derivatives", "Forward mode: the Jacobian times v, of the shape of `wrt`; in f's shape.", jvp),
-    function("hvp(f, wrt: values, v: values, /)", "derivatives", "The Hessian of a scalar times v, in the shape of `wrt`, without the Hessian.", hvp),
+    function("grad(f, wrt, /)", "derivatives", "The gradient of a scalar by a named value, in its shape; a tuple of names gives a tuple.", grad),
+    function("vjp(f, wrt, u, /)", "derivatives", "Reverse mode: u, of f's shape, times the Jacobian; in the shape of `wrt`.", vjp),
+    function("jvp(f, wrt, v, /)", "derivatives", "Forward mode: the Jacobian times v, of the shape of `wrt`; in f's shape.", jvp),
+    function("hvp(f, wrt, v, /)", "derivatives", "The Hessian of a scalar times v, in the shape of `wrt`, without the Hessian.", hvp),
 )
 
 __all__ = ["FUNCTIONS", "grad", "hvp", "jvp", "vjp"]

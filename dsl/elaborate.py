@@ -15,7 +15,7 @@ from dsl.ops.arguments import arguments
 from dsl.ops.builtins import functions, transpose
 from dsl.ops.core import Undecided, integers, shape_of
 from dsl.ops.elementwise import cast, ew
-from dsl.ops.spec import Function
+from dsl.ops.spec import REQUIRED, Function
 from dsl.scope import ABSENT, Closure, RuleFunction, Scope, Updater, Value, assign, assign_targets, bind, derived_names, name_derived, param_name
 from dsl.static import compared, computed, plain
 from dsl.types import Dim, ShapeError, as_dim, product
@@ -242,9 +242,20 @@ class Elaborator:
             return (yield self._inline(function, args, keywords, expr))
         if isinstance(function, RuleFunction):
             return (yield self._ruled(function, args, keywords, expr))
+        if name in self.operators:
+            return self._operated(function, args, keywords, expr)
+        return call(function, args, keywords)
+
+    def _operated(self, function: Function, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Value:
+        """An operator takes its arguments as they are: arrays, functions, tuples of these."""
+        names = [each.name for each in function.params]
+        bound = bind(function.name, names, args, keywords)
+        for i, param in enumerate(function.params):
+            if i not in bound and param.default is REQUIRED:
+                raise ShapeError(Code.E0204, f"`{function.name}` needs `{param.name}`", help=f"write `{function.signature}`")
         if function.family == "derivatives":
             self._check_targets(expr, args)
-        return call(function, args, keywords)
+        return function.build(*(bound.get(i, param.default) for i, param in enumerate(function.params)))
 
     def _check_targets(self, expr: syntax.Call, args: list[Value]) -> None:
         """What something is differentiated by are names. Warns of those that it does not depend on. Raises ShapeError."""

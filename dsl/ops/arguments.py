@@ -62,8 +62,6 @@ def _checked(function: Function, param: Param, value: object, array: Convert) ->
         if not isinstance(value, (list, tuple)) or not value:
             raise ShapeError(Code.E0204, f"`{function.name}` takes a list of arrays", help=f"write `{function.name}([x, y])`")
         return [array(each) for each in value]
-    if param.kind == "values":
-        return value
     if isinstance(value, Const):
         value = value.value
     if isinstance(value, Node):

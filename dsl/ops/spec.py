@@ -75,14 +75,8 @@ class Param(NamedTuple):
     """A parameter of a function. ``default`` is REQUIRED or a static value.
 
     ``kind`` says what it takes: ``array`` (any expression), ``arrays`` (a list of them), or something known at compile time: ``axis``,
-<<<<<<< HEAD
     ``axes``, ``shape``, ``size``, ``int``, ``flag``, ``text``, ``dtype``, or ``static`` for what the function itself looks into.
     ``how`` is ``positional``, ``either``, ``keyword``, or ``rest``: all further positional arguments. ``optional`` ones may be None.
-=======
-    ``axes``, ``shape``, ``size``, ``int``, ``flag``, ``text``, ``dtype``, or ``static`` for what the function itself looks into. ``values`` is
-    whatever stands there: an array, a function, or a tuple of these.
-    ``how`` is ``positional``, ``either``, ``keyword``, or ``rest``: all further positional arguments.
->>>>>>> 9ce7d8e (grad, vjp, jvp and hvp are expressions: reverse mode on the graph, twice for forward mode; identities and stable forms serve passes and operators alike)
     """
 
     name: str
