@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Const, Input, Node, Program, argument, const
+from dsl.nodes import Apply, Const, Input, Node, Program, argument, const, topological
 from dsl.ops.shaping import spread
 from dsl.reverse import pull_back
 
@@ -40,12 +40,14 @@ def differentiate(program: Program) -> Program:
     warnings = tuple(
         Diagnostic(Code.W0101, f"no output depends on `{each.node.name}`: its gradient is zero", each.span, help="leave it out, or use it") for each in missing
     )
+    gradients = _named(cotangents, targets)
+    reached = set(topological(node for _, node in (*gradients, *fused)))
     return replace(
         program,
         cotangents=seeds,
-        gradients=_named(cotangents, targets),
+        gradients=gradients,
         fused=fused,
-        adjoints=adjoints,
+        adjoints={cotangent: node for cotangent, node in adjoints.items() if cotangent in reached},
         names=names,
         lines=lines,
         warnings=program.warnings + warnings,
