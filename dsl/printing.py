@@ -16,7 +16,7 @@ from dsl.library import library
 from dsl.nodes import Apply, Const, Input, Line, Node, Program, topological
 from dsl.ops.builtins import functions
 from dsl.ops.core import Undecided
-from dsl.ops.spec import ATOM, COMPARE, LOWEST, POWER, PRODUCT, SUM, UNARY, Text
+from dsl.ops.spec import ATOM, COMPARE, LOWEST, POWER, PRODUCT, SUM, UNARY, Op, Text
 from dsl.parse import parse_expression
 from dsl.reading import Reader
 from dsl.scope import Scope, Value
@@ -45,6 +45,12 @@ class Form(NamedTuple):
 def printed(product: syntax.Module | Program) -> str:
     """What a stage made, as text."""
     return product.source.text if isinstance(product, syntax.Module) else _Printer(product).text()
+
+
+def rules_of(program: Program) -> dict[str, Op]:
+    """The operations of rules, which stand in no table, by name."""
+    nodes = topological([*program.names, *program.every_root])
+    return {node.op.name: node.op for node in nodes if isinstance(node, Apply) and node.op.name.startswith("rule ")}
 
 
 # settings ------------------------------------------------------------------------------------------------------------
@@ -157,7 +163,7 @@ class _Printer:
                 self.users[arg].append(node)
         dims = [dim for node in (*self.order, *(each.node for each in program.arguments)) for dim in node.type.shape or ()]
         self.dimensions = {symbol.name: Dim.symbol(symbol.name) for dim in dims for symbol in dim.symbols() if not symbol.flexible}
-        self.reader = Reader({**self.dimensions, **{each.node.name: each.node for each in program.arguments}}, {})
+        self.reader = Reader({**self.dimensions, **{each.node.name: each.node for each in program.arguments}}, rules_of(program))
         self.texts: dict[Node, Text] = {}
         self.values: dict[Node, Value] = {}
         self.called: dict[Node, str] = {}

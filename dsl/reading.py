@@ -20,7 +20,6 @@ from dsl.nodes import Apply, Declared, Line, Node, Program, apply, argument
 from dsl.ops.builtins import operations
 from dsl.ops.spec import Op
 from dsl.parse import parse, parse_expression
-from dsl.rules import ruled
 from dsl.scope import RuleFunction, Scope, Value
 from dsl.static import computed
 from dsl.types import Check, Dim, Joined, Least, TensorType, as_dim
@@ -59,20 +58,19 @@ def _unknown(name: syntax.Name, scope: Scope) -> Value:
 
 
 class Reader(Elaborator):
-    """Elaborates expressions that may apply operations by name. ``rules`` are those that the text declares."""
+    """Elaborates expressions that may apply operations by name. ``rules`` are the operations of the user's rules."""
 
-    def __init__(self, values: Mapping[str, Value], rules: Mapping[str, RuleFunction]) -> None:
+    def __init__(self, values: Mapping[str, Value], rules: Mapping[str, Op]) -> None:
         super().__init__(_unknown)
         self.rules = rules
-        self.scope = Scope(values={**values}, functions=rules, parent=library().scope)
+        self.scope = Scope(values={**values}, parent=library().scope)
 
     def read(self, expr: syntax.Expr) -> Value:
         return self.expression(expr, self.scope)
 
     def operation(self, name: str) -> Op:
-        kind, _, called = name.partition(" ")
-        rule = self.scope.function(called) if kind == "rule" else None
-        return rule.op if isinstance(rule, RuleFunction) else operations()[name]
+        rule = library().get(name.removeprefix("rule "))
+        return self.rules.get(name) or (rule.op if isinstance(rule, RuleFunction) else operations()[name])
 
     def _call(self, expr: syntax.Call, scope: Scope) -> Steps:
         if not isinstance(expr.function, syntax.Literal):
@@ -88,9 +86,8 @@ class Reader(Elaborator):
 class _Text:
     """A printed program on its way to a ``Program``: everything up to the outputs, then the gradients."""
 
-    def __init__(self) -> None:
-        self.rules: dict[str, RuleFunction] = {}
-        self.reader = Reader({}, self.rules)
+    def __init__(self, rules: Mapping[str, Op]) -> None:
+        self.reader = Reader({}, rules)
         self.values = self.reader.scope.values
         self.arguments: list[Declared] = []
         self.hints: list[tuple[str, int]] = []
@@ -100,9 +97,7 @@ class _Text:
         self.settings: dict[str, tuple[syntax.Expr, ...]] = {}
 
     def declare(self, statement: syntax.Statement) -> None:
-        if isinstance(statement, syntax.Rule):
-            self.rules[statement.name.id] = ruled(statement, self.reader.scope)
-        elif isinstance(statement, syntax.ConstDeclare):
+        if isinstance(statement, syntax.ConstDeclare):
             self.arguments.append(declare_const(statement, static(statement.value)))
             self.values[statement.name.id] = self.arguments[-1].node
         elif isinstance(statement, syntax.DimDeclare) and statement.hint is not None:
@@ -160,11 +155,12 @@ def _parts(text: str) -> tuple[tuple[syntax.Statement, ...], str, list[re.Match[
     return head.statements, head.docstring, [match for _, match in lines if match]
 
 
-def program_of(text: str, stem: str) -> Program:
-    """The program that was printed; what a person was told of it, warnings and rewrites, is not in the text."""
+def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> Program:
+    """The program that was printed. What a person was told of it, warnings and rewrites, is not in the text; nor is how the user's own
+    ``rules`` are differentiated, which is given by the operations' names."""
     above, _, below = text.partition("\noutput ")
     names, _, below = below.partition("\n")
-    made = _Text()
+    made = _Text(rules or {})
     statements, docstring, equations = _parts(above + "\n")
     for statement in statements:
         made.declare(statement)

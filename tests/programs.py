@@ -26,7 +26,10 @@ PAIRS = (
 )
 SCALED = ("{0} / N", "rate * {0}", "{0} ** power", "{0} / {0}.size", "(N - 1) * {0} + D / 2", "{0} * len", "{0} + (1 if N > D else N)", "{0} * 0 + {0}")
 REDUCTIONS = ("sum", "mean", "max", "min", "prod", "var", "logsumexp", "std", "norm")
-ALONG = ("softmax({}, axis={})", "log_softmax({}, axis={})", "cumsum({}, axis={})", "flip({}, axis={})", "roll({}, 1, axis={})", "sort({}, axis={})", "cumprod({}, axis={})")
+ALONG = (
+    *("softmax({}, axis={})", "log_softmax({}, axis={})", "cumsum({}, axis={})", "cumprod({}, axis={})"),
+    *("flip({}, axis={})", "roll({}, 1, axis={})", "sort({}, axis={})"),
+)
 DEFS = ("def swap(a, b) = b * sin(a) - a", "def gate(x, scale=2.0) = x * sigmoid(scale * x)", "def apply(f, x) = f(f(x))")
 CALLED = ("gate({})", "gate({}, scale=0.5)", "apply(tanh, {})", "apply(gate, {})")
 
