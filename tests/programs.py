@@ -170,7 +170,10 @@ class Builder:
             return other and Value(f"outer({x.text}, {other.text})", x.shape + other.shape)
         twin = self.fitting(lambda shape: shape == x.shape)
         pairs = [(f"einsum('ij,ij->i', {x.text}, {twin.text})", x.shape[:1]), (f"{x.text} @ {twin.text}.T", x.shape[:1] * 2)] if twin else []
-        square = [(f"trace({x.text})", ()), (f"diag({x.text})", x.shape[:1])] if x.shape[0] == x.shape[1] else []
+        pairs += [(f"einsum('ij,kj,ij->k', {x.text}, {twin.text}, {x.text})", x.shape[:1]), (f"trace({x.text} @ {twin.text}.T)", ())] if twin else []
+        definite = f"{x.text} @ {x.text}.T + 3 * eye({x.text}.shape[0])"
+        square = [(f"inv({definite})", x.shape), (f"solve({definite}, {x.text})", x.shape)] if x.shape[0] == x.shape[1] else []
+        square += [(f"trace({x.text})", ()), (f"diag({x.text})", x.shape[:1])] if square else []
         return Value(*self.choose([(f"{x.text}.T @ {x.text}", x.shape[1:] * 2), (f"einsum('ij->ji', {x.text})", x.shape[::-1]), *pairs, *square]))
 
     def index(self, x: Value) -> Value | None:
@@ -186,7 +189,11 @@ class Builder:
             if name not in self.made.indices:
                 self.made.indices[name] = (("3",), first)
                 self.made.declarations.append(f"input {name}: int[3] in 0:{first}")
-            options += [(f"{x.text}[{name}]", ("3", *rest))] * 3
+            options += [(f"{x.text}[{name}]", ("3", *rest)), (f"{x.text}[{name}, ..., None]", ("3", *rest, "1"))]
+            options += [(f"{x.text}[{name}, {name}]", ("3", *rest[1:]))] if rest[:1] == (first,) else []
+            options += [(f"{x.text}[{name}, -1]", ("3", *rest[1:])), (f"{x.text}[{name}, ::-1]", ("3", *rest))] if rest else []
+            options += [(f"{x.text}[{name}[:, None], [0, -1]]", ("3", "2", *rest[1:]))] if rest else []
+        options += [(f"{x.text}[:, 0]", (first, *rest[1:])), (f"{x.text}[:, None, ::-1]", (first, "1", *rest))] if rest else []
         return Value(*self.choose(options))
 
     def change(self, x: Value) -> Value | None:

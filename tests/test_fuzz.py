@@ -25,7 +25,7 @@ PYTHON: dict[str, Any] = {
     **{name: getattr(np, name) for name in np.__all__},
     **{name: getattr(scipy.special, name) for name in ("erf", "logsumexp", "softmax", "log_softmax", "xlogy")},
     "At": lambda array: At(array),
-    "norm": np.linalg.norm,
+    **{name: getattr(np.linalg, name) for name in ("norm", "inv", "solve")},
     "sigmoid": scipy.special.expit,
     "log_sigmoid": scipy.special.log_expit,
     "softplus": lambda x: np.logaddexp(0, x),
@@ -105,6 +105,15 @@ def differentiates(module: ModuleType, taken: Arrays, rng: np.random.Generator) 
     return wrong
 
 
+def single(module: ModuleType, taken: Arrays) -> None:
+    """float32 stays float32, in every result."""
+    narrow = {name: each.astype(np.float32) if each.dtype.kind == "f" else each for name, each in taken.items()}
+    result, tape = module.forward(**narrow)
+    found = [*outputs_of(result), *outputs_of(module.value(**narrow)), *module.backward(tape)]
+    found += module.value_and_grad(**narrow)[1] if hasattr(module, "value_and_grad") else ()
+    assert {np.asarray(each).dtype for each in found} == {np.dtype(np.float32)}
+
+
 def holds(made: Generated) -> None:
     module = compiled(made)
     if module is None:
@@ -128,6 +137,7 @@ def holds(made: Generated) -> None:
             if not wrong:
                 break
         assert not wrong, wrong
+        single(module, taken)
         forward, tape = module.forward(**taken)
         for one, other in zip(list(forward) if len(made.outputs) > 1 else [forward], outputs, strict=True):
             assert np.allclose(one, other, rtol=1e-12, atol=1e-14)
