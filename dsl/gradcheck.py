@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 
 from dsl import syntax
 from dsl.api import module_of
-from dsl.diagnostics import Source
+from dsl.diagnostics import Code, DslError, Source, error, nearest
 from dsl.files import finder, read
 from dsl.nodes import Program
 from dsl.parse import parse
 from dsl.pipeline import Compiled, Options, compile_source
-from dsl.sample import sample, sizes_of
+from dsl.sample import dimensions, free_shapes, sample, sizes_of
 
 TOLERANCE = 1e-6
 MOST = 40
+STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
+RULE_SHAPES = ((4,), (4, 4), ())
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -53,79 +56,92 @@ class CheckReport:
 
 
 def check(path: str | Path, dims: Mapping[str, int] | None = None, seed: int = 0, root: Path | None = None, wrt: tuple[str, ...] = ()) -> CheckReport:
-    """Check a file's program, and each rule in it. Raises DslError for a program with errors."""
+    """Check a file's program, and each rule in it. Raises DslError for a program with errors, and for one that cannot be checked."""
     path = Path(path)
     source, options = read(path), Options(wrt, finder(root or path.parent), format=False)
+    statements = parse(source).statements
+    kept = [each.span.text for each in statements if isinstance(each, (syntax.Def, syntax.Rule, syntax.Import, syntax.ConstDeclare))]
     rules: list[Row] = []
-    for rule, text in _rules(source):
-        compiled = compile_source(Source(source.name, text), path.stem, options)
-        _, rows = check_compiled(compiled, {}, seed)
-        rules += [replace(row, name=f"rule {rule}, d/d{row.name[5:]}") for row in rows if row.name.startswith("darg_")]
-    if rules and _only_definitions(source):
+    for each in statements:
+        if isinstance(each, syntax.Rule) and (compiled := _alone(each, kept, source.name, options)):
+            _, rows = check_compiled(compiled, {}, seed)
+            rules += [replace(row, name=f"rule {each.name.id}, d/d{row.name[5:]}") for row in rows if row.name.startswith("darg_")]
+    if rules and not any(isinstance(each, (syntax.Assign, syntax.Declare)) for each in statements):
         return CheckReport(str(path), {}, tuple(rules))
     sizes, rows = check_compiled(compile_source(source, path.stem, options), dims or {}, seed)
     return CheckReport(str(path), sizes, tuple(rows + rules))
 
 
-def _only_definitions(source: Source) -> bool:
-    return not any(isinstance(each, (syntax.Assign, syntax.Declare)) for each in parse(source).statements)
-
-
-def _rules(source: Source) -> list[tuple[str, str]]:
-    """Each elementwise rule of a file with a program that does nothing but call it on arrays of its domain."""
-    statements = parse(source).statements
-    kept = [each.span.text for each in statements if isinstance(each, (syntax.Def, syntax.Rule, syntax.Import, syntax.ConstDeclare))]
-    found: list[tuple[str, str]] = []
-    for rule in statements:
-        if not isinstance(rule, syntax.Rule) or not any(line.key == "d" for line in rule.lines):
-            continue
-        names = [each.target.id for each in rule.params if isinstance(each.target, syntax.Name)]
-        domains = {line.argument: line.span.text.partition(":")[2] for line in rule.lines if line.key == "domain"}
-        declared = [f"param arg_{name}: [12] {domains.get(name, '')}" for name in names]
+def _alone(rule: syntax.Rule, kept: list[str], file: str, options: Options) -> Compiled | None:
+    """A program that does nothing but call a rule on arrays of its domain; of the shapes that a ``vjp`` rule takes, the first that compile."""
+    stated = {line.argument for line in rule.lines if line.key in ("d", "vjp")}
+    domains = {line.argument: line.span.text.partition(":")[2] for line in rule.lines if line.key == "domain"}
+    names = [each.target.id for each in rule.params if isinstance(each.target, syntax.Name)]
+    elementwise = any(line.key == "d" for line in rule.lines)
+    for shapes in [[(12,)] * len(names)] if elementwise else product(RULE_SHAPES, repeat=len(names)):
+        types = zip(names, shapes, strict=True)
+        declared = [f"{'param' if name in stated else 'input'} arg_{name}: {list(shape)} {domains.get(name, '')}" for name, shape in types]
         call = f"arg_out = {rule.name.id}({', '.join(f'arg_{name}' for name in names)})"
-        found.append((rule.name.id, "\n".join([*kept, *declared, call, ""])))
-    return found
+        try:
+            return compile_source(Source(file, "\n".join([*kept, *declared, call, ""])), "rule", replace(options, wrt=()))
+        except DslError:
+            if elementwise:
+                raise
+    return None
 
 
 def check_compiled(compiled: Compiled, dims: Mapping[str, int], seed: int) -> tuple[dict[str, int], list[Row]]:
-    """The sizes that served, and a row for each comparison."""
-    module = module_of(compiled.text, compiled.program.stem)
-    scale = 1
-    while True:
-        sizes = sizes_of(compiled.program, dims, scale)
-        arrays = sample(compiled.program, sizes, np.random.default_rng(seed))
+    """The sizes that served, and a row for each comparison. Raises DslError where none do, or where the value is not finite."""
+    program, module = compiled.program, module_of(compiled.text, compiled.program.stem)
+    known = dimensions(program)
+    for name in dims:
+        if name not in known:
+            close = nearest(name, known)
+            raise error(Code.E0601, f"there is no dimension `{name}`", help=f"did you mean `{close}`?" if close else f"the dimensions are {', '.join(known)}")
+    refusal = ""
+    for sizes, arrays in _samples(program, dims, seed):
         try:
             with np.errstate(all="ignore"):
-                return sizes, _compare(module, compiled.program, arrays, np.random.default_rng(seed + 1))
-        except ValueError:
-            # a slice or a split may need larger sizes than the first ones
-            if scale >= 4:
-                raise
-            scale *= 2
+                return sizes, _compare(module, program, arrays, np.random.default_rng(seed + 1))
+        except ValueError as problem:
+            refusal = refusal or str(problem)
+    raise error(Code.E0601, f"no arguments were found that the program takes: {refusal}", help="choose sizes with --dims, and state the domains of arguments")
+
+
+def _samples(program: Program, dims: Mapping[str, int], seed: int) -> Iterator[tuple[dict[str, int], Arrays]]:
+    """Arguments to try: a slice or a split may need larger sizes, and a name that may have any shape one that broadcasts."""
+    for scale in (1, 2, 4):
+        sizes = sizes_of(program, dims, scale)
+        for shape in free_shapes(program, sizes):
+            yield sizes, sample(program, sizes, shape, np.random.default_rng(seed))
 
 
 def _compare(module: ModuleType, program: Program, arrays: Arrays, rng: np.random.Generator) -> list[Row]:
+    names = [name for name, _ in program.outputs]
+
+    def named(outputs: Any) -> Arrays:
+        return dict(zip(names, [outputs] if len(names) == 1 else list(outputs), strict=True))
+
     outputs, tape = module.forward(**arrays)
-    single = len(program.outputs) == 1
-    values = dict(zip([name for name, _ in program.outputs], [outputs] if single else list(outputs), strict=True))
+    values = named(outputs)
+    for name, _ in program.cotangents:
+        if not np.all(np.isfinite(values[name])):
+            raise error(Code.E0601, f"`{name}` is not finite for the sampled arguments", help="state where they lie, as in `x: [N] positive`")
     cotangents = {f"d{name}": rng.standard_normal(np.shape(values[name])) for name, _ in program.cotangents}
     gradients = module.backward(tape, **cotangents)
 
     def scalar(changed: Arrays) -> float:
-        found = module.value(**changed)
-        named = dict(zip(values, [found] if single else list(found), strict=True))
-        return float(sum(np.sum(named[key[1:]] * weight) for key, weight in cotangents.items()))
+        found = named(module.value(**changed))
+        return float(sum(np.sum(found[key[1:]] * weight) for key, weight in cotangents.items()))
 
-    again = module.value(**arrays)
-    rows = [_row(name, values[name], other) for name, other in zip(values, [again] if single else list(again), strict=True) if np.size(other)]
+    rows = [_row(name, values[name], other) for name, other in named(module.value(**arrays)).items() if np.size(other)]
     for name in program.wrt:
         rows.append(_gradient_row(name, getattr(gradients, name), arrays, scalar, _words(program, name), rng))
     if hasattr(module, "value_and_grad"):
         value, fused = module.value_and_grad(**arrays)
         plain = module.backward(tape)
-        pairs = [(value, values[program.outputs[0][0]]), *((getattr(fused, name), getattr(plain, name)) for name in program.wrt)]
-        worst = max((_row("value_and_grad", a, b) for a, b in pairs), key=lambda row: row.relative)
-        rows.append(worst)
+        pairs = [(value, values[names[0]]), *((getattr(fused, name), getattr(plain, name)) for name in program.wrt)]
+        rows.append(max((_row("value_and_grad", a, b) for a, b in pairs), key=lambda row: row.relative))
     return rows
 
 
@@ -145,6 +161,12 @@ def _row(name: str, found: Any, expected: Any) -> Row:
 def _gradient_row(name: str, gradient: Any, arrays: Arrays, scalar: Callable[[Arrays], float], words: tuple[str, ...], rng: np.random.Generator) -> Row:
     """The derivative along single entries; along pairs of entries where the argument is symmetric."""
     x = arrays[name]
+
+    def along(direction: NDArray[Any]) -> Callable[[float], float]:
+        return lambda step: scalar({**arrays, name: x + step * direction})
+
+    if np.shape(gradient) != x.shape:
+        return Row(f"d{name}", np.shape(gradient), float("inf"), float("inf"))
     found, expected = [], []
     entries = list(np.ndindex(x.shape))
     if len(entries) > MOST:
@@ -157,13 +179,21 @@ def _gradient_row(name: str, gradient: Any, arrays: Arrays, scalar: Callable[[Ar
         if ("spd" in words or "symmetric" in words) and entry[-1] != entry[-2]:
             direction[(*entry[:-2], entry[-1], entry[-2])] = 1.0
         found.append(float(np.sum(gradient * direction)))
-        expected.append(_slope(lambda t, d=direction: scalar({**arrays, name: x + t * d}), float(np.abs(x[entry]))))
+        expected.append(_slope(along(direction), max(1.0, float(np.abs(x[entry])))))
     return replace(_row(f"d{name}", found, expected), shape=x.shape)
 
 
 def _slope(f: Callable[[float], float], size: float) -> float:
-    """A central difference, extrapolated once (Richardson): the error is of fourth order in the step."""
-    h = 1e-3 * max(1.0, size) if size > 1e-2 else 1e-4
-    h = min(h, size / 4) if 0 < size < 1e-3 else h
-    wide, narrow = ((f(step) - f(-step)) / (2 * step) for step in (h, h / 2))
-    return (4 * narrow - wide) / 3
+    """A central difference, extrapolated once (Richardson): the error is of fourth order in the step.
+
+    Where two steps disagree, a kink or the end of the domain is near, or the function bends much: shorter ones are tried.
+    """
+    best, least = float("nan"), float("inf")
+    for h in (step * size for step in STEPS):
+        wide, narrow = ((f(step) - f(-step)) / (2 * step) for step in (h, h / 2))
+        gap = abs(narrow - wide)
+        if gap < least:
+            best, least = (4 * narrow - wide) / 3, gap
+        if gap <= TOLERANCE * abs(narrow):
+            break
+    return best

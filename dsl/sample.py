@@ -9,31 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsl.nodes import Declared, Program
-from dsl.types import Dim, Symbol
+from dsl.types import Dim
 
 SIZES = (5, 4, 6, 7, 3, 8, 9, 10, 11)
-ANY_SHAPE = (4,)
+
+
+def dimensions(program: Program) -> list[str]:
+    """The names of the arguments' dimensions, in their order."""
+    symbols = [symbol for each in program.arguments for dim in each.node.type.shape or () for symbol in dim.symbols()]
+    return list(dict.fromkeys(symbol.name for symbol in symbols))
 
 
 def sizes_of(program: Program, given: Mapping[str, int], scale: int = 1) -> dict[str, int]:
     """A size for each dimension of the arguments: the given one, else a small one of its own, times ``scale``."""
-    symbols: dict[Symbol, None] = {}
-    for each in program.arguments:
-        for dim in each.node.type.shape or ():
-            symbols.update(dict.fromkeys(dim.symbols()))
-    found: dict[str, int] = {}
-    for i, symbol in enumerate(symbols):
-        found[symbol.name] = given.get(symbol.name, SIZES[i % len(SIZES)] * scale)
-    return found
+    return {name: given.get(name, SIZES[i % len(SIZES)] * scale) for i, name in enumerate(dimensions(program))}
 
 
-def sample(program: Program, sizes: Mapping[str, int], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """An array for each argument that is not a const, by name."""
-    return {each.node.name: _one(each, sizes, rng) for each in program.arguments if each.node.role != "const"}
+def free_shapes(program: Program, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:
+    """Shapes for the arguments that may have any: a vector of its own, one that goes along a dimension, and a number, which fits everywhere."""
+    if all(each.node.type.shape is not None for each in program.arguments):
+        return [()]
+    return list(dict.fromkeys([(SIZES[1],), *((size,) for size in list(sizes.values())[::-1]), ()]))
 
 
-def _one(each: Declared, sizes: Mapping[str, int], rng: np.random.Generator) -> NDArray[Any]:
-    shape = ANY_SHAPE if each.node.type.shape is None else tuple(dim.evaluate(sizes) for dim in each.node.type.shape)
+def sample(program: Program, sizes: Mapping[str, int], free: tuple[int, ...], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """An array for each argument that is not a const, by name; ``free`` is the shape of those that may have any."""
+    return {each.node.name: _one(each, sizes, free, rng) for each in program.arguments if each.node.role != "const"}
+
+
+def _one(each: Declared, sizes: Mapping[str, int], free: tuple[int, ...], rng: np.random.Generator) -> NDArray[Any]:
+    shape = free if each.node.type.shape is None else tuple(dim.evaluate(sizes) for dim in each.node.type.shape)
     if each.node.type.dtype == "bool":
         return np.asarray(rng.random(shape) < 0.5)
     low, high = _bound(each.low, sizes), _bound(each.high, sizes)
