@@ -10,6 +10,7 @@ from pathlib import Path
 import black
 import pytest
 
+from dsl.api import compile_path
 from dsl.emit.render import WIDTH
 from tests.test_golden import MODULES, ROOT
 
@@ -56,6 +57,13 @@ def test_the_same_bytes_for_every_hash_seed(tmp_path: Path) -> None:
         run("-m", "dsl", "compile", *(str(path.relative_to(ROOT)) for path in MODULES), "-o", str(tmp_path / seed), PYTHONHASHSEED=seed)
     for path in PATHS:
         assert (tmp_path / "0" / path.name).read_bytes() == (tmp_path / "20" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_the_same_when_compiled_again(path: Path) -> None:
+    """Nodes of the first compilation, which is still there, are found again by the second."""
+    first, second = compile_path(path, format=False), compile_path(path, format=False)
+    assert first.text == second.text and first.program.checks == second.program.checks
 
 
 @pytest.mark.parametrize("path", PATHS, ids=SHORT)
