@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from dsl.api import compile_text, module_of
+from dsl.diagnostics import Source
+from dsl.emit.render import render_module
+from dsl.emit.view import view
+from dsl.imports import nowhere
+from dsl.nodes import Declared, Input, Program, argument, rebuild, remapped
 from dsl.ops.builtins import functions
+from dsl.ops.elementwise import elementwise_ops
+from dsl.parse import parse
+from dsl.passes.differentiate import differentiate
+from dsl.passes.resolve import resolve
+from dsl.passes.simplify import simplify
+from tests.ops_reference import Names
 
 Array = Any
 Inputs = dict[str, Array]
 
-SIZES = {"N": 4, "D": 3, "M": 2, "B": 2, "K": 3}
+SIZES = {"N": 4, "B": 2, "D": 3, "M": 2}
+# a symbol for each size that a case writes as a number
+SYMBOLS = dict(zip("2345678", "PQRSTUV", strict=True))
 DECLARATION = re.compile(r"^(\w+): *(float|int|bool)?\[(.*?)\](.*)$")
+MATRICES = ("nonsingular", "spd", "symmetric", "triangular")
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Variable:
     @property
     def text(self) -> str:
         role = "param" if self.kind == "float" else "input"
-        return f"{role} {self.name}: {'' if self.kind == 'float' else self.kind}[{', '.join(self.dims)}]{self.domain}"
+        return f"{role} {self.name}: {self.kind}[{', '.join(self.dims)}]{self.domain}"
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(int(eval(dim, {}, dict(sizes))) for dim in self.dims)
@@ -43,188 +57,217 @@ class Variable:
 
 @dataclass(frozen=True)
 class Case:
-    """An expression and its inputs. ``kinks`` are conditions, as text over the inputs, that sampling keeps away from."""
+    """An expression and its inputs. ``kink`` is a condition over them that sampling keeps away from."""
 
     expression: str
     variables: tuple[Variable, ...]
-    kinks: tuple[str, ...] = ()
+    kink: str = ""
 
     @staticmethod
-    def read(text: str, kinks: tuple[str, ...] = ()) -> Case:
+    def read(text: str, kink: str = "") -> Case:
         """``sum(x) | x: [2, 3] positive; i: int[3] in 0:2``; x and y are ``[3, 4]`` where nothing is declared."""
         expression, _, declarations = (part.strip() for part in text.partition(" | "))
         found: dict[str, Variable] = {}
         for each in filter(None, declarations.split(";")):
             match = DECLARATION.match(each.strip())
             assert match is not None, each
-            dims = tuple(dim.strip() for dim in match[3].split(",") if dim.strip())
-            found[match[1]] = Variable(match[1], match[2] or "float", dims, match[4])
+            found[match[1]] = Variable(match[1], match[2] or "float", tuple(filter(None, match[3].split(", "))), match[4])
         names = {node.id for node in ast.walk(ast.parse(expression, mode="eval")) if isinstance(node, ast.Name)}
         for name in ("x", "y"):
-            if name in names and name not in found:
-                found[name] = Variable(name, "float", ("3", "4"), "")
-        return Case(expression, tuple(found.values()), kinks)
+            if name in names:
+                found.setdefault(name, Variable(name, "float", ("3", "4"), ""))
+        return Case(expression, tuple(found.values()), kink)
 
     @property
     def program(self) -> str:
         return "\n".join([*(each.text for each in self.variables), f"out = {self.expression}", ""])
 
     def symbolic(self) -> Case:
-        """The same with a symbol for every size, where all sizes are numbers: equal sizes get one symbol."""
-        names = dict(zip("2345678", "PQRSTUV", strict=True))
-        variables = tuple(Variable(v.name, v.kind, tuple(names.get(dim, dim) for dim in v.dims), v.domain) for v in self.variables)
-        return Case(self.expression, variables, self.kinks)
+        """The same with a symbol for every size above 1; equal sizes get one symbol."""
+        return replace(self, variables=tuple(replace(each, dims=tuple(SYMBOLS.get(dim, dim) for dim in each.dims)) for each in self.variables))
+
+    @property
+    def symbols(self) -> set[str]:
+        return {dim for each in self.variables for dim in each.dims if not dim.isdigit()}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The size of every symbol."""
+        return {**SIZES, **{symbol: int(size) for size, symbol in SYMBOLS.items()}}
 
 
-def module(program: str) -> ModuleType:
-    return _module(program)
+def cases_of(name: str) -> list[Case]:
+    """The cases of a function's stanza."""
+    rule = elementwise_ops().get(name)
+    return [Case.read(text, rule.stanza.lines.get("kink", "") if rule else "") for text in functions()[name].cases]
 
 
 @cache
-def _module(program: str) -> ModuleType:
+def module(program: str) -> ModuleType:
     return module_of(compile_text(program, format=False), "case")
+
+
+# the gradient as a program -------------------------------------------------------------------------------------------
+
+
+@cache
+def differentiated(program: str) -> Program:
+    return differentiate(resolve(parse(Source("case.expr", program)), "case", (), nowhere))
+
+
+def gradient_module(once: Program, names: Sequence[str]) -> ModuleType:
+    """A module whose outputs are a program's gradients with respect to these names, functions of its arguments and of ``dout``."""
+    ((_, seed),) = once.cotangents
+    cotangent = argument("dout", "param", seed.type)
+    once = remapped(once, rebuild(once.every_root, lambda node: cotangent if node is seed else node))
+    twice = replace(
+        once,
+        arguments=(*once.arguments, Declared(cotangent)),
+        outputs=tuple((f"d{name}", node) for name, node in once.gradients if name in names),
+        wrt=(*once.wrt, "dout"),
+        cotangents=(),
+        gradients=(),
+        fused=(),
+        adjoints={},
+    )
+    return module_of(render_module(view(simplify(differentiate(twice)), "0")), "gradient")
 
 
 # sampling ------------------------------------------------------------------------------------------------------------
 
 
 def sample(case: Case, rng: np.random.Generator, sizes: Mapping[str, int] = SIZES) -> Inputs:
-    """Inputs in their domains, away from the kinks."""
+    """Inputs in their domains, away from the kink."""
     for _ in range(200):
-        inputs = {each.name: _draw(each.domain, each.kind, each.shape(sizes), rng, sizes) for each in case.variables}
-        if not any(_near(kink, inputs) for kink in case.kinks):
+        inputs = {each.name: _draw(each.domain, each.kind, each.shape(sizes), rng) for each in case.variables}
+        if not case.kink or all(each.kind != "float" for each in case.variables if each.name != "factor") or not _near(case.kink, inputs):
             return inputs
-    raise AssertionError(f"no sample of {case} keeps away from its kinks")
+    raise AssertionError(f"no sample of {case} keeps away from its kink")
 
 
-def _draw(domain: str, kind: str, shape: tuple[int, ...], rng: np.random.Generator, sizes: Mapping[str, int]) -> Array:
+def _draw(domain: str, kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     bounds = re.search(r"in (.*?):(\S*)", domain)
     if kind == "bool":
-        return rng.random(shape) < 0.5
+        return np.asarray(rng.random(shape) < 0.5)
     if kind == "int":
-        low, high = (int(eval(each, {}, dict(sizes))) for each in (bounds[1], bounds[2])) if bounds else (0, 5)
-        return rng.integers(low, high, size=shape)
+        low, high = (int(bounds[1]), int(bounds[2])) if bounds else (0, 5)
+        return np.asarray(rng.integers(low, high, size=shape))
     if bounds:
-        return rng.uniform(float(bounds[1]), float(bounds[2]), size=shape)
+        return np.asarray(rng.uniform(float(bounds[1]), float(bounds[2]), size=shape))
     if "positive" in domain:
-        return rng.uniform(0.3, 2.0, size=shape)
-    if "nonnegative" in domain:
-        return rng.uniform(0.1, 2.0, size=shape)
+        return np.asarray(rng.uniform(0.3, 2.0, size=shape))
     if "unit" in domain:
-        return rng.uniform(0.05, 0.95, size=shape)
-    if any(word in domain for word in ("nonsingular", "spd", "symmetric", "triangular")):
-        return _matrix(domain, shape, rng)
-    return rng.normal(size=shape)
-
-
-def _matrix(domain: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    a = rng.normal(size=shape)
+        return np.asarray(rng.uniform(0.05, 0.95, size=shape))
+    a = np.asarray(rng.normal(size=shape))
+    if not any(word in domain for word in MATRICES):
+        return a
+    identity = np.eye(shape[-1])
     if "spd" in domain:
-        return a @ a.swapaxes(-1, -2) + np.eye(shape[-1])
+        return a @ a.swapaxes(-1, -2) + identity
     if "symmetric" in domain:
         return a + a.swapaxes(-1, -2)
-    if "triangular" in domain:
-        return np.triu(a) + 3.0 * np.eye(shape[-1])
-    return a + 3.0 * np.eye(shape[-1])
+    return (np.tril(a) if "triangular" in domain else a) + 3.0 * identity
 
 
 def _near(kink: str, inputs: Inputs) -> bool:
     """Whether any entry comes close to where both sides of the kink's equation agree."""
-    for part in re.split(r"\bor\b", kink):
-        left, _, right = part.strip(" ()").partition("==")
-        values = [eval(side, dict(REFERENCE), dict(inputs)) for side in (left, right)]
-        if np.any(np.abs(values[0] - values[1]) < 0.01):
-            return True
-    return False
-
-
-# the reference -------------------------------------------------------------------------------------------------------
-
-
-def _one_hot(x: Array, num_classes: int, axis: int = -1) -> Array:
-    return np.moveaxis((np.asarray(x)[..., None] == np.arange(num_classes)).astype(float), -1, axis)
-
-
-REFERENCE: dict[str, Any] = {
-    **{name: getattr(np, name) for name in functions() if hasattr(np, name)},
-    **{name: getattr(scipy.special, name) for name in functions() if not hasattr(np, name) and hasattr(scipy.special, name)},
-    "norm": np.linalg.norm,
-    "matrix_power": np.linalg.matrix_power,
-    "cross": np.cross,
-    "inf": np.inf,
-    "pi": np.pi,
-    "sigmoid": scipy.special.expit,
-    "log_sigmoid": scipy.special.log_expit,
-    "softplus": lambda x: np.logaddexp(x, 0.0),
-    "relu": lambda x: np.maximum(x, 0.0),
-    "one_hot": _one_hot,
-    "stop_gradient": lambda x: x,
-    "rint": np.rint,
-    "abs": np.abs,
-    "astype": lambda x, dtype: np.asarray(x).astype(dtype),
-    "len": len,
-    **{name: getattr(np.linalg, name) for name in functions() if not hasattr(np, name) and hasattr(np.linalg, name)},
-}
-
-
-def expected(case: Case, inputs: Inputs, sizes: Mapping[str, int] = SIZES) -> Array:
-    """What NumPy and SciPy give for the same text."""
-    with np.errstate(all="ignore"):
-        return np.asarray(eval(case.expression, dict(REFERENCE), {**sizes, **inputs}))
+    left, _, right = kink.partition("==")
+    # where a case has no such input, there stands the number 2
+    values = [eval(side, {}, Names({"x": 2, "y": 2, **inputs})) for side in (left, right)]
+    return bool(np.any(np.abs(values[0] - values[1]) < 0.01))
 
 
 # comparison ----------------------------------------------------------------------------------------------------------
 
 
-def check(case: Case, inputs: Inputs, rng: np.random.Generator, sizes: Mapping[str, int] = SIZES, reference: bool = True) -> None:
+def expected(case: Case, inputs: Inputs, sizes: Mapping[str, int] = SIZES) -> Array:
+    """What NumPy and SciPy give for the same text."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(eval(re.sub(r"(\w+)\.at\b", r"At(\1)", case.expression), {}, Names({**sizes, **inputs})))
+
+
+def check(case: Case, rng: np.random.Generator, sizes: Mapping[str, int] = SIZES) -> None:
     """Value, shapes, gradients and dtypes of one case on one sample."""
-    compiled = module(case.program)
-    kept = {name: np.array(value) for name, value in inputs.items()}
+    inputs = sample(case, rng, sizes)
+    compiled, kept = module(case.program), {name: np.array(value) for name, value in inputs.items()}
     out, tape = compiled.forward(**inputs)
-    if reference:
-        want = expected(case, inputs, sizes)
-        assert np.shape(out) == want.shape
-        np.testing.assert_allclose(np.asarray(out, dtype=float), np.asarray(want, dtype=float), rtol=1e-9, atol=1e-12)
+    want = expected(case, inputs, sizes)
+    assert np.shape(out) == want.shape and np.asarray(out).dtype == want.dtype
+    np.testing.assert_allclose(out, want, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(compiled.value(**inputs), out)
-    assert not np.shape(out) == () or isinstance(out, np.generic | float | int), type(out)
-    g = rng.normal(size=np.shape(out))
+    assert isinstance(out, np.ndarray if np.shape(out) else np.generic)
+    g = np.asarray(rng.normal(size=np.shape(out)))
     gradients = compiled.backward(tape, g)._asdict()
-    for name, gradient in gradients.items():
-        check_gradient(compiled.value, inputs, name, gradient, g)
-        assert not any(np.shares_memory(gradient, value) for value in (*inputs.values(), g) if isinstance(value, np.ndarray))
-        assert isinstance(gradient, np.ndarray) == (np.shape(inputs[name]) != ()) and (np.shape(gradient) == () or gradient.flags.writeable)
+    for each in (each for each in case.variables if each.kind == "float"):
+        gradient = gradients[each.name]
+        check_gradient(compiled.value, inputs, each, gradient, g)
+        assert not any(np.shares_memory(gradient, value) for value in (*inputs.values(), g))
+        assert isinstance(gradient, np.ndarray if each.dims else np.generic) and (not each.dims or gradient.flags.writeable)
     for name, value in kept.items():
         np.testing.assert_array_equal(inputs[name], value)
     check_single(compiled, inputs, out, gradients, g)
 
 
-def check_gradient(value: Callable[..., Any], inputs: Inputs, name: str, gradient: Array, g: Array) -> None:
-    """One gradient against central differences of ``sum(g * value)``, entry by entry."""
-    x = np.asarray(inputs[name])
-    assert np.shape(gradient) == x.shape, (name, np.shape(gradient), x.shape)
-    numeric = np.empty(x.shape)
+def check_gradient(value: Callable[..., Any], inputs: Inputs, variable: Variable, gradient: Array, g: Array) -> None:
+    """One gradient against central differences of ``sum(g * value)``, entry by entry; along both of a symmetric matrix's entries."""
+    x = np.asarray(inputs[variable.name])
+    assert np.shape(gradient) == x.shape, (variable.name, np.shape(gradient), x.shape)
+    symmetric = any(word in variable.domain for word in ("spd", "symmetric"))
+    found, numeric = np.empty(x.shape), np.empty(x.shape)
     for place in np.ndindex(*x.shape):
+        direction = np.zeros(x.shape)
+        direction[place] = 1.0
+        if symmetric:
+            direction[(*place[:-2], place[-1], place[-2])] = 1.0
+        found[place] = np.sum(gradient * direction)
         step = 1e-6 * max(1.0, abs(float(x[place])))
-        sides = []
-        for sign in (1.0, -1.0):
-            moved = np.array(x)
-            moved[place] += sign * step
-            sides.append(np.sum(g * np.asarray(value(**{**inputs, name: moved}), dtype=float)))
+        sides = [np.sum(g * value(**{**inputs, variable.name: x + sign * step * direction})) for sign in (1.0, -1.0)]
         numeric[place] = (sides[0] - sides[1]) / (2.0 * step)
-    scale = 1.0 + (np.max(np.abs(numeric)) if numeric.size else 0.0)
-    np.testing.assert_allclose(gradient, numeric, rtol=2e-6, atol=2e-8 * scale, err_msg=f"d/d{name}")
+    scale = 1.0 + np.max(np.abs(numeric), initial=0.0)
+    np.testing.assert_allclose(found, numeric, rtol=2e-6, atol=2e-8 * scale, err_msg=f"d/d{variable.name}")
+    if symmetric:
+        np.testing.assert_allclose(gradient, np.swapaxes(gradient, -1, -2), atol=1e-12 * scale)
 
 
 def check_single(compiled: ModuleType, inputs: Inputs, out: Array, gradients: Mapping[str, Array], g: Array) -> None:
-    """float32 in, float32 out: value and gradients."""
-    narrow = {name: value.astype(np.float32) if np.asarray(value).dtype.kind == "f" else value for name, value in inputs.items()}
+    """float32 in, float32 out: value and gradients, whatever the cotangent is."""
+    narrow = {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in inputs.items()}
     out32, tape = compiled.forward(**narrow)
     assert np.asarray(out32).dtype == (np.float32 if np.asarray(out).dtype.kind == "f" else np.asarray(out).dtype)
     np.testing.assert_allclose(out32, out, rtol=2e-3, atol=2e-4)
-    for cotangent in (g, g.astype(np.float32)):
+    for cotangent in (g if g.shape else g.item(), g.astype(np.float32)):
         for name, gradient in compiled.backward(tape, cotangent)._asdict().items():
-            assert np.asarray(gradient).dtype == np.float32, name
-            scale = 1.0 + (np.max(np.abs(gradients[name])) if np.size(gradient) else 0.0)
+            assert gradient.dtype == np.float32, name
+            scale = 1.0 + np.max(np.abs(gradients[name]), initial=0.0)
             np.testing.assert_allclose(gradient, gradients[name], rtol=5e-3, atol=1e-3 * scale)
-    for gradient in compiled.backward(tape):
-        assert np.asarray(gradient).dtype == np.float32
+    assert all(gradient.dtype == np.float32 for gradient in compiled.backward(tape))
+
+
+def check_twice(case: Case, rng: np.random.Generator) -> None:
+    """The derivative of the derivative: the gradients' own gradients against central differences."""
+    once = differentiated(case.program)
+    names = [name for name, node in once.gradients if not isinstance(node, Input)]
+    if not names:
+        # the gradient is the cotangent itself
+        return
+    inputs = sample(case, rng)
+    out, tape = module(case.program).forward(**inputs)
+    g = np.asarray(rng.normal(size=np.shape(out)))
+    first = module(case.program).backward(tape, g)._asdict()
+    twice, every = gradient_module(once, names), {**inputs, "dout": g}
+    outputs, tape = twice.forward(**every)
+    for name, value in zip(names, _several(outputs), strict=True):
+        np.testing.assert_allclose(value, first[name], rtol=1e-9, atol=1e-9)
+    weights = [rng.normal(size=np.shape(each)) for each in _several(outputs)]
+
+    def total(**given: Any) -> Any:
+        return sum(np.sum(weight * each) for weight, each in zip(weights, _several(twice.value(**given)), strict=True))
+
+    domains = {each.name: each for each in case.variables}
+    for name, gradient in twice.backward(tape, *weights)._asdict().items():
+        check_gradient(total, every, domains.get(name, Variable(name, "float", (), "")), gradient, np.array(1.0))
+
+
+def _several(outputs: Any) -> tuple[Any, ...]:
+    return tuple(outputs) if hasattr(outputs, "_fields") else (outputs,)

@@ -182,7 +182,7 @@ FUNCTIONS: tuple[Function, ...] = (
         "Entries in ascending order along an axis, or of a laid out flat.",
         sort,
         derivative="g put back where its entry came from; equal entries keep their order",
-        cases=("y * sort(x)", "y * sort(x, axis=0)", "sort(x, axis=None)", "sort(x) | x: [5]"),
+        cases=("y * sort(x)", "y * sort(x, axis=0)", "sort(x, axis=None)", "sort(x) | x: [5]", "x * sort(i) | x: [4]; i: int[4] in 0:3"),
     ),
     function(
         "argsort(a, axis: axis | None = -1, kind: text = None)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import chain
 
 from dsl.nodes import Node
 from dsl.ops import (
@@ -25,7 +26,7 @@ from dsl.ops import (
     signal,
     signal_ops,
 )
-from dsl.ops.elementwise import Stanza, elementwise_ops, ew
+from dsl.ops.elementwise import Elementwise, Stanza, elementwise_ops, ew
 from dsl.ops.shaping import transpose
 from dsl.ops.spec import REQUIRED, Function, Op, Param
 
@@ -72,18 +73,20 @@ def _elementwise(name: str) -> Callable[..., Node]:
     return lambda *args: ew(name, *args)
 
 
-def _ruled(name: str) -> Function:
-    """A rule as a function. NumPy's and SciPy's take their arguments by position, JAX's activations by name too."""
-    stanza = elementwise_ops()[name].stanza
+def of_rule(rule: Elementwise) -> list[Function]:
+    """A rule as a function, under each of its names. NumPy's and SciPy's take their arguments by position, JAX's activations by name too."""
+    stanza = rule.stanza
     family = stanza.lines.get("family", "elementwise")
     how = "either" if family == "activations" else "positional"
     params = tuple(Param(each, REQUIRED, how=how) for each in stanza.params)
-    return Function(name, params, _elementwise(name), family, stanza.lines.get("doc", ""), "; ".join(stanza.partials.values()), _cases(stanza))
+    doc, derivative = stanza.lines.get("doc", ""), "; ".join(stanza.partials.values())
+    names = (stanza.name, *stanza.lines.get("also", "").split())
+    return [Function(name, params, _elementwise(stanza.name), family, doc, derivative, _cases(stanza, name)) for name in names]
 
 
-def _cases(stanza: Stanza) -> tuple[str, ...]:
+def _cases(stanza: Stanza, name: str) -> tuple[str, ...]:
     """A rule's tests: every pattern of shapes, of floats and of integers, and a number beside an array."""
-    call = f"{stanza.name}({', '.join(stanza.params)})"
+    call = f"{name}({', '.join(stanza.params)})"
     # what is no float has no derivative: it is tested beside something that has one
     beside = call if stanza.partials else f"factor * {call}"
     factor = [] if stanza.partials else ["factor: []"]
@@ -93,7 +96,7 @@ def _cases(stanza: Stanza) -> tuple[str, ...]:
         found += [f"factor * {call} | {'; '.join([*each, 'factor: []'])}" for each in ints[:2]]
     if len(stanza.params) == 2 and stanza.partials:
         x, y = _declared(stanza, "3 | 3", "")
-        found += [f"{stanza.name}({stanza.params[0]}, 2) | {x}", f"{stanza.name}(2, {stanza.params[1]}) | {y}"]
+        found += [f"{name}({stanza.params[0]}, 2) | {x}", f"{name}(2, {stanza.params[1]}) | {y}"]
     return tuple(found)
 
 
@@ -112,7 +115,7 @@ def _declared(stanza: Stanza, shapes: str, kind: str) -> list[str]:
 @cache
 def functions() -> Mapping[str, Function]:
     """Every built-in function by name, the aliases too."""
-    return {each.name: each for each in (*map(_ruled, elementwise_ops()), *FUNCTIONS)}
+    return {each.name: each for each in (*chain.from_iterable(map(of_rule, elementwise_ops().values())), *FUNCTIONS)}
 
 
 @cache

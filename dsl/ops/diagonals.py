@@ -11,7 +11,7 @@ from dsl.ops.core import add, number, shape_of
 from dsl.ops.indexing import FULL, pick, scatter
 from dsl.ops.making import arange
 from dsl.ops.spec import Emit, Op, Printer, Text, function
-from dsl.types import Dim, Shape, ShapeError, TensorType, as_dim, least
+from dsl.types import Dim, Shape, ShapeError, TensorType, as_dim, least, require
 
 # on and from a diagonal of the last two axes ---------------------------------------------------------------------------
 
@@ -26,8 +26,16 @@ def _shown_offset(node: Apply) -> str:
 
 
 def _length(shape: Shape, k: int) -> Dim:
+    """How many entries a diagonal has. One of a matrix of symbolic sizes is assumed not to lie outside it."""
+    _require_diagonal(shape[-2], shape[-1], k)
     length = least(shape[-2] - max(-k, 0), shape[-1] - max(k, 0))
     return Dim.number(0) if length.constant is not None and length.constant < 0 else length
+
+
+def _require_diagonal(rows: Dim, columns: Dim, k: int) -> None:
+    side = rows if k < 0 else columns
+    if k and side.constant is None:
+        require(side, ">=", Dim.number(abs(k)), f"diagonal {k} must not lie outside")
 
 
 def _infer_diag(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
@@ -109,6 +117,7 @@ def _infer_indices(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -
         return TensorType("int", (Dim.number(2), Dim.number(count if lower else n.constant * m.constant - count)))
     if n != m:
         raise ShapeError(Code.E0305, "the indices of a triangle need a square, or numbers for both sizes")
+    _require_diagonal(n, n, _offset(attrs))
     # rows of 1, 2, … entries below the diagonal, and the rest above
     below = _staircase(n, k if lower else k - 1)
     return TensorType("int", (Dim.number(2), below if lower else n * n - below))

@@ -128,11 +128,15 @@ def _build(stanza: Stanza) -> Elementwise:
     )
 
 
+def read_rules(text: str) -> dict[str, Elementwise]:
+    """The operations of a rules file by name."""
+    return {name: _build(stanza) for name, stanza in read_stanzas(text).items()}
+
+
 @cache
 def elementwise_ops() -> Mapping[str, Elementwise]:
     """Every elementwise operation by name, from the rules file of the package."""
-    text = files("dsl.ops").joinpath("elementwise.rules").read_text(encoding="utf-8")
-    return {name: _build(stanza) for name, stanza in read_stanzas(text).items()}
+    return read_rules(files("dsl.ops").joinpath("elementwise.rules").read_text(encoding="utf-8"))
 
 
 def _infer_cast(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:

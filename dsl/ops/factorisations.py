@@ -170,11 +170,13 @@ def _vjp_svd(node: Apply, g: Node) -> Sequence[Node | None]:
     value decomposition*, 2016)."""
     gU, gS, gVh = cotangents(node, g)
     m, n = shape_of(node)[-2:]
-    if node.attr("full_matrices") is None and (gU is not None or gVh is not None) and m != n:
+    full = node.attr("full_matrices") is None
+    if full and (gU is not None or gVh is not None):
         raise error(
             Code.E0401, "`svd` with `full_matrices=True` has no derivative: part of its vectors is arbitrary", help="write `svd(…, full_matrices=False)`"
         )
-    U, S, Vh = _svd_parts(node, False)
+    # the singular values have second derivatives only by vectors that have a first
+    U, S, Vh = svd(node.args[0]) if full else _svd_parts(node, False)
     if gU is None and gVh is None:
         return (None if gS is None else mm(mul(U, row(gS)), Vh),)
     F, V = gaps(S, squared=True), mT(Vh)

@@ -174,7 +174,7 @@ FUNCTIONS = (
             f"eigh(S)[0] | {SYMMETRIC}",
             f"eigh(S)[1] ** 2 | {SYMMETRIC}",
             f"eigh(S, 'U')[0] | {SYMMETRIC}",
-            f"eigh(S)[1] * eigh(S)[0] | {SYMMETRICS}",
+            f"eigh(S)[1] * eigh(S)[0][:, None] | {SYMMETRICS}",
         ),
     ),
     function(

@@ -219,7 +219,7 @@ OPS = (DIMENSION, SIZE, ARANGE, LINSPACE, EYE, STOP)
 
 FUNCTIONS = (
     function(
-        "zeros(shape: shape, dtype: dtype = 'float')", "making", "Zeros of a shape.", _filled(0.0), cases=("x + zeros((3, 4))", "x * zeros(4, dtype=int)")
+        "zeros(shape: shape, dtype: dtype = 'float')", "making", "Zeros of a shape.", _filled(0.0), cases=("x + zeros((3, 4))", "x * zeros(4, dtype='int')")
     ),
     function(
         "ones(shape: shape, dtype: dtype = 'float')", "making", "Ones of a shape.", _filled(1.0), cases=("x + ones((3, 1))", "sum(ones((N, 2))) * x | x: [N]")
@@ -260,7 +260,14 @@ FUNCTIONS = (
         "making",
         "Numbers in a row, the stop left out: integers of integers and dimensions, else floats.",
         _arange,
-        cases=("x * arange(4)", "x * arange(2, 6)", "x * arange(7, -1, -2)", "x * arange(N) | x: [N]", "x * arange(0, 1, 0.25)", "x + arange(4, dtype=float)"),
+        cases=(
+            "x * arange(4)",
+            "x * arange(2, 6)",
+            "x * arange(7, -1, -2)",
+            "x * arange(N) | x: [N]",
+            "x * arange(0, 1, 0.25)",
+            "x + arange(4, dtype='float')",
+        ),
     ),
     function(
         "linspace(start, stop, num: size = 50, endpoint: flag = True)",
@@ -297,5 +304,6 @@ FUNCTIONS = (
         "x, taken as a constant by every derivative.",
         stop_gradient,
         derivative="none",
+        cases=("x * stop_gradient(i) | x: [3]; i: int[3] in 0:5",),
     ),
 )

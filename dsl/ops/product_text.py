@@ -25,7 +25,9 @@ def emit_product(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
         short = fused_product(node, labels, output, args, printer) or _pair(labels, output, args)
     # more than two at once would be one loop over every label: NumPy may take them in pairs
     order = ", optimize=True" if len(args) > 2 else ""
-    return short or Text(f'np.einsum("{spec}", {", ".join(arg.text for arg in args)}{order})')
+    # which gives an array for a number too
+    number = "[()]" if order and not output else ""
+    return short or Text(f'np.einsum("{spec}", {", ".join(arg.text for arg in args)}{order}){number}')
 
 
 # one operand ---------------------------------------------------------------------------------------------------------

@@ -183,8 +183,9 @@ def _logsumexp(a: Node, axis: object, b: Node | None, keepdims: bool) -> Node:
     if b is None:
         return reduce("logsumexp", a, axis, keepdims)
     a = cast(a, "float")
-    largest = reduce("max", stop_gradient(a), axis, keepdims=True)
-    shift = where(ew("isfinite", largest), largest, number(0.0))
+    # of no entries there is no largest, but there is a sum
+    large = reduce("logsumexp", stop_gradient(a), axis, keepdims=True)
+    shift = where(ew("isfinite", large), large, number(0.0))
     log = ew("log", total(mul(b, ew("exp", sub(a, shift))), axis, keepdims))
     return add(log, reshape(shift, shape_of(log)))
 
@@ -249,7 +250,8 @@ def _reduction(name: str, doc: str, derivative: str = "", axis: str = "axes", ar
     return function(signature, "reductions", doc, build, derivative=derivative, cases=cases)
 
 
-OPS = (*REDUCTIONS.values(), VAR, STD)
+# the sum and the product stand beside what their derivatives are made of
+OPS = (*(op for op in REDUCTIONS.values() if op not in (SUM, PROD)), VAR, STD)
 
 FUNCTIONS = (
     _reduction("mean", "The mean over an axis, several, or all.", "g over the count, spread over the averaged axes"),
