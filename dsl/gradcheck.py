@@ -113,7 +113,7 @@ def _samples(program: Program, dims: Mapping[str, int], seed: int) -> Iterator[t
     for scale in (1, 2, 4):
         sizes = sizes_of(program, dims, scale)
         for shape in free_shapes(program, sizes):
-            yield sizes, sample(program, sizes, shape, np.random.default_rng(seed))
+            yield sizes, sample(program, sizes, np.random.default_rng(seed), shape)
 
 
 def _compare(module: ModuleType, program: Program, arrays: Arrays, rng: np.random.Generator) -> list[Row]:

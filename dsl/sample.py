@@ -12,6 +12,7 @@ from dsl.nodes import Declared, Program
 from dsl.types import Dim
 
 SIZES = (5, 4, 6, 7, 3, 8, 9, 10, 11)
+FREE = (4,)
 
 
 def dimensions(program: Program) -> list[str]:
@@ -28,11 +29,11 @@ def sizes_of(program: Program, given: Mapping[str, int], scale: int = 1) -> dict
 def free_shapes(program: Program, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:
     """Shapes for the arguments that may have any: a vector of its own, one that goes along a dimension, and a number, which fits everywhere."""
     if all(each.node.type.shape is not None for each in program.arguments):
-        return [()]
-    return list(dict.fromkeys([(SIZES[1],), *((size,) for size in list(sizes.values())[::-1]), ()]))
+        return [FREE]
+    return list(dict.fromkeys([FREE, *((size,) for size in list(sizes.values())[::-1]), ()]))
 
 
-def sample(program: Program, sizes: Mapping[str, int], free: tuple[int, ...], rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+def sample(program: Program, sizes: Mapping[str, int], rng: np.random.Generator, free: tuple[int, ...] = FREE) -> dict[str, NDArray[Any]]:
     """An array for each argument that is not a const, by name; ``free`` is the shape of those that may have any."""
     return {each.node.name: _one(each, sizes, free, rng) for each in program.arguments if each.node.role != "const"}
 

@@ -175,3 +175,12 @@ def test_convolution() -> None:
     assert L == 39
     assert gradients.x.tolist() == [2, 3, 3, 3, 2]
     assert gradients.w.tolist() == [10, 15, 14]
+
+
+def test_convolution_as_numpy_has_it() -> None:
+    """NumPy turns w round, which the book's code does not: the same value and dL/dx, and dL/dw in reverse."""
+    module = compiled("param x: [N]\nparam w: [K]\nL = sum(convolve(x, w, mode='same'))")
+    L, gradients = module.value_and_grad(np.arange(1.0, 6), np.ones(3))
+    assert L == 39
+    assert gradients.x.tolist() == [2, 3, 3, 3, 2]
+    assert gradients.w.tolist() == [14, 15, 10]

@@ -70,7 +70,7 @@ def test_kinks_are_avoided(tmp_path: Path, seed: int) -> None:
 def test_domains() -> None:
     text = "param p: [N] positive\nparam u: [N] unit\nparam z: [N] in -1:1\nparam S: [D, D] spd\nparam R: [D, D] triangular\ninput y: int[N] in 2:K"
     program = compile_source(Source("program.expr", f"{text}\nL = sum(p + u + z) + sum(S @ R) + sum(y)"), "program").program
-    arrays = sample(program, {"N": 200, "D": 5, "K": 4}, (), np.random.default_rng(0))
+    arrays = sample(program, {"N": 200, "D": 5, "K": 4}, np.random.default_rng(0))
     assert (arrays["p"] > 0).all() and (0 < arrays["u"]).all() and (arrays["u"] < 1).all() and (abs(arrays["z"]) < 1).all()
     assert np.linalg.eigvalsh(arrays["S"]).min() > 0 and np.array_equal(arrays["S"], arrays["S"].T)
     assert np.array_equal(arrays["R"], np.tril(arrays["R"]))
