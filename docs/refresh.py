@@ -12,10 +12,10 @@ from pathlib import Path
 
 from dsl import compile_file
 from dsl.catalogue import catalogue
-from dsl.diagnostics import Code
+from dsl.diagnostics import Code, printable
 
 ROOT = Path(__file__).resolve().parent.parent
-FAMILIES = ("elementwise", "two arguments", "activations", "reductions", "shape", "making", "products", "losses and layers", "order")
+FAMILIES = ("elementwise", "two arguments", "activations", "reductions", "shape", "making", "products", "losses and layers", "derivatives", "order")
 NOT_CALLED = {"operators"}
 
 
@@ -32,8 +32,12 @@ def families() -> str:
 
 
 def messages() -> str:
-    """A row for each code."""
-    return "| code | title |\n| --- | --- |\n" + "\n".join(f"| {code.name} | {code.value} |" for code in Code)
+    """A row for each code, with a program, or a command, that gets it."""
+
+    def example(code: Code) -> str:
+        return "<br>".join(f"`{printable(line).strip()}`" for line in code.example.splitlines()).replace("|", "\\|")
+
+    return "| code | title | for example |\n| --- | --- | --- |\n" + "\n".join(f"| {code.name} | {code.title} | {example(code)} |" for code in Code)
 
 
 def shown(stem: str, names: list[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from dsl.derivatives import FUNCTIONS as OPERATORS
 from dsl.library import library
 from dsl.ops.builtins import functions
 from dsl.ops.elementwise import elementwise_ops
@@ -31,7 +32,7 @@ class Entry:
 
 def _builtin() -> list[Entry]:
     found = []
-    for each in functions().values():
+    for each in (*functions().values(), *OPERATORS):
         if each.name in elementwise_ops():
             stanza = elementwise_ops()[each.name].stanza
             derivatives = tuple(f"d/d{name} = {formula}" for name, formula in stanza.partials.items())
