@@ -7,6 +7,7 @@ A fence's words say what its block is. ``expr`` compiles; ``expr error=E0304`` g
 """
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -169,6 +170,20 @@ def test_commands_for_newcomers() -> None:
     assert gradc(first.partition(".venv/bin/gradc ")[2], ROOT).returncode == 0
     for path in (".ci/run", "CONTRIBUTING.md"):
         assert second in (ROOT / path).read_text(encoding="utf-8"), path
+
+
+def test_exit_status_and_json(folder: Path) -> None:
+    """What the pages say of the command: 0, 1 and 2, and one object a line with --format json."""
+    Path("good.expr").write_text("L = sum(x)\n", encoding="utf-8")
+    Path("bad.expr").write_text("L = sum(x\n", encoding="utf-8")
+    assert gradc("compile good.expr", folder).returncode == 0
+    done = gradc("compile bad.expr good.expr --format json", folder)
+    assert done.returncode == 1 and [json.loads(line)["code"] for line in done.stdout.splitlines()] == ["E0106"]
+    assert gradc("compile --nonsense good.expr", folder).returncode == 2
+    Path("good.py").write_text("mine = 1\n", encoding="utf-8")
+    assert gradc("compile good.expr", folder).returncode == 1 and Path("good.py").read_text(encoding="utf-8") == "mine = 1\n"
+    assert gradc("compile good.expr --force", folder).returncode == 0
+    assert gradc("compile good.expr -o -", folder).stdout == Path("good.py").read_text(encoding="utf-8")
 
 
 def test_benchmarks_run() -> None:
