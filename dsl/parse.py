@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import lark
 from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedInput, UnexpectedToken
 from lark.indenter import PythonIndenter
 from lark.tree import Meta
 
@@ -73,7 +73,7 @@ def _run(source: Source, text: str, base: int, start: str) -> syntax.Node:
         with _LOCK:  # the indenter counts brackets
             tree = _parser().parse(text, start=start)
     except UnexpectedInput as problem:
-        raise DslError(explain(_failure(problem, len(text.rstrip())), source, base)) from None
+        raise DslError(explain(_failure(problem, len(text.rstrip())), text, source, base)) from None
     return Builder(source, base).build(tree)
 
 
@@ -83,8 +83,7 @@ def _failure(problem: UnexpectedInput, end: int) -> Failure:
         token = problem.token
         at = end if token.type in ("$END", *_LAYOUT) else token.start_pos or 0
         return Failure(at, "" if at >= end else str(token), frozenset(problem.accepts or problem.expected))
-    at = end if problem.pos_in_stream is None else problem.pos_in_stream
-    return Failure(at, "", frozenset(problem.allowed or ()) if isinstance(problem, UnexpectedCharacters) else frozenset())
+    return Failure(end if problem.pos_in_stream is None else problem.pos_in_stream, "", frozenset())
 
 
 @cache

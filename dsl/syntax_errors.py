@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from dsl import syntax
@@ -100,18 +101,44 @@ def check_names(statement: syntax.Statement) -> list[Diagnostic]:
     """The names that a statement makes and may not."""
     found = [wrong for name in _targets(statement) if (wrong := check_name(name)) is not None]
     if isinstance(statement, (syntax.Def, syntax.Rule)):
-        seen: set[str] = set()
-        for name in _parameters(statement.params):
-            if name.id in seen:
-                found.append(Diagnostic(Code.E0202, f"`{name.id}` is a parameter twice", name.span, "", "give it another name"))
-            seen.add(name.id)
+        found += _named_twice(_parameters(statement.params))
+    elif isinstance(statement, (syntax.Import, syntax.Output, syntax.Declare)):
+        found += _named_twice(statement.names)
+    elif isinstance(statement, syntax.Assign):
+        found += _named_twice(statement.targets)
+    if isinstance(statement, syntax.Rule):
+        found += _repeated(statement)
+    return found
+
+
+def _named_twice(names: Iterable[syntax.Name]) -> list[Diagnostic]:
+    found: list[Diagnostic] = []
+    seen: set[str] = set()
+    for name in names:
+        if name.id in seen:
+            found.append(Diagnostic(Code.E0202, f"`{name.id}` stands here twice", name.span, "", "leave one of them out, or give it another name"))
+        seen.add(name.id)
+    return found
+
+
+def _repeated(rule: syntax.Rule) -> list[Diagnostic]:
+    """The lines of a rule that say again what a line above says: two values, two derivatives with respect to one argument."""
+    found: list[Diagnostic] = []
+    said: set[tuple[str, str]] = set()
+    for line in rule.lines:
+        what = ("derivative" if line.key in ("d", "vjp") else line.key, line.argument)
+        if what in said:
+            name = f"{what[0]} for `{line.argument}`" if line.argument else what[0]
+            found.append(Diagnostic(Code.E0403, f"`{rule.name.id}` has a second {name}", line.span, "", "leave one of them out"))
+        said.add(what)
     return found
 
 
 def check_name(name: syntax.Name) -> Diagnostic | None:
     """Why a name may not be made, or None."""
     if name.id.startswith("_"):
-        help = f"write `{name.id.strip('_') or 'x'}`"
+        bare = name.id.strip("_") or "x"
+        help = f"write `{bare}_`" if keyword.iskeyword(bare) or bare in (*STATEMENT_WORDS, *GENERATED_NAMES) else f"write `{bare}`"
         return Diagnostic(Code.E0203, f"`{name.id}` begins with an underscore", name.span, "reserved for generated names", help)
     if keyword.iskeyword(name.id):
         why = "is a keyword of Python"
@@ -133,6 +160,9 @@ class Failure(NamedTuple):
 
 
 _KINDS = {
+    "RETURN": "`return`",
+    "ELSE": "`else`",
+    "_ARROW": "`->`",
     "NAME": "a name",
     "NUMBER": "a number",
     "EQUAL": "`=`",
@@ -143,6 +173,11 @@ _KINDS = {
     "COMMA": "`,`",
     "_INDENT": "indented lines",
     "_NEWLINE": "a new line",
+}
+# what the one next step is where one of these was expected
+_STEPS = {
+    "RETURN": "end the function with a line `return y`",
+    "ELSE": "write `a if c else b`",
 }
 _FORMS = {
     "input": "write `input X: [N, D]`",
@@ -156,32 +191,49 @@ _FORMS = {
 }
 
 
-def explain(failure: Failure, source: Source, base: int) -> Diagnostic:
-    """A failure of the parser in plain words; the statement stands at ``base``."""
+def explain(failure: Failure, text: str, source: Source, base: int) -> Diagnostic:
+    """A failure of the parser in plain words; ``text`` is the statement, which stands at ``base``."""
     at = base + failure.at
-    before = source.text[base:at].strip()
-    found = failure.found or source.text[at : at + 1]
+    before = text[: failure.at].strip()
+    found = failure.found or text[failure.at : failure.at + 1]
     place = Span(source, at, at + max(1, len(found)))
-    shown = [word for kind, word in _KINDS.items() if kind in failure.expected]
+    expected = failure.expected
+    shown = [word for kind, word in _KINDS.items() if kind in expected]
     label = "expected " + " or ".join(shown[:3]) if shown else ""
-    first = re.match(r"\w*", source.text[base:])
-    help = _FORMS.get(first[0] if first else "", "a statement is `NAME = EXPR`")
     if before in STATEMENT_WORDS and found == "=":
         return Diagnostic(Code.E0203, f"`{before}` is a word of the language", Span(source, base, base + len(before)), "", f"write `{before}_`")
+    if "EQUAL" in expected and not before.startswith(tuple(_FORMS)):
+        other = Diagnostic(Code.E0105, f"unexpected `{found}`", place, label)
+        return _unassigned(text, before, found, Span(source, base, at)) or other
+    help = _next_step(text, before, found, expected)
     if found in ("", "\n"):
-        place = Span(source, max(base, at - 1), at)
-        if "EQUAL" in failure.expected and "=" not in before:
-            return Diagnostic(Code.E0105, "a value without a name", Span(source, base, at), "", f"write `y = {before}`")
-        return Diagnostic(Code.E0105, "the statement ends too early", place, label, help)
+        return Diagnostic(Code.E0105, "the statement ends too early", Span(source, max(base, at - 1), at), label, help)
     if found in "'\"":
         return Diagnostic(Code.E0106, "a string is never closed", place, "opened here", f"close it with `{found}`")
     if found in keyword.kwlist or found in STATEMENT_WORDS:
         return Diagnostic(Code.E0203, f"`{found}` is a keyword", place, label, f"write `{found}_`")
-    if found == "(" and "EQUAL" in failure.expected:
-        line = source.text[base:].partition("\n")[0]
-        return Diagnostic(Code.E0105, "a value without a name", Span(source, base, base + len(line)), "", f"write `y = {line}`")
-    if found == "[" and "EQUAL" in failure.expected:
-        return Diagnostic(Code.E0105, "an array is not changed in place", Span(source, base, at), "", f"write `y = {before}.at[…].set(…)`")
-    if "OPERATOR" in failure.expected and re.match(r"[\w(\"']", found):
+    if "OPERATOR" in expected and re.match(r"[\w(\"']", found):
         return Diagnostic(Code.E0105, f"an operator is missing before `{found}`", place, label, "a product is written `a * b`")
     return Diagnostic(Code.E0105, f"unexpected `{found}`", place, label, help)
+
+
+def _unassigned(text: str, before: str, found: str, place: Span) -> Diagnostic | None:
+    """What is wrong with a statement that begins as an assignment and is none."""
+    if found in ("", "\n", "("):
+        line = text.partition("\n")[0].rstrip()
+        return Diagnostic(Code.E0105, "a value without a name", replace(place, end=place.start + len(line)), "", f"write `y = {line}`")
+    if found == "[":
+        return Diagnostic(Code.E0105, "an array is not changed in place", place, "", f"write `y = {before}.at[…].set(…)`")
+    return None
+
+
+def _next_step(text: str, before: str, found: str, expected: frozenset[str]) -> str:
+    """What to do about a text that is not of a statement's form."""
+    step = next((step for kind, step in _STEPS.items() if kind in expected), "")
+    first = re.match(r"\w*", text)
+    form = _FORMS.get(first[0] if first else "", "")
+    if step or form:
+        return step or form
+    if "=" in before and "NAME" in expected:
+        return f"put a value before `{found}`, or delete it" if found.strip() else "put a value behind it"
+    return ""
