@@ -48,13 +48,14 @@ def finder(root: Path) -> Find:
 
 def sealed(text: str) -> str:
     """A module's text with a last line that tells whether anybody has edited it since."""
-    return f"{text}\n\n{MARK}{hashlib.sha256(text.encode()).hexdigest()}\n"
+    body = text.rstrip("\n") + "\n"
+    return f"{body}\n\n{MARK}{hashlib.sha256(body.encode()).hexdigest()}\n"
 
 
 def is_ours(text: str) -> bool:
     """Whether a file is a generated module just as it was written."""
     body, _, last = text.rstrip("\n").rpartition("\n")
-    return last.startswith(MARK) and sealed(body.rstrip("\n") + "\n").rstrip("\n") == text.rstrip("\n")
+    return last.startswith(MARK) and sealed(body).rstrip("\n") == text.rstrip("\n")
 
 
 def write_module(text: str, target: Path, force: bool = False) -> None:
