@@ -158,7 +158,10 @@ class Elaborator:
             return value
         if isinstance(value, (int, float, Dim)) and not isinstance(value, bool):
             return -value
-        return ew("negative", array(value))
+        node = array(value)
+        if node.type.dtype == "bool":
+            raise ShapeError(Code.E0307, "a truth value has no negative", f"{{0}} is {node.type}", "write `not {0}`, or `1 - {0}`")
+        return ew("negative", node)
 
     def _binary(self, expr: syntax.Binary, scope: Scope) -> Steps:
         left = yield self.steps(expr.left, scope)
@@ -171,6 +174,8 @@ class Elaborator:
         x, y = array(left), array(right)
         if expr.op == "@":
             return functions()["matmul"].build(x, y)
+        if expr.op == "**" and x.type.dtype == "int" and isinstance(right, int) and right < 0:
+            raise ShapeError(Code.E0307, "integers have no negative integer powers", f"{{0}} is {x.type}", f"write `{right}.0`")
         if expr.op in ("and", "or"):
             return ew(f"logical_{expr.op}", x, y)
         return ew(OPERATORS[expr.op], x, y)

@@ -127,6 +127,9 @@ def _subtract(node: Apply) -> Node | None:
         return rewritten("negative", y)
     if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
         return rewritten("add", x, rewritten("negative", y))
+    if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
+        negated = apply(y.op, y.args[0], *(each if is_number(each, 0) else rewritten("negative", each) for each in y.args[1:]))
+        return _chosen(node, x, negated)
     return _pair(node)
 
 

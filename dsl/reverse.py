@@ -10,6 +10,7 @@ from dsl.nodes import Apply, Line, Node, put_on_line, rebuild, topological
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.rules import elementwise_cotangent
+from dsl.types import ShapeError
 
 
 def pull_back(seeds: Sequence[tuple[Node, Node]], targets: Iterable[Node], lines: dict[Node, Line]) -> dict[Node, Node]:
@@ -47,9 +48,12 @@ def _reaching(order: Iterable[Node], targets: Iterable[Node]) -> set[Node]:
 def _vjp(node: Apply, g: Node, reaching: set[Node], lines: dict[Node, Line]) -> Sequence[Node | None]:
     """The cotangent of each argument that needs one."""
     op = node.op
-    if isinstance(op, Elementwise):
-        return [elementwise_cotangent(node, op, i, g) if arg in reaching else None for i, arg in enumerate(node.args)]
-    if op.vjp is None:
+    try:
+        if isinstance(op, Elementwise):
+            return [elementwise_cotangent(node, op, i, g) if arg in reaching else None for i, arg in enumerate(node.args)]
+        if op.vjp is None:
+            raise ShapeError(Code.E0401, f"`{op.name}` has no derivative", help="put it inside `stop_gradient(…)`")
+        return op.vjp(node, g)
+    except ShapeError as problem:
         span = lines[node].span if node in lines else None
-        raise DslError(Diagnostic(Code.E0401, f"`{op.name}` has no derivative", span, help="put it inside `stop_gradient(…)`"))
-    return op.vjp(node, g)
+        raise DslError(Diagnostic(problem.code, problem.message, span, help=problem.help)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from dsl import syntax
@@ -15,7 +16,7 @@ from dsl.ops.reduction import sum_to
 from dsl.ops.spec import Op, Printer, Text
 from dsl.parse import parse_expression
 from dsl.scope import RuleFunction, Scope, Value
-from dsl.types import TensorType
+from dsl.types import ShapeError, TensorType
 
 
 def elementwise_cotangent(node: Apply, op: Elementwise, i: int, g: Node) -> Node | None:
@@ -23,9 +24,17 @@ def elementwise_cotangent(node: Apply, op: Elementwise, i: int, g: Node) -> Node
     name = op.params[i]
     text = op.stanza.partials.get(name)
     if text is None:
-        raise DslError(Diagnostic(Code.E0401, f"`{op.name}` has no derivative with respect to `{name}`", None, "", "put it inside `stop_gradient(…)`"))
+        raise ShapeError(Code.E0401, f"`{op.name}` has no derivative with respect to `{name}`", help="put it inside `stop_gradient(…)`")
     scope = Scope(values={**dict(zip(op.params, node.args, strict=True)), "out": node})
     return _scaled(g, array(_elaborator().expression(_partial(op.name, name, text), scope)), node.args[i])
+
+
+@dataclass(frozen=True, eq=False)
+class RuleOp(Op):
+    """The mark of a rule's value: the rule, and the scope that it was declared in."""
+
+    rule: syntax.Rule | None = None
+    scope: Scope | None = None
 
 
 def ruled(rule: syntax.Rule, scope: Scope) -> RuleFunction:
@@ -44,7 +53,7 @@ def ruled(rule: syntax.Rule, scope: Scope) -> RuleFunction:
     def line_of(name: str) -> syntax.RuleLine | None:
         return next((line for line in rule.lines if line.argument == name and line.key in ("d", "vjp")), None)
 
-    return RuleFunction(rule, scope, Op(f"rule {rule.name.id}", _infer_value, _emit_value, vjp, alias=True))
+    return RuleFunction(rule, scope, RuleOp(f"rule {rule.name.id}", _infer_value, _emit_value, vjp, alias=True, rule=rule, scope=scope))
 
 
 def _rule_cotangent(rule: syntax.Rule, line: syntax.RuleLine | None, name: str, scope: Scope, g: Node, param: Node) -> Node | None:

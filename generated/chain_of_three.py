@@ -11,15 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -85,4 +99,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: b8d4f780c3ebf1d24fbe908b20b99af504d944f0379a4ff4fb2ee996368d2ce4
+# gradc: 837948ac5f86915e94a8f8ddd44f7a6442fe40fcb6776a19d880c3443ef9068b

@@ -11,25 +11,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -153,7 +165,7 @@ def backward(tape: Tape, dL: Any = 1.0, daccuracy: Any = None) -> Gradients:
     K = log_softmax_logits.shape[1]
     # L = cross_entropy(logits, y)
     dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
+        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / max(N, 1), dtype=dtype)
     )
     total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
     dL_dlogits = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
@@ -205,7 +217,7 @@ def value_and_grad(
     arange = np.arange(N)
     L = -log_softmax_logits[arange, y].mean()
     dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[arange, y], np.full((N,), -1.0 / N, dtype=dtype)
+        (N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype)
     )
     total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
     dL_dlogits = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
@@ -220,4 +232,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 5814f299bdbce43d878ea5072a8c95951c94577c896d04482a5f696b9d58ab62
+# gradc: 3f64e3b297a9a55d215ee5714ae3d7d22d46cd8b2322d63af5d1f848c2b92c63

@@ -11,25 +11,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -159,8 +171,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     N = far.shape[0]
     D = picked.shape[1]
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
-    dL_dfar = dL / N * _sigmoid(far)
-    dL_dnear = -dL / N * _sigmoid(-near)
+    dL_dfar = dL / max(N, 1) * _sigmoid(far)
+    dL_dnear = -dL / max(N, 1) * _sigmoid(-near)
     # near = sum(E[centre] * C[context], axis=-1)
     reshaped_dL_dnear = dL_dnear[:, None]
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
@@ -207,8 +219,8 @@ def value_and_grad(
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     added = _log_sigmoid(near).sum() + _log_sigmoid(-far).sum()
     L = -(added / N)
-    dL_dfar = 1.0 / N * _sigmoid(far)
-    dL_dnear = -1.0 / N * _sigmoid(-near)
+    dL_dfar = 1.0 / max(N, 1) * _sigmoid(far)
+    dL_dnear = -1.0 / max(N, 1) * _sigmoid(-near)
     # near = sum(E[centre] * C[context], axis=-1)
     reshaped_dL_dnear = dL_dnear[:, None]
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
@@ -221,4 +233,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: 35eef62e13b0f4fea4df64dc529b91bda3668ddb56a9283afe37ce631c74ee0e
+# gradc: 6c66ff1474c36746d79b847b58e8f6c85eefc515aeb72df2d175ef430b87edc9

@@ -11,15 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -148,7 +162,7 @@ def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradient
     # responsibility = softmax(joint)
     total = (dresponsibility * responsibility).sum(axis=-1, keepdims=True)
     # L = -mean(logsumexp(joint, axis=-1))
-    scaled = -dL / N * np.exp(joint - logsumexp_joint[:, None])
+    scaled = -dL / max(N, 1) * np.exp(joint - logsumexp_joint[:, None])
     dL_djoint = responsibility * (dresponsibility - total) + scaled
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
     scaled_2 = dL_djoint[:, :, None] * z
@@ -203,12 +217,13 @@ def value_and_grad(
     logsumexp_joint = _logsumexp(joint, axis=-1)
     L = -logsumexp_joint.mean()
     exp = np.exp(joint - logsumexp_joint[:, None])
-    dL_djoint = -1.0 / N * exp
+    dL_djoint = -1.0 / max(N, 1) * exp
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    dL_dz = 1.0 / N * exp[:, :, None] * z
+    ratio = 1.0 / max(N, 1)
+    dL_dz = ratio * exp[:, :, None] * z
     # z = (X[:, None, :] - mu) / exp(log_sd)
     total = (dL_dz * difference / exp_log_sd / exp_log_sd).sum(axis=0)
-    dL_dlog_sd = 1.0 / N * exp.sum(axis=0)[:, None] - total * exp_log_sd
+    dL_dlog_sd = ratio * exp.sum(axis=0)[:, None] - total * exp_log_sd
     dL_dmu = -(dL_dz / exp_log_sd).sum(axis=0)
     # joint = log_softmax(weights) + log_density
     dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
@@ -217,4 +232,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 37fcab380447e6b86afa773799c523bf7f1ad3d12eaed11913493a8afe1ab5cf
+# gradc: c1557ca245be8ad49ebddea1aecfa790c0cd5d75de250028ffeb8e23c99d1e4e

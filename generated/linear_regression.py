@@ -11,15 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -79,7 +93,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     X = tape.X
     N = y_minus_P.shape[0]
     # L = mean((y - P) ** 2)
-    dL_dP = -2 * dL / N * y_minus_P
+    dL_dP = -2 * dL / max(N, 1) * y_minus_P
     # P = X @ W + B
     dL_dB = dL_dP.sum(axis=0, keepdims=True)
     dL_dW = X.T @ dL_dP
@@ -105,11 +119,11 @@ def value_and_grad(X: ArrayLike, y: ArrayLike, W: ArrayLike, B: ArrayLike) -> tu
     # L = mean((y - P) ** 2)
     y_minus_P = y - P
     L = (y_minus_P**2).mean()
-    dL_dP = -2.0 / N * y_minus_P
+    dL_dP = -2.0 / max(N, 1) * y_minus_P
     # P = X @ W + B
     dL_dB = dL_dP.sum(axis=0, keepdims=True)
     dL_dW = X.T @ dL_dP
     return L, Gradients(dL_dW, dL_dB)
 
 
-# gradc: dacec3ff9e78c8023f29f9bf0390db552195044ec5c4619c666d79fc57b7d161
+# gradc: a3d8adef128bf6529f52e8fad394c92f1152019c76784d8224753dd898039331

@@ -11,25 +11,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -163,7 +175,7 @@ def backward(tape: Tape, dL: Any = 1.0, dP: Any = None) -> Gradients:
     dP = np.broadcast_to(np.asarray(dP, dtype=P.dtype), P.shape)
     # data = -mean(log(P[arange(N), y]))
     dL_dlog_softmax_Z = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
+        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / max(N, 1), dtype=dtype)
     )
     scaled = np.exp(log_softmax_Z) * dL_dlog_softmax_Z.sum(axis=-1, keepdims=True)
     dL_dZ = P * (dP - (dP * P).sum(axis=-1, keepdims=True)) + (dL_dlog_softmax_Z - scaled)
@@ -205,7 +217,9 @@ def value_and_grad(
     # L = data + lam / 2 * sum(W ** 2)
     L = data + lam / 2 * (W**2).sum()
     # data = -mean(log(P[arange(N), y]))
-    dL_dlog_softmax_Z = _scatter((N, K), np.s_[arange, y], np.full((N,), -1.0 / N, dtype=dtype))
+    dL_dlog_softmax_Z = _scatter(
+        (N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype)
+    )
     scaled = np.exp(log_softmax_Z) * dL_dlog_softmax_Z.sum(axis=-1, keepdims=True)
     dL_dZ = dL_dlog_softmax_Z - scaled
     # Z = X @ W + b
@@ -214,4 +228,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 3d25089b25369de32675efa30538bfbd7a0c87f3bcd53c5d60e7e41e9b260a59
+# gradc: 2b4dba880240b21a2778664d453b1aeacd0d2a9f2c217b0da31b2a940454cb55

@@ -11,25 +11,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -145,7 +157,7 @@ def backward(tape: Tape, dL: Any = 1.0, dp: Any = None) -> Gradients:
         dp = 0.0
     dp = np.broadcast_to(np.asarray(dp, dtype=number.dtype), number.shape)
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-    ratio = -dL / N
+    ratio = -dL / max(N, 1)
     dL_dz = dp * (p * (1 - p)) - ratio * number * p + ratio * number_y * _sigmoid(minus_z)
     # z = X @ w + b
     dL_db = dL_dz.sum()
@@ -182,14 +194,15 @@ def value_and_grad(
     minus_z = -z
     added = number_y * _log_sigmoid(z) + number * _log_sigmoid(minus_z)
     L = -added.mean() + lam / 2 * (w**2).sum()
+    ratio = 1.0 / max(N, 1)
     # p = sigmoid(z)
     p = _sigmoid(z)
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-    dL_dz = 1.0 / N * number * p - 1.0 / N * number_y * _sigmoid(minus_z)
+    dL_dz = ratio * number * p - ratio * number_y * _sigmoid(minus_z)
     # z = X @ w + b
     dL_db = dL_dz.sum()
     dL_dw = lam * w + dL_dz @ X
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: c2f6950459a2e475ea9728fe4d6c004c7196434ef4ef5effeac07df0ab2908eb
+# gradc: d0706c217f02fe935a1ec633d9df183a86784e6f8a63ba1af96550cd60587a6d

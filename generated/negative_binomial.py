@@ -100,25 +100,37 @@ _PSI_ROOT = 1.4616321449683622
 _PSI_ROOT_LOW = 9.549995429965697e-17
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -287,10 +299,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     number_y_plus_size = tape.number_y_plus_size
     N = number_y.shape[0]
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    dL_over_N = dL / N
+    dL_over_N = dL / max(N, 1)
     dL_dsize_over_mu = dL_over_N * number_y / (1 + size_over_mu)
     # L = -mean(log_lik)
-    ratio = -dL / N
+    ratio = -dL / max(N, 1)
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
     ratio_2 = ratio * size / (1 + mu_over_size)
     dL_dmu = -(dL_dsize_over_mu * size / mu / mu) - ratio_2 / size
@@ -344,18 +356,19 @@ def value_and_grad(
     # L = -mean(log_lik)
     L = -log_lik.mean()
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    dL_dsize_over_mu = 1.0 / N * number_y / (1 + size_over_mu)
-    dL_dmu_over_size = 1.0 / N * size / (1 + mu_over_size)
+    ratio = 1.0 / max(N, 1)
+    dL_dsize_over_mu = ratio * number_y / (1 + size_over_mu)
+    dL_dmu_over_size = ratio * size / (1 + mu_over_size)
     dL_dmu = -(dL_dsize_over_mu * size / mu / mu) + dL_dmu_over_size / size
     # mu = exp(X @ beta)
     dL_dbeta = dL_dmu * mu @ X
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    added = (dL_dsize_over_mu / mu).sum() + 1.0 / N * log1p_mu_over_size.sum()
+    added = (dL_dsize_over_mu / mu).sum() + ratio * log1p_mu_over_size.sum()
     difference_2 = added - (dL_dmu_over_size * mu / size / size).sum()
-    dL_dsize = difference_2 + _digamma(size) - 1.0 / N * _digamma(number_y_plus_size).sum()
+    dL_dsize = difference_2 + _digamma(size) - ratio * _digamma(number_y_plus_size).sum()
     # size = exp(-log_alpha)
     dL_dlog_alpha = -(dL_dsize * size)
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 2bee485e175f054fd0e7310ec6855bad26f5059d5e86d3bf04c83f84d0f899b2
+# gradc: a2ffd3967bcfc25aad3fcb61b3e885b9fae8e79aa9c020669f2620acb9732173

@@ -11,15 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -104,7 +118,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     X = tape.X
     N = y_minus_P.shape[0]
     # L = mean((y - P) ** 2)
-    dL_dP = -2 * dL / N * y_minus_P
+    dL_dP = -2 * dL / max(N, 1) * y_minus_P
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
     dL_dB2 = dL_dP.sum(axis=0, keepdims=True)
     dL_dW2 = sigmoid.T @ dL_dP
@@ -138,7 +152,7 @@ def value_and_grad(
     # L = mean((y - P) ** 2)
     y_minus_P = y - P
     L = (y_minus_P**2).mean()
-    dL_dP = -2.0 / N * y_minus_P
+    dL_dP = -2.0 / max(N, 1) * y_minus_P
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
     dL_dB2 = dL_dP.sum(axis=0, keepdims=True)
     dL_dW2 = sigmoid.T @ dL_dP
@@ -148,4 +162,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
-# gradc: 12b6cf7b8ff8910ddfc471c5540385fa6649ff3fc739226e90f77ae35538e62e
+# gradc: eb97e1b7647e7528e35e2991488eeef68a10e459f9ae8355d3bf51fea68d41b7

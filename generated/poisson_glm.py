@@ -52,25 +52,37 @@ _STIRLING = (
 )
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -192,7 +204,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     X = tape.X
     N = number_y.shape[0]
     # L = mean(exp(eta) - y * eta + gammaln(y + 1))
-    dL_deta = -dL / N * number_y + dL / N * exp_eta
+    dL_deta = -dL / max(N, 1) * number_y + dL / max(N, 1) * exp_eta
     # eta = X @ beta + log(exposure)
     dL_dbeta = dL_deta @ X
     return Gradients(dL_dbeta)
@@ -224,10 +236,10 @@ def value_and_grad(
     number_y = y.astype(dtype)
     added = exp_eta - number_y * eta + _gammaln((y + 1).astype(dtype))
     L = added.mean()
-    dL_deta = -1.0 / N * number_y + 1.0 / N * exp_eta
+    dL_deta = -1.0 / max(N, 1) * number_y + 1.0 / max(N, 1) * exp_eta
     # eta = X @ beta + log(exposure)
     dL_dbeta = dL_deta @ X
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 1d06b39cefecaa31fba2d935c9953aa65fff837153465dcd987cc201492e92b0
+# gradc: 1d90f394d5c33f8fa00ce153017fe50dd935cfa4c3c716a2372e4a0f94d49262

@@ -11,25 +11,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -108,7 +120,7 @@ def forward(
     dtype = np.result_type(X, W, b)
     # target = (1 - eps) * one_hot(y, K) + eps / K
     scaled = (1 - eps) * (y[:, None] == np.arange(K)).astype(dtype)
-    target = scaled + eps / K
+    target = scaled + eps / max(K, 1)
     # L = cross_entropy(X @ W + b, target)
     log_softmax = _log_softmax(X @ W + b, axis=-1)
     L = -(target * log_softmax).sum(axis=-1).mean()
@@ -123,7 +135,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     X = tape.X
     N = target.shape[0]
     # L = cross_entropy(X @ W + b, target)
-    dL_dlog_softmax = -dL / N * target
+    dL_dlog_softmax = -dL / max(N, 1) * target
     scaled_2 = np.exp(log_softmax) * dL_dlog_softmax.sum(axis=-1, keepdims=True)
     dL_dproduct = dL_dlog_softmax - scaled_2
     dL_db = dL_dproduct.sum(axis=0)
@@ -138,7 +150,7 @@ def value(X: ArrayLike, y: ArrayLike, W: ArrayLike, b: ArrayLike, *, eps: float 
     dtype = np.result_type(X, W, b)
     # target = (1 - eps) * one_hot(y, K) + eps / K
     scaled = (1 - eps) * (y[:, None] == np.arange(K)).astype(dtype)
-    target = scaled + eps / K
+    target = scaled + eps / max(K, 1)
     # L = cross_entropy(X @ W + b, target)
     total = (target * _log_softmax(X @ W + b, axis=-1)).sum(axis=-1)
     L = -total.mean()
@@ -155,11 +167,11 @@ def value_and_grad(
     dtype = np.result_type(X, W, b)
     # target = (1 - eps) * one_hot(y, K) + eps / K
     scaled = (1 - eps) * (y[:, None] == np.arange(K)).astype(dtype)
-    target = scaled + eps / K
+    target = scaled + eps / max(K, 1)
     # L = cross_entropy(X @ W + b, target)
     log_softmax = _log_softmax(X @ W + b, axis=-1)
     L = -(target * log_softmax).sum(axis=-1).mean()
-    dL_dlog_softmax = -1.0 / N * target
+    dL_dlog_softmax = -1.0 / max(N, 1) * target
     scaled_2 = np.exp(log_softmax) * dL_dlog_softmax.sum(axis=-1, keepdims=True)
     dL_dproduct = dL_dlog_softmax - scaled_2
     dL_db = dL_dproduct.sum(axis=0)
@@ -167,4 +179,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 8c916635c3ff8dba7a23bfff440a7cf7719710d7af485c710365d0fe71b745cb
+# gradc: 7bb4df608a0b48e68735465c06cb7fa746a4b038f0ea8cda28ec2c784809913e

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dsl.nodes import Apply, Const, Input, Node, Program
+from dsl.identities import is_factor
+from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
 from dsl.ops.spec import ATOM, UNARY, Text
 from dsl.types import Dim
 
@@ -89,7 +90,7 @@ class Body:
                 self._step(node)
 
     def _step(self, node: Apply) -> None:
-        text = node.op.emit(node, [self.texts[arg] for arg in node.args], self)
+        text = node.op.emit(node, self._operands(node), self)
         if node.op.raises or not self._risky.isdisjoint(node.args):
             self._risky.add(node)
         parts = self._parts.get(node, {})
@@ -102,6 +103,14 @@ class Body:
         name = self.names.chosen.get(node) or self.names.give(node, self._wish(node))
         self._line(node, f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
         self.texts[node] = Text(name)
+
+    def _operands(self, node: Apply) -> list[Text]:
+        """The texts of a node's arguments. Python, unlike NumPy, raises where a number is divided by the size of an empty batch."""
+        texts = [self.texts[arg] for arg in node.args]
+        if node.op.name == "divide" and is_factor(node.args[0]) and not isinstance(node.args[1], Const) and of_sizes(node.args[1]):
+            size = texts[1].text
+            texts[1] = Text(f"max({size[1:-1] if size.startswith('(') and size.endswith(')') else size}, 1)")
+        return texts
 
     def _unpack(self, node: Apply, text: Text, parts: Mapping[int, Node]) -> None:
         """``w, V = np.linalg.eigh(A)``: an operation of several results, those that nobody uses as ``_``."""

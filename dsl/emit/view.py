@@ -268,16 +268,25 @@ def _fresh(program: Program, body: Body, made: set[Node], fused: bool = False) -
     given: set[Node] = set()
     for _, node in program.fused if fused else program.gradients:
         text = body.texts[node].text
-        base = node
-        while isinstance(base, Apply) and _is_view(base) and base not in made:
-            base = base.args[0]
         if node.type.shape == ():
             text = _scalar(node, text, body)
-        elif ((node is not base or not isinstance(node, Apply)) and (base in made or not isinstance(base, Apply))) or node in given or node in made:
-            text = text if isinstance(node, Apply) and node.op.name in ("broadcast_to", "spread") and not node.args[0].type.shape else f"np.array({text})"
+        elif node in given or _shares(node, made):
+            text = f"np.array({text})"
         given.add(node)
         texts.append(text)
     return texts
+
+
+def _shares(node: Node, made: set[Node]) -> bool:
+    """Whether an array may share memory with what was made before, or its entries with each other."""
+    while isinstance(node, Apply) and node not in made and _is_view(node):
+        spreads = node.op.name in ("broadcast_to", "spread")
+        if spreads and node.args[0].type.shape == ():
+            return False
+        if spreads:
+            return True
+        node = node.args[0]
+    return node in made or not isinstance(node, Apply)
 
 
 def _is_view(node: Apply) -> bool:

@@ -216,6 +216,9 @@ class Resolver:
             declared = Declared(node, span=name.span)
         else:
             self.typed.add(name.id)
+            if role == "param" and type.dtype != "float":
+                message = f"a param is differentiated, and `{name.id}` is {type.dtype}"
+                raise DslError(Diagnostic(Code.E0402, message, name.span, help=f"declare it `input {name.id}: …`"))
             shape = tuple(self.dim(each) for each in type.dims)
             node = argument(name.id, role, TensorType(type.dtype, shape))
             low, high = (None if each is None else self.sized(each) for each in (type.low, type.high))

@@ -11,15 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -83,7 +97,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     N = picked_X.shape[0]
     H = picked_X.shape[2]
     # top = X[:, : D // 2, :H] * W[1:, :].T
-    dL_dW = _scatter((H + 1, 2), np.s_[1:], dL / (4 * N) * picked_X.sum(axis=0).T)
+    dL_dW = _scatter((H + 1, 2), np.s_[1:], dL / max(4 * N, 1) * picked_X.sum(axis=0).T)
     return Gradients(dL_dW)
 
 
@@ -110,8 +124,8 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     # L = sum(top) / (N * D) + sum(X[..., H:]) * half
     L = top.sum() / (4 * N) + (H // 2) * X[:, :, H:].sum()
     # top = X[:, : D // 2, :H] * W[1:, :].T
-    dL_dW = _scatter((H + 1, 2), np.s_[1:], 1.0 / (4 * N) * picked_X.sum(axis=0).T)
+    dL_dW = _scatter((H + 1, 2), np.s_[1:], 1.0 / max(4 * N, 1) * picked_X.sum(axis=0).T)
     return L, Gradients(dL_dW)
 
 
-# gradc: f565253c6c70864c1ccbd0871806f093076aca32b9f2552a7153859573a2bfe8
+# gradc: 9866f9f752bf7f366f1086c69949195417b2af4080f4cf96d9c5864c8fd9e7cb

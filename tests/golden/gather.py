@@ -11,25 +11,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -148,7 +160,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     D = rows.shape[2]
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
     dL_devery = 3 * dL * every**2
-    dL_dpicked = -2 * dL / N / (1 + picked_squared) * picked
+    dL_dpicked = -2 * dL / max(N, 1) / (1 + picked_squared) * picked
     # picked = P[arange(N), y]
     dL_dP = _scatter((N, K), np.s_[np.arange(N), y], dL_dpicked)
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
@@ -192,7 +204,7 @@ def value_and_grad(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tu
     difference = (rows**2).sum() - np.log1p(picked_squared).mean()
     L = difference + (every**3).sum()
     dL_devery = 3 * every**2
-    dL_dpicked = -2.0 / N / (1 + picked_squared) * picked
+    dL_dpicked = -2.0 / max(N, 1) / (1 + picked_squared) * picked
     # picked = P[arange(N), y]
     dL_dP = _scatter((N, K), np.s_[arange, y], dL_dpicked)
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
@@ -204,4 +216,4 @@ def value_and_grad(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tu
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: 0aee51e580686930fe4eaae536b771c3c24e70080a08ff5666349b4d52a57a1a
+# gradc: 44201a031c3d12888851d23c864c4c4bb14ff886ed02c2ba77bf5b5a21374f12

@@ -11,35 +11,45 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
 def _bool_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of booleans with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind != "b":
         raise TypeError(f"{name} must hold booleans, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -106,7 +116,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     x = tape.x
     N = number_keep.shape[0]
     # L = sum(where(keep and x > 0, weight * x ** 2, count * x)) + sum(keep * x) / count.size
-    added = dL / N * number_keep + np.where(logical_and, 0.0, dL * number_count)
+    added = dL / max(N, 1) * number_keep + np.where(logical_and, 0.0, dL * number_count)
     chosen_2 = np.where(logical_and, 2 * dL / np.where(logical_and, number, 1.0) * x, 0.0)
     dL_dx = added + chosen_2
     return Gradients(dL_dx)
@@ -139,10 +149,10 @@ def value_and_grad(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any
     chosen = np.where(logical_and, weight * x**2, number_count * x)
     number_keep = keep.astype(dtype)
     L = chosen.sum() + (number_keep * x).sum() / N
-    added = 1.0 / N * number_keep + np.where(logical_and, 0.0, number_count)
+    added = 1.0 / max(N, 1) * number_keep + np.where(logical_and, 0.0, number_count)
     chosen_2 = np.where(logical_and, 2.0 / np.where(logical_and, number, 1.0) * x, 0.0)
     dL_dx = added + chosen_2
     return L, Gradients(dL_dx)
 
 
-# gradc: 64182ec05b7e8fb1a045763ad7e714ef49e9683449976110ddcccc6bf081f103
+# gradc: 073ecbf3ec706fc8fd798e65162d48cf56dab53062b69a5fbf29dab743f1b450

@@ -11,25 +11,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array if array.size else array.astype(np.int64)
 
 
@@ -224,12 +236,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     tied_3 = norm == 0
     ratio_3 = dL_dnorm / np.where(tied_3, dtype.type(1.0), norm)
     scaled_3 = np.where(tied_3, dtype.type(0.0), ratio_3) * picked_logits
-    ratio_4 = dL / (D * N)
+    ratio_4 = dL / max(D * N, 1)
     dL_dhidden_minus_X = np.where(
         below, ratio_4 * hidden_minus_X, ratio_4 * np.sign(hidden_minus_X)
     )
     dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
+        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / max(N, 1), dtype=dtype)
     )
     scattered = _scatter((N, K), np.s_[1], scaled_2 + dL_dtotal * picked_logits)
     scattered_2 = _scatter((N, K), np.s_[0], scaled_3 + dL_dtotal * picked_logits_2)
@@ -324,12 +336,12 @@ def value_and_grad(
     tied_3 = norm == 0
     ratio_3 = dL_dnorm / np.where(tied_3, dtype.type(1.0), norm)
     scaled_3 = np.where(tied_3, dtype.type(0.0), ratio_3) * picked_logits
-    ratio_4 = 1.0 / (D * N)
+    ratio_4 = 1.0 / max(D * N, 1)
     dL_dhidden_minus_X = np.where(
         below, ratio_4 * hidden_minus_X, ratio_4 * np.sign(hidden_minus_X)
     )
     dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[arange, y], np.full((N,), -1.0 / N, dtype=dtype)
+        (N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype)
     )
     scattered = _scatter((N, K), np.s_[1], scaled_2 + dL_dtotal * picked_logits)
     scattered_2 = _scatter((N, K), np.s_[0], scaled_3 + dL_dtotal * picked_logits_2)
@@ -349,4 +361,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 2339c29e3555be90019cf0804ebf42d96725c000a3bb5817167e8fecd156b052
+# gradc: 15525d65a172f0008f041e6514808148e0a96289831971ecb389949575c9aabd

@@ -11,15 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -127,4 +141,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: 498254928bcdae3bd523c9cdea63d6502d4ec872ac9b072515f4bd7c8e1f0b86
+# gradc: 4861707e57a9beee165e768435ee45793c1aa13b1a374d0575d2d574287be3e5

@@ -11,15 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -130,14 +144,15 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     added = scattered + chosen * x + np.where(tied_2, ratio, 0.0)
     # top = max(x, axis=-1)
     tied_3 = x == x.max(axis=-1, keepdims=True)
-    ratio_2 = dL / (B * N) / tied_3.sum(axis=-1, keepdims=True).astype(dtype)
+    ratio_2 = dL / max(B * N, 1) / tied_3.sum(axis=-1, keepdims=True).astype(dtype)
     # spread = std(x, axis=1, ddof=1)
     tied_4 = spread == 0
-    chosen_2 = np.where(tied_4, 0.0, dL / (N - 1) / np.where(tied_4, 1.0, spread))
-    added_2 = added + np.where(tied_3, ratio_2, 0.0) + chosen_2[:, None] * difference
+    ratio_3 = dL / max(N - 1, 1) / np.where(tied_4, 1.0, spread)
+    scaled_2 = np.where(tied_4, 0.0, ratio_3)[:, None] * difference
+    added_2 = added + np.where(tied_3, ratio_2, 0.0) + scaled_2
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
-    scaled_2 = scaled / (B * D) * centred_squared.sum(axis=(0, 2), keepdims=True)
-    dL_dx = added_2 + dL_dcentred - scaled_2
+    scaled_3 = scaled / max(B * D, 1) * centred_squared.sum(axis=(0, 2), keepdims=True)
+    dL_dx = added_2 + dL_dcentred - scaled_3
     return Gradients(dL_dx)
 
 
@@ -190,15 +205,16 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     added = scattered + chosen * x + np.where(tied_2, ratio, 0.0)
     # top = max(x, axis=-1)
     tied_3 = x == x.max(axis=-1, keepdims=True)
-    ratio_2 = 1.0 / (B * N) / tied_3.sum(axis=-1, keepdims=True).astype(dtype)
+    ratio_2 = 1.0 / max(B * N, 1) / tied_3.sum(axis=-1, keepdims=True).astype(dtype)
     # spread = std(x, axis=1, ddof=1)
     tied_4 = spread == 0
-    chosen_2 = np.where(tied_4, 0.0, 1.0 / (N - 1) / np.where(tied_4, 1.0, spread))
-    added_2 = added + np.where(tied_3, ratio_2, 0.0) + chosen_2[:, None] * difference
+    ratio_3 = 1.0 / max(N - 1, 1) / np.where(tied_4, 1.0, spread)
+    scaled = np.where(tied_4, 0.0, ratio_3)[:, None] * difference
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
-    scaled = 3.0 / (B * D) * centred_squared.sum(axis=(0, 2), keepdims=True)
-    dL_dx = added_2 + dL_dcentred - scaled
+    added_2 = added + np.where(tied_3, ratio_2, 0.0) + scaled + dL_dcentred
+    scaled_2 = 3.0 / max(B * D, 1) * centred_squared.sum(axis=(0, 2), keepdims=True)
+    dL_dx = added_2 - scaled_2
     return L, Gradients(dL_dx)
 
 
-# gradc: c215ae107ea154e4ad05ad73dcebbfd37d227bc068ca101464579cd66f51deb9
+# gradc: d696fe5067d0121e2ba7d392af6797d3d258d6e50723fa8861868f9efc13833c

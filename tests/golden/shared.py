@@ -11,15 +11,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
+    """x as an array with the declared number of axes."""
+    try:
+        array = np.asarray(x)
+    except ValueError as problem:
+        raise ValueError(f"{name} is no array: {problem}") from None
+    if rank is not None and array.ndim != rank:
+        expected = (
+            "a number"
+            if rank == 0
+            else "an array of 1 axis" if rank == 1 else f"an array of {rank} axes"
+        )
+        raise ValueError(f"{name} must be {expected}, not of shape {array.shape}")
+    return array
+
+
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    array = np.asarray(x)
+    array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    if rank is not None and array.ndim != rank:
-        raise ValueError(f"{name} must have {rank} axes, not shape {array.shape}")
     return array
 
 
@@ -132,4 +146,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 4f72b27962c860e8227c466e8cbd4abd3bb42e4e8404f186349673a8ab7089c3
+# gradc: c180d650c443f1c464912fc81d276a30c1bb8f6560dfb261d54143ec9b752127
