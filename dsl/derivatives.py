@@ -54,11 +54,11 @@ def hvp(f: Value, wrt: Value, v: Value) -> Value:
 
 def _differentiable(f: Value) -> Node:
     """What is differentiated, as a node. Raises ShapeError for what has no derivative."""
-    f = array(f)
-    if f.type.dtype != "float":
-        kind = "an integer" if f.type.dtype == "int" else "a truth value"
-        raise ShapeError(Code.E0402, f"{kind} has no derivative", f"{{0}} is {f.type}", "differentiate a float")
-    return f
+    node = array(f)
+    if node.type.dtype != "float":
+        kind = "an integer" if node.type.dtype == "int" else "a truth value"
+        raise ShapeError(Code.E0402, f"{kind} has no derivative", f"{{0}} is {node.type}", "differentiate a float")
+    return node
 
 
 def _targets(wrt: Value) -> list[Node]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from dsl.diagnostics import Diagnostic, Span
-from dsl.types import TensorType
+from dsl.types import TensorType, proving
 
 if TYPE_CHECKING:
     from dsl.ops.spec import Op
@@ -87,6 +87,9 @@ def apply(op: Op, *args: Node, **attrs: Hashable) -> Apply:
         found.op, found.args, found.attrs = op, args, settings
         found.type = op.infer(tuple(arg.type for arg in args), dict(settings))
         _table[key] = found
+    elif proving():
+        # an earlier compilation left the node here; what its type rests on, this one must check too
+        op.infer(tuple(arg.type for arg in args), dict(settings))
     return found
 
 
@@ -174,8 +177,8 @@ class Program:
 
     ``outputs`` are the nodes that ``forward`` returns by name; ``names`` and ``lines`` say what the user called a node and where it was
     made; ``warnings`` are for the person who compiles. Once differentiated, ``cotangents`` holds an Input for each float output, ``gradients``
-    a node for each name in ``wrt``, ``fused`` the same for a first output that is scalar with its cotangent 1 worked in, ``adjoints`` the
-    primal that a cotangent belongs to.
+    a node for each name in ``wrt``, ``fused`` the same for a first output that is scalar with its cotangent 1 worked in, ``adjoints`` and
+    ``fused_adjoints`` the primal that a cotangent on the way to either belongs to.
     """
 
     stem: str
@@ -191,6 +194,7 @@ class Program:
     gradients: tuple[tuple[str, Node], ...] = ()
     fused: tuple[tuple[str, Node], ...] = ()
     adjoints: Mapping[Node, Node] = field(default_factory=dict)
+    fused_adjoints: Mapping[Node, Node] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
 
@@ -202,6 +206,16 @@ class Program:
     def every_root(self) -> tuple[Node, ...]:
         """The roots, and the gradients with the cotangent 1 worked in."""
         return self.roots + tuple(node for _, node in self.fused)
+
+
+def cotangent_names(program: Program, adjoints: Mapping[Node, Node]) -> dict[Node, str]:
+    """``dL_dW`` for the cotangents of what the user named."""
+    called: dict[Node, str] = {}
+    for node, primal in adjoints.items():
+        name = primal.name if isinstance(primal, Input) else program.names.get(primal)
+        if name is not None:
+            called[node] = f"d{program.cotangents[0][0]}_d{name}"
+    return called
 
 
 def put_on_line(node: Node, line: Line, lines: dict[Node, Line]) -> None:
@@ -229,7 +243,16 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
         outputs=tuple((name, mapped[node]) for name, node in program.outputs),
         gradients=tuple((name, mapped[node]) for name, node in program.gradients),
         fused=tuple((name, mapped[node]) for name, node in program.fused),
-        adjoints={mapped[node]: mapped.get(primal, primal) for node, primal in program.adjoints.items() if node in mapped},
+        adjoints=_mapped_adjoints(program.adjoints, mapped),
+        fused_adjoints=_mapped_adjoints(program.fused_adjoints, mapped),
         names=names,
         lines=lines,
     )
+
+
+def _mapped_adjoints(adjoints: Mapping[Node, Node], mapped: Mapping[Node, Node]) -> dict[Node, Node]:
+    new: dict[Node, Node] = {}
+    for node, primal in adjoints.items():
+        if node in mapped:
+            new.setdefault(mapped[node], mapped.get(primal, primal))
+    return new

@@ -5,7 +5,7 @@ A formula is written as a person would, wherever reading it gives this very node
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from dsl import syntax
 from dsl.diagnostics import DslError, InternalError, Source
 from dsl.elaborate import COMPARISONS, OPERATORS, array
 from dsl.library import library
-from dsl.nodes import Apply, Const, Input, Line, Node, Program, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Program, cotangent_names, topological
 from dsl.ops.builtins import functions
 from dsl.ops.core import Undecided
 from dsl.ops.spec import ATOM, COMPARE, LOWEST, POWER, PRODUCT, SUM, UNARY, Op, Text
@@ -154,9 +154,10 @@ class _Printer:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.adjoints = [pair for pair in program.adjoints.items() if not any(isinstance(node, Const) for node in pair)]
-        self.kept = {*program.names, *program.every_root, *(node for pair in self.adjoints for node in pair)}
-        self.order = topological([*program.names, *program.every_root, *(node for pair in self.adjoints for node in pair)])
+        self.names = {**cotangent_names(program, program.fused_adjoints), **cotangent_names(program, program.adjoints), **program.names}
+        adjoints = [node for pair in (*program.adjoints.items(), *program.fused_adjoints.items()) for node in pair]
+        self.kept = {*program.names, *program.every_root, *adjoints}
+        self.order = topological([*program.names, *program.every_root, *adjoints])
         self.users: dict[Node, list[Node]] = {node: [] for node in self.order}
         for node in self.order:
             for arg in node.args:
@@ -201,11 +202,15 @@ class _Printer:
             "wrt": program.wrt,
             "gradients": (self.texts[node].text for _, node in program.gradients),
             "fused": (self.texts[node].text for _, node in program.fused),
-            "adjoints": (_tuple((self.texts[one].text, self.texts[other].text)) for one, other in self.adjoints),
+            "adjoints": self.pairs(program.adjoints),
+            "fused_adjoints": self.pairs(program.fused_adjoints),
             "checks": (exact((each.left, each.relation, each.right, each.reason)) for each in program.checks if isinstance(each, Check)),
             "names": (_tuple((self.called[node], repr(str(name)))) for node, name in program.names.items()),
         }
         return [f"_{key} = {text}" for key, parts in lists.items() if (text := _tuple(parts)) != "()"]
+
+    def pairs(self, nodes: Mapping[Node, Node]) -> Iterable[str]:
+        return (_tuple((self.texts[one].text, self.texts[other].text)) for one, other in nodes.items())
 
     def equation(self, node: Node) -> str | None:
         """The text of a node, and its line where it has one of its own."""
@@ -243,7 +248,7 @@ class _Printer:
 
     def call(self, node: Apply) -> str:
         """A name for a node: the user's, unless it is another's."""
-        name = self.program.names.get(node, f"v{len(self.called)}")
+        name = self.names.get(node, f"v{len(self.called)}")
         self.called[node] = name if self.owners.get(name) is node else self.free(name)
         self.taken.add(self.called[node])
         return self.called[node]

@@ -147,6 +147,9 @@ class _Text:
         tuples = (each.items for each in self.settings.get(key, ()) if isinstance(each, syntax.TupleExpr))
         return [(array(self.reader.read(first)), second) for first, second in tuples]
 
+    def adjoints(self, key: str) -> dict[Node, Node]:
+        return {node: array(self.reader.read(primal)) for node, primal in self.pairs(key)}
+
 
 def _parts(text: str) -> tuple[tuple[syntax.Statement, ...], str, list[re.Match[str]]]:
     """The declarations, the docstring, and the equations."""
@@ -185,5 +188,6 @@ def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> P
         cotangents,
         tuple(zip(wrt, made.nodes("_gradients"), strict=False)),
         tuple(zip(wrt, made.nodes("_fused"), strict=False)),
-        {node: array(made.reader.read(primal)) for node, primal in made.pairs("_adjoints")},
+        made.adjoints("_adjoints"),
+        made.adjoints("_fused_adjoints"),
     )

@@ -324,6 +324,11 @@ def assuming(assumptions: Assumptions) -> Iterator[Assumptions]:
         _active.reset(token)
 
 
+def proving() -> bool:
+    """Whether somebody collects what the program needs and the declarations do not say."""
+    return _active.get() is not None
+
+
 def require(left: Dim, relation: str, right: Dim, reason: str) -> None:
     """Record a check of what only the call can know."""
     assumptions = _active.get()

@@ -42,7 +42,7 @@ def held(program: Program) -> dict[str, Any]:
     found = {field: getattr(program, field) for field in ("docstring", "arguments", "outputs", "wrt", "checks", "hints", "cotangents", "gradients", "fused")}
     found["names"] = list(program.names.items())
     found["lines"] = {node: line for node, line in program.lines.items() if node in nodes}
-    found["adjoints"] = [pair for pair in program.adjoints.items() if not any(isinstance(node, Const) for node in pair)]
+    found["adjoints"] = [list(program.adjoints.items()), list(program.fused_adjoints.items())]
     return found
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
 from dsl.emit.snippets import helpers_for
-from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes, topological
+from dsl.nodes import Apply, Const, Input, Node, Program, cotangent_names, of_sizes, topological
 
 RESERVED = dict.fromkeys(
     "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad dtype".split()
@@ -55,17 +55,22 @@ class ModuleView:
 
 def view(program: Program, version: str) -> ModuleView:
     """The module of a differentiated program."""
-    forward = set(topological(node for _, node in program.outputs))
-    program = replace(program, adjoints={node: primal for node, primal in program.adjoints.items() if node not in forward})
-    pair, tape = _pair(program)
+    pair, tape = _pair(_with_cotangents(program, program.adjoints))
     functions = [*_checked(program), *pair, _value(program)]
     if dict(program.outputs)[program.cotangents[0][0]].type.shape == () and program.outputs[0][0] == program.cotangents[0][0]:
-        functions.append(_value_and_grad(program))
+        functions.append(_value_and_grad(_with_cotangents(program, program.fused_adjoints)))
     classes = [ClassView("Tape", "What backward needs of forward.", tape), _gradients(program)]
     if len(program.outputs) > 1:
         classes.append(ClassView("Outputs", "What forward returns.", tuple(Field(name, _annotation(node)) for name, node in program.outputs)))
     text = "\n".join(line for function in functions for line in function.lines)
     return ModuleView(_docstring(program, version), helpers_for(text), tuple(classes), tuple(functions), _pragmas(text))
+
+
+def _with_cotangents(program: Program, adjoints: Mapping[Node, Node]) -> Program:
+    """The program as one function sees it: what forward does not make itself has a cotangent's name."""
+    forward = set(topological(node for _, node in program.outputs))
+    adjoints = {node: primal for node, primal in adjoints.items() if node not in forward}
+    return replace(program, adjoints=adjoints, names={**cotangent_names(program, adjoints), **program.names})
 
 
 def _pragmas(text: str) -> tuple[str, ...]:
@@ -131,7 +136,8 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
         before.needs_dtype = True
     unpack = [f"{each.name} = tape.{each.name}" for each in fields]
     back = live([*unpack, *reads, *after.lines, f"return Gradients({', '.join(copies)})"])
-    fields = [each for each in fields if f"{each.name} = tape.{each.name}" in back]
+    fields = [each for each, line in zip(fields, unpack, strict=True) if line in back]
+    back = [*_unpacked(fields), *(line for line in back if line not in unpack)]
     back = guarded(back, after.raising, program)
     lines = _head(program, before, extra) + before.lines
     if keep_shape:
@@ -144,6 +150,12 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     outputs = ", ".join(name for name, _ in program.cotangents)
     backward = FunctionView("backward", f"tape: Tape, {parameters}", "Gradients", f"The gradients, from the cotangent of {outputs}.", tuple(back))
     return [forward, backward], tuple(fields)
+
+
+def _unpacked(fields: Sequence[Field]) -> list[str]:
+    """The tape's fields under their names."""
+    names = ", ".join(each.name for each in fields)
+    return [f"({names},) = tape"] if len(fields) == 1 else [f"{names} = tape"] if fields else []
 
 
 def _value(program: Program) -> FunctionView:

@@ -5,6 +5,7 @@ Before: outputs. After: ``cotangents`` (an argument per float output) and ``grad
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dsl.diagnostics import Code, Diagnostic, DslError
@@ -21,46 +22,37 @@ def differentiate(program: Program) -> Program:
     wanted = {each.node.name: each.node for each in program.arguments}
     targets = [wanted[name] for name in program.wrt]
     outputs = dict(program.outputs)
-    first = seeds[0][0]
-    names, lines = dict(program.names), dict(program.lines)
+    first, lines = seeds[0][0], dict(program.lines)
     cotangents = pull_back([(outputs[name], seed) for name, seed in seeds], targets, lines)
-    _call(cotangents, program, first, names)
-    adjoints = {cotangent: node for node, cotangent in cotangents.items() if not isinstance(node, Const)}
-    fused: tuple[tuple[str, Node], ...] = ()
+    unit: dict[Node, Node] = {}
     if program.outputs[0][0] == first and outputs[first].type.shape == ():
         unit = pull_back([(outputs[first], const(1.0))], targets, lines)
-        fused = _named(unit, targets)
-        adjoints = {**{cotangent: node for node, cotangent in unit.items() if not isinstance(cotangent, Const)}, **adjoints}
-        _call(unit, program, first, names)
-    for name, node in (*_named(cotangents, targets), *fused):
-        if isinstance(node, Apply):
-            names.setdefault(node, f"d{first}_d{name}")
     told = {each.span for each in program.warnings}
     missing = [each for each in program.arguments if each.node in targets and each.node not in cotangents and each.span not in told]
     warnings = tuple(
         Diagnostic(Code.W0101, f"no output depends on `{each.node.name}`: its gradient is zero", each.span, help="leave it out, or use it") for each in missing
     )
-    gradients = _named(cotangents, targets)
-    reached = set(topological(node for _, node in (*gradients, *fused)))
     return replace(
         program,
         cotangents=seeds,
-        gradients=gradients,
-        fused=fused,
-        adjoints={cotangent: node for cotangent, node in adjoints.items() if cotangent in reached},
-        names=names,
+        gradients=_named(cotangents, targets),
+        fused=_named(unit, targets) if unit else (),
+        adjoints=_adjoints(cotangents, targets),
+        fused_adjoints=_adjoints(unit, targets),
         lines=lines,
         warnings=program.warnings + warnings,
     )
 
 
-def _call(cotangents: dict[Node, Node], program: Program, first: str, names: dict[Node, str]) -> None:
-    """Cotangents of what the user named are named after it."""
+def _adjoints(cotangents: Mapping[Node, Node], targets: Iterable[Node]) -> dict[Node, Node]:
+    """The primal of each cotangent that the gradients are made of."""
+    reached = set(topological(cotangents[node] for node in targets if node in cotangents))
+    adjoints: dict[Node, Node] = {}
     for node, cotangent in cotangents.items():
-        called = node.name if isinstance(node, Input) else program.names.get(node)
-        if called and isinstance(cotangent, Apply):
-            names.setdefault(cotangent, f"d{first}_d{called}")
+        if cotangent in reached and not isinstance(node, Const) and isinstance(cotangent, Apply):
+            adjoints.setdefault(cotangent, node)
+    return adjoints
 
 
-def _named(cotangents: dict[Node, Node], targets: list[Input]) -> tuple[tuple[str, Node], ...]:
+def _named(cotangents: Mapping[Node, Node], targets: Iterable[Input]) -> tuple[tuple[str, Node], ...]:
     return tuple((node.name, cotangents.get(node) or spread(const(0.0), node)) for node in targets)

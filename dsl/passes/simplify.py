@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container
 
 from dsl.identities import is_factor, rewrite, rewritten
-from dsl.nodes import Apply, Node, Program, apply, rebuild, remapped, topological
+from dsl.nodes import Apply, Node, Program, apply, cotangent_names, rebuild, remapped, topological
 
 _LINEAR = ("sum", "mean", "reshape", "einsum")
 
@@ -15,7 +15,8 @@ def normalise(program: Program) -> Program:
     """The same values, and the same derivatives, in fewer steps."""
     program = remapped(program, rebuild(program.every_root, rewrite))
     uses = Counter(arg for node in topological(program.every_root) for arg in node.args)
-    kept = {node for node, count in uses.items() if count > 1 or node in program.names}
+    named = {**program.names, **cotangent_names(program, program.adjoints), **cotangent_names(program, program.fused_adjoints)}
+    kept = {node for node, count in uses.items() if count > 1 or node in named}
     return remapped(program, rebuild(program.every_root, lambda node: rewrite(_hoisted(node, kept))))
 
 
