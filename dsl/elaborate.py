@@ -24,7 +24,7 @@ Steps = Generator[Any, Any, Value]
 
 OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power"}
 COMPARISONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
-CONSTANTS = {"pi": math.pi, "inf": math.inf, "newaxis": None}
+CONSTANTS = {"pi": math.pi, "inf": math.inf, "newaxis": None, "float": "float", "int": "int", "bool": "bool"}
 
 
 def run(steps: Steps) -> Value:
@@ -241,8 +241,6 @@ class Elaborator:
         args += yield self._each(expr.args, scope)
         values = yield self._each((each for _, each in expr.keywords), scope)
         keywords = dict(zip((key for key, _ in expr.keywords), values, strict=True))
-        if name == "astype":
-            return cast(array(args[0]), str(args[1]) if len(args) > 1 else "float")
         if isinstance(function, Closure):
             return (yield self._inline(function, args, keywords, expr))
         if isinstance(function, RuleFunction):

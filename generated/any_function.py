@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     tanh: NDArray[Any]
     X: NDArray[Any]
     W: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -70,18 +71,18 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
     W: float[D, K]
     """
     X, W = _checked(X, W)
+    dtype = np.result_type(X, W)
     # L = loss(X, W, tanh)
     tanh = np.tanh(X @ W)
     L = tanh.sum()
-    tape = Tape(tanh, X, W)
+    tape = Tape(tanh, X, W, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    tanh = tape.tanh
-    X = tape.X
-    W = tape.W
+    tanh, X, W, dtype = tape
+    dL = dtype.type(dL)
     # L = loss(X, W, tanh)
     dL_dproduct = dL * (1 - tanh**2)
     dL_dW = X.T @ dL_dproduct
@@ -109,4 +110,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 5c638ca9ff025138ccc3aca96e4c14f097cb499f15579f1fb118b3d48f403e12
+# gradc: 580607b914477eb197d0f3aaf49eac53f7da57c961bfb9f241676679a2506eda

@@ -158,19 +158,7 @@ def forward(
 
 def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of Y."""
-    A = tape.A
-    Wo = tape.Wo
-    softmax_chosen = tape.softmax_chosen
-    Z = tape.Z
-    Z_Wv = tape.Z_Wv
-    causal = tape.causal
-    Z_Wq = tape.Z_Wq
-    Z_Wk = tape.Z_Wk
-    Wv = tape.Wv
-    Wk = tape.Wk
-    Wq = tape.Wq
-    difference = tape.difference
-    sqrt_added = tape.sqrt_added
+    A, Wo, softmax_chosen, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, difference, sqrt_added = tape
     H = A.shape[2]
     dY = np.broadcast_to(np.asarray(dY, dtype=Z.dtype), Z.shape)
     # Y = X + A @ Wo
@@ -222,4 +210,4 @@ def value(
     return Y
 
 
-# gradc: 291e4f779f8048e4258bb69cbf82710a6f04d299254de94f7005750d5c7b6cc1
+# gradc: 3274099a30564c0ab52632dc5c0fe5efb274b1d17135818c6b1a52ec2cb3d186

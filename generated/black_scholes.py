@@ -201,22 +201,24 @@ def forward(
 
 def backward(tape: Tape, dcall: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of call."""
-    X_times_exp = tape.X_times_exp
-    ratio_2 = tape.ratio_2
-    added_4 = tape.added_4
-    X = tape.X
-    exp = tape.exp
-    S = tape.S
-    ratio = tape.ratio
-    added_2 = tape.added_2
-    sigma_times_sqrt_T = tape.sigma_times_sqrt_T
-    sigma = tape.sigma
-    r = tape.r
-    sqrt_T = tape.sqrt_T
-    added = tape.added
-    T = tape.T
-    S_over_X = tape.S_over_X
-    added_3 = tape.added_3
+    (
+        X_times_exp,
+        ratio_2,
+        added_4,
+        X,
+        exp,
+        S,
+        ratio,
+        added_2,
+        sigma_times_sqrt_T,
+        sigma,
+        r,
+        sqrt_T,
+        added,
+        T,
+        S_over_X,
+        added_3,
+    ) = tape
     dcall = np.broadcast_to(np.asarray(dcall, dtype=X_times_exp.dtype), X_times_exp.shape)
     # call = S * Phi(d1) - X * exp(-r * T) * Phi(d2)
     scaled = dcall * X_times_exp / 2 * np.exp(-(ratio_2**2))
@@ -227,13 +229,13 @@ def backward(tape: Tape, dcall: Any = 1.0) -> Gradients:
     # d1 = (log(S / X) + (r + sigma ** 2 / 2) * T) / (sigma * sqrt(T))
     ratio_3 = dcall_dd1 * added_2 / sigma_times_sqrt_T / sigma_times_sqrt_T
     dcall_dsigma_times_sqrt_T = 0.7978845608028653 * scaled - ratio_3
-    dcall_dlog = dcall_dd1 / sigma_times_sqrt_T
+    dcall_dadded_2 = dcall_dd1 / sigma_times_sqrt_T
     ratio_4 = 0.5 * (dcall_dsigma_times_sqrt_T * sigma) / sqrt_T
-    dcall_dT = dcall_dscaled * r + ratio_4 + dcall_dlog * added
-    dcall_dratio = dcall_dlog * T
-    dcall_dsigma = dcall_dsigma_times_sqrt_T * sqrt_T + dcall_dratio * sigma
-    dcall_dr = dcall_dscaled * T + dcall_dratio
-    dcall_dS = dcall * added_3 / 2 + dcall_dlog / S_over_X / X
+    dcall_dT = dcall_dscaled * r + ratio_4 + dcall_dadded_2 * added
+    dcall_dadded = dcall_dadded_2 * T
+    dcall_dsigma = dcall_dsigma_times_sqrt_T * sqrt_T + dcall_dadded * sigma
+    dcall_dr = dcall_dscaled * T + dcall_dadded
+    dcall_dS = dcall * added_3 / 2 + dcall_dadded_2 / S_over_X / X
     return Gradients(dcall_dS, dcall_dT, dcall_dr, dcall_dsigma)
 
 
@@ -251,4 +253,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: 776b2ecd6dd9d172b8aa0b4cc7b5a225f291403f4bb705b0680eedf36e9b97c9
+# gradc: 03cc1514d75944525506953a82f8f678f24d6e3a2e696300e776dc583f086332

@@ -38,9 +38,10 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -80,9 +81,7 @@ def forward(x: ArrayLike) -> tuple[NDArray[Any], Tape]:
 
 def backward(tape: Tape, dy: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of y."""
-    above = tape.above
-    sigmoid = tape.sigmoid
-    x = tape.x
+    above, sigmoid, x = tape
     dy = np.broadcast_to(np.asarray(dy, dtype=sigmoid.dtype), sigmoid.shape)
     # y = leaky_relu(sigmoid(square(x)), 0.2)
     dy_dsquare = np.where(above, dy, 0.2 * dy) * (sigmoid * (1 - sigmoid))
@@ -99,4 +98,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 837948ac5f86915e94a8f8ddd44f7a6442fe40fcb6776a19d880c3443ef9068b
+# gradc: 76d28d412b9675e017bea71981121d4846defaf9c9998eb47376ecc8e0b4a57c

@@ -38,9 +38,10 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -77,8 +78,7 @@ def forward(x: ArrayLike) -> tuple[NDArray[Any], Tape]:
 
 def backward(tape: Tape, dy: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of y."""
-    y = tape.y
-    x = tape.x
+    y, x = tape
     dy = np.broadcast_to(np.asarray(dy, dtype=y.dtype), y.shape)
     # y = sigmoid(square(x))
     dy_dx = 2 * (dy * (y * (1 - y)) * x)
@@ -93,4 +93,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 81bc97bae051e104ce57d4ca5f9122dc6a61fcb1c0b025adde9e5393759e7842
+# gradc: f55cac9223f85b471a16e49a9c793dee9e8e1ec9a9ab96174bf765dd5492a839

@@ -154,18 +154,13 @@ def forward(
 
 def backward(tape: Tape, dL: Any = 1.0, daccuracy: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, accuracy."""
-    y = tape.y
-    log_softmax_logits = tape.log_softmax_logits
-    hidden = tape.hidden
-    W2 = tape.W2
-    added = tape.added
-    X = tape.X
-    dtype = tape.dtype
+    y, log_softmax_logits, hidden, W2, added, X, dtype = tape
     N = y.shape[0]
     K = log_softmax_logits.shape[1]
+    dL = dtype.type(dL)
     # L = cross_entropy(logits, y)
     dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / max(N, 1), dtype=dtype)
+        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
     )
     total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
     dL_dlogits = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
@@ -174,9 +169,9 @@ def backward(tape: Tape, dL: Any = 1.0, daccuracy: Any = None) -> Gradients:
     dL_dW2 = hidden.T @ dL_dlogits
     dL_dhidden = dL_dlogits @ W2.T
     # hidden = relu(dense(X, W1, b1))
-    dL_dproduct = np.where(added > 0, dL_dhidden, 0.0)
-    dL_db1 = dL_dproduct.sum(axis=0)
-    dL_dW1 = X.T @ dL_dproduct
+    dL_dadded = np.where(added > 0, dL_dhidden, 0.0)
+    dL_db1 = dL_dadded.sum(axis=0)
+    dL_dW1 = X.T @ dL_dadded
     return Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
@@ -226,10 +221,10 @@ def value_and_grad(
     dL_dW2 = hidden.T @ dL_dlogits
     dL_dhidden = dL_dlogits @ W2.T
     # hidden = relu(dense(X, W1, b1))
-    dL_dproduct = np.where(added > 0, dL_dhidden, 0.0)
-    dL_db1 = dL_dproduct.sum(axis=0)
-    dL_dW1 = X.T @ dL_dproduct
+    dL_dadded = np.where(added > 0, dL_dhidden, 0.0)
+    dL_db1 = dL_dadded.sum(axis=0)
+    dL_dW1 = X.T @ dL_dadded
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 3f64e3b297a9a55d215ee5714ae3d7d22d46cd8b2322d63af5d1f848c2b92c63
+# gradc: 04a82294a56deb0faf9f073e76705f2316143a6f4f3f9d0e6ceda33c5abb915b

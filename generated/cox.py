@@ -117,17 +117,13 @@ def forward(X: ArrayLike, time: ArrayLike, event: ArrayLike, beta: ArrayLike) ->
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    event = tape.event
-    log_risk = tape.log_risk
-    chosen = tape.chosen
-    at_risk = tape.at_risk
-    X = tape.X
-    dtype = tape.dtype
+    event, log_risk, chosen, at_risk, X, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(where(event, log_risk - eta, 0))
-    dL_dlog_risk = np.where(event, dtype.type(dL), 0.0)
+    dL_ddifference = np.where(event, dL, 0.0)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    dL_dchosen = dL_dlog_risk[:, None] * np.exp(chosen - log_risk[:, None])
-    dL_deta = -dL_dlog_risk + np.where(at_risk, dL_dchosen, 0.0).sum(axis=0)
+    dL_dchosen = dL_ddifference[:, None] * np.exp(chosen - log_risk[:, None])
+    dL_deta = -dL_ddifference + np.where(at_risk, dL_dchosen, 0.0).sum(axis=0)
     # eta = X @ beta
     dL_dbeta = dL_deta @ X
     return Gradients(dL_dbeta)
@@ -162,13 +158,13 @@ def value_and_grad(
     log_risk = _logsumexp(chosen, axis=-1)
     # L = sum(where(event, log_risk - eta, 0))
     L = np.where(event, log_risk - eta, 0).sum()
-    dL_dlog_risk = np.where(event, dtype.type(1.0), 0.0)
+    dL_ddifference = np.where(event, dtype.type(1.0), 0.0)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    dL_dchosen = dL_dlog_risk[:, None] * np.exp(chosen - log_risk[:, None])
-    dL_deta = -dL_dlog_risk + np.where(at_risk, dL_dchosen, 0.0).sum(axis=0)
+    dL_dchosen = dL_ddifference[:, None] * np.exp(chosen - log_risk[:, None])
+    dL_deta = -dL_ddifference + np.where(at_risk, dL_dchosen, 0.0).sum(axis=0)
     # eta = X @ beta
     dL_dbeta = dL_deta @ X
     return L, Gradients(dL_dbeta)
 
 
-# gradc: d54344c26a760df86b71db41157b1dc4d198c5c19ba98468f76af0319dd83d38
+# gradc: af71711393d2aa35e9255a0c2716d2c66c5fbafdc73dfbbd9084a1f1dbc4ceee

@@ -52,9 +52,10 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -96,6 +97,7 @@ class Tape(NamedTuple):
     picked_2: NDArray[Any]
     centre: NDArray[Any]
     V: int
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -143,6 +145,7 @@ def forward(
     centre, context, noise, E, C = _checked(centre, context, noise, E, C)
     N = centre.shape[0]
     V = E.shape[0]
+    dtype = np.result_type(E, C)
     # near = sum(E[centre] * C[context], axis=-1)
     picked = E[centre]
     picked_2 = C[context]
@@ -153,26 +156,19 @@ def forward(
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     added = _log_sigmoid(near).sum() + _log_sigmoid(-far).sum()
     L = -(added / N)
-    tape = Tape(far, picked, near, noise, context, picked_3, picked_2, centre, V)
+    tape = Tape(far, picked, near, noise, context, picked_3, picked_2, centre, V, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    far = tape.far
-    picked = tape.picked
-    near = tape.near
-    noise = tape.noise
-    context = tape.context
-    picked_3 = tape.picked_3
-    picked_2 = tape.picked_2
-    centre = tape.centre
-    V = tape.V
+    far, picked, near, noise, context, picked_3, picked_2, centre, V, dtype = tape
     N = far.shape[0]
     D = picked.shape[1]
+    dL = dtype.type(dL)
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
-    dL_dfar = dL / max(N, 1) * _sigmoid(far)
-    dL_dnear = -dL / max(N, 1) * _sigmoid(-near)
+    dL_dfar = dL / N * _sigmoid(far)
+    dL_dnear = -dL / N * _sigmoid(-near)
     # near = sum(E[centre] * C[context], axis=-1)
     reshaped_dL_dnear = dL_dnear[:, None]
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
@@ -233,4 +229,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: 6c66ff1474c36746d79b847b58e8f6c85eefc515aeb72df2d175ef430b87edc9
+# gradc: 99440ab576155be4dd389f6c504e5cd6235d6de281941ff5200b7bcc5b13a2eb

@@ -77,6 +77,7 @@ class Tape(NamedTuple):
     difference: NDArray[Any]
     exp_log_sd: NDArray[Any]
     log_softmax_weights: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -123,6 +124,7 @@ def forward(
     """
     X, weights, mu, log_sd = _checked(X, weights, mu, log_sd)
     D = X.shape[1]
+    dtype = np.result_type(X, weights, mu, log_sd)
     # z = (X[:, None, :] - mu) / exp(log_sd)
     difference = X[:, None] - mu
     exp_log_sd = np.exp(log_sd)
@@ -139,21 +141,32 @@ def forward(
     # responsibility = softmax(joint)
     responsibility = _softmax(joint, axis=-1)
     tape = Tape(
-        responsibility, logsumexp_joint, joint, z, difference, exp_log_sd, log_softmax_weights
+        responsibility,
+        logsumexp_joint,
+        joint,
+        z,
+        difference,
+        exp_log_sd,
+        log_softmax_weights,
+        dtype,
     )
     return Outputs(L, responsibility), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, responsibility."""
-    responsibility = tape.responsibility
-    logsumexp_joint = tape.logsumexp_joint
-    joint = tape.joint
-    z = tape.z
-    difference = tape.difference
-    exp_log_sd = tape.exp_log_sd
-    log_softmax_weights = tape.log_softmax_weights
+    (
+        responsibility,
+        logsumexp_joint,
+        joint,
+        z,
+        difference,
+        exp_log_sd,
+        log_softmax_weights,
+        dtype,
+    ) = tape
     N = responsibility.shape[0]
+    dL = dtype.type(dL)
     if dresponsibility is None:
         dresponsibility = 0.0
     dresponsibility = np.broadcast_to(
@@ -162,7 +175,7 @@ def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradient
     # responsibility = softmax(joint)
     total = (dresponsibility * responsibility).sum(axis=-1, keepdims=True)
     # L = -mean(logsumexp(joint, axis=-1))
-    scaled = -dL / max(N, 1) * np.exp(joint - logsumexp_joint[:, None])
+    scaled = -dL / N * np.exp(joint - logsumexp_joint[:, None])
     dL_djoint = responsibility * (dresponsibility - total) + scaled
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
     scaled_2 = dL_djoint[:, :, None] * z
@@ -232,4 +245,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: c1557ca245be8ad49ebddea1aecfa790c0cd5d75de250028ffeb8e23c99d1e4e
+# gradc: 3cae92e2423b372526c5c416bcaf465ac97565bf7f315726d943de9261917a93

@@ -60,6 +60,7 @@ class Tape(NamedTuple):
     h: Any
     dx: NDArray[Any]
     f: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -91,6 +92,7 @@ def forward(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, Tape]:
     h: float, a number
     """
     u, f, h = _checked(u, f, h)
+    dtype = np.result_type(u, f)
     # edged = pad(u, 1)
     edged = np.pad(u, 1)
     # dx = (edged[1:, :] - edged[:-1, :]) / h
@@ -101,34 +103,31 @@ def forward(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, Tape]:
     h_squared = h**2
     difference = ((dx**2).sum() + (dy**2).sum()) / 2 - (f * u).sum()
     energy = h_squared * difference
-    tape = Tape(h_squared, dy, h, dx, f)
+    tape = Tape(h_squared, dy, h, dx, f, dtype)
     return energy, tape
 
 
 def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of energy."""
-    h_squared = tape.h_squared
-    dy = tape.dy
-    h = tape.h
-    dx = tape.dx
-    f = tape.f
+    h_squared, dy, h, dx, f, dtype = tape
     N = f.shape[0]
     M = f.shape[1]
+    denergy = dtype.type(denergy)
     # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
-    denergy_dratio = denergy * h_squared
-    denergy_ddy = denergy_dratio * dy
+    denergy_ddifference = denergy * h_squared
+    denergy_ddy = denergy_ddifference * dy
     # dy = (edged[:, 1:] - edged[:, :-1]) / h
-    denergy_dpicked = denergy_ddy / h
+    denergy_ddifference_2 = denergy_ddy / h
     # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
-    denergy_ddx = denergy_dratio * dx
+    denergy_ddx = denergy_ddifference * dx
     # dx = (edged[1:, :] - edged[:-1, :]) / h
-    denergy_dpicked_2 = denergy_ddx / h
+    denergy_ddifference_3 = denergy_ddx / h
     # dy = (edged[:, 1:] - edged[:, :-1]) / h
-    scattered = _scatter((N + 2, M + 2), np.s_[:, :-1], -denergy_dpicked)
-    scattered_2 = _scatter((N + 2, M + 2), np.s_[:, 1:], denergy_dpicked)
+    scattered = _scatter((N + 2, M + 2), np.s_[:, :-1], -denergy_ddifference_2)
+    scattered_2 = _scatter((N + 2, M + 2), np.s_[:, 1:], denergy_ddifference_2)
     # dx = (edged[1:, :] - edged[:-1, :]) / h
-    scattered_3 = _scatter((N + 2, M + 2), np.s_[:-1], -denergy_dpicked_2)
-    scattered_4 = _scatter((N + 2, M + 2), np.s_[1:], denergy_dpicked_2)
+    scattered_3 = _scatter((N + 2, M + 2), np.s_[:-1], -denergy_ddifference_3)
+    scattered_4 = _scatter((N + 2, M + 2), np.s_[1:], denergy_ddifference_3)
     denergy_dedged = scattered + scattered_2 + scattered_3 + scattered_4
     # edged = pad(u, 1)
     denergy_du = -denergy * h_squared * f + denergy_dedged[1 : N + 1][:, 1 : M + 1]
@@ -165,21 +164,21 @@ def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, 
     energy = h**2 * difference
     denergy_ddy = h**2 * dy
     # dy = (edged[:, 1:] - edged[:, :-1]) / h
-    denergy_dpicked = denergy_ddy / h
+    denergy_ddifference = denergy_ddy / h
     # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
     denergy_ddx = h**2 * dx
     # dx = (edged[1:, :] - edged[:-1, :]) / h
-    denergy_dpicked_2 = denergy_ddx / h
+    denergy_ddifference_2 = denergy_ddx / h
     # dy = (edged[:, 1:] - edged[:, :-1]) / h
-    scattered = _scatter((N + 2, M + 2), np.s_[:, :-1], -denergy_dpicked)
-    scattered_2 = _scatter((N + 2, M + 2), np.s_[:, 1:], denergy_dpicked)
+    scattered = _scatter((N + 2, M + 2), np.s_[:, :-1], -denergy_ddifference)
+    scattered_2 = _scatter((N + 2, M + 2), np.s_[:, 1:], denergy_ddifference)
     # dx = (edged[1:, :] - edged[:-1, :]) / h
-    scattered_3 = _scatter((N + 2, M + 2), np.s_[:-1], -denergy_dpicked_2)
-    scattered_4 = _scatter((N + 2, M + 2), np.s_[1:], denergy_dpicked_2)
+    scattered_3 = _scatter((N + 2, M + 2), np.s_[:-1], -denergy_ddifference_2)
+    scattered_4 = _scatter((N + 2, M + 2), np.s_[1:], denergy_ddifference_2)
     denergy_dedged = scattered + scattered_2 + scattered_3 + scattered_4
     # edged = pad(u, 1)
     denergy_du = -(h**2 * f) + denergy_dedged[1 : N + 1][:, 1 : M + 1]
     return energy, Gradients(denergy_du)
 
 
-# gradc: 8d6479bad714f8a573686911090fa89c9aa7f5328b934e40a9d074fd6044c75b
+# gradc: 8e917ca5b492acbe0bbf09ad3e9a861c9bcfc35b70bc2659c355f73de4e0a7e3

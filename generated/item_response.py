@@ -53,9 +53,10 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -99,6 +100,7 @@ class Tape(NamedTuple):
     person: NDArray[Any]
     difference: NDArray[Any]
     log_slope: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -187,34 +189,40 @@ def forward(
         person,
         difference,
         log_slope,
+        dtype,
     )
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    number = tape.number
-    z = tape.z
-    number_correct = tape.number_correct
-    minus_z = tape.minus_z
-    exp = tape.exp
-    difficulty = tape.difficulty
-    item = tape.item
-    ability = tape.ability
-    person = tape.person
-    difference = tape.difference
-    log_slope = tape.log_slope
+    (
+        number,
+        z,
+        number_correct,
+        minus_z,
+        exp,
+        difficulty,
+        item,
+        ability,
+        person,
+        difference,
+        log_slope,
+        dtype,
+    ) = tape
     I = difficulty.shape[0]
     P = ability.shape[0]
+    dL = dtype.type(dL)
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
     dL_dtotal = -dL
     dL_dz = -(dL_dtotal * number * _sigmoid(z)) + dL_dtotal * number_correct * _sigmoid(minus_z)
     # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
-    dL_dpicked = dL_dz * exp
-    dL_ddifficulty = dL * difficulty + _scatter_add((I,), np.s_[item], -dL_dpicked)
-    dL_dability = dL * ability + _scatter_add((P,), np.s_[person], dL_dpicked)
-    scattered = _scatter_add((I,), np.s_[item], dL_dz * difference * exp)
-    dL_dlog_slope = dL * log_slope + scattered
+    dL_ddifference = dL_dz * exp
+    dL_ddifficulty = dL * difficulty + _scatter_add((I,), np.s_[item], -dL_ddifference)
+    scattered = _scatter_add((P,), np.s_[person], dL_ddifference)
+    dL_dability = dL * ability + scattered
+    scattered_2 = _scatter_add((I,), np.s_[item], dL_dz * difference * exp)
+    dL_dlog_slope = dL * log_slope + scattered_2
     return Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
@@ -277,12 +285,13 @@ def value_and_grad(
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
     dL_dz = number * _sigmoid(z) - number_correct * _sigmoid(minus_z)
     # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
-    dL_dpicked = dL_dz * exp
-    dL_ddifficulty = difficulty + _scatter_add((I,), np.s_[item], -dL_dpicked)
-    dL_dability = ability + _scatter_add((P,), np.s_[person], dL_dpicked)
-    scattered = _scatter_add((I,), np.s_[item], dL_dz * difference * exp)
-    dL_dlog_slope = log_slope + scattered
+    dL_ddifference = dL_dz * exp
+    dL_ddifficulty = difficulty + _scatter_add((I,), np.s_[item], -dL_ddifference)
+    scattered = _scatter_add((P,), np.s_[person], dL_ddifference)
+    dL_dability = ability + scattered
+    scattered_2 = _scatter_add((I,), np.s_[item], dL_dz * difference * exp)
+    dL_dlog_slope = log_slope + scattered_2
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 46d18db334353b6b1b8e23d9b1f6933fad1b63663cb82aab0515312b0abdcac9
+# gradc: 3d632e911e60aff375c7c79d84d729cbc44d087183626f490356c4a46af0bf90

@@ -105,17 +105,12 @@ def forward(x: ArrayLike, *, epsilon: float = 1.0, sigma: float = 1.0) -> tuple[
 
 def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of energy."""
-    epsilon = tape.epsilon
-    pair = tape.pair
-    s6 = tape.s6
-    ratio = tape.ratio
-    sigma_squared = tape.sigma_squared
-    r2 = tape.r2
-    difference = tape.difference
-    dtype = tape.dtype
+    epsilon, pair, s6, ratio, sigma_squared, r2, difference, dtype = tape
+    denergy = dtype.type(denergy)
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
-    denergy_dpower = np.where(pair, dtype.type(4 * denergy * epsilon), 0.0)
-    denergy_ds6 = -denergy_dpower + np.where(pair, 8 * denergy * epsilon * s6, 0.0)
+    denergy_ds6 = -np.where(pair, 4 * denergy * epsilon, 0.0) + np.where(
+        pair, 8 * denergy * epsilon * s6, 0.0
+    )
     # s6 = (sigma ** 2 / r2) ** 3
     ratio_2 = 3 * (denergy_ds6 * ratio**2) * sigma_squared / r2
     denergy_dr2 = -(ratio_2 / r2)
@@ -181,4 +176,4 @@ def value_and_grad(
     return energy, Gradients(denergy_dx)
 
 
-# gradc: f2541dade991e0c482b87a29debf47c7ae6f62c3c5c277391815ba88f1c99374
+# gradc: 3a5dcc4356ab070b3fab95bb7a6e8a375d88c079367fedee40fbd2a8d6a0ba74

@@ -42,6 +42,7 @@ class Tape(NamedTuple):
 
     y_minus_P: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -78,22 +79,23 @@ def forward(X: ArrayLike, y: ArrayLike, W: ArrayLike, B: ArrayLike) -> tuple[Any
     B: float[1, 1]
     """
     X, y, W, B = _checked(X, y, W, B)
+    dtype = np.result_type(X, y, W, B)
     # P = X @ W + B
     P = X @ W + B
     # L = mean((y - P) ** 2)
     y_minus_P = y - P
     L = (y_minus_P**2).mean()
-    tape = Tape(y_minus_P, X)
+    tape = Tape(y_minus_P, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    y_minus_P = tape.y_minus_P
-    X = tape.X
+    y_minus_P, X, dtype = tape
     N = y_minus_P.shape[0]
+    dL = dtype.type(dL)
     # L = mean((y - P) ** 2)
-    dL_dP = -2 * dL / max(N, 1) * y_minus_P
+    dL_dP = -2 * dL / N * y_minus_P
     # P = X @ W + B
     dL_dB = dL_dP.sum(axis=0, keepdims=True)
     dL_dW = X.T @ dL_dP
@@ -126,4 +128,4 @@ def value_and_grad(X: ArrayLike, y: ArrayLike, W: ArrayLike, B: ArrayLike) -> tu
     return L, Gradients(dL_dW, dL_dB)
 
 
-# gradc: a3d8adef128bf6529f52e8fad394c92f1152019c76784d8224753dd898039331
+# gradc: 37bcfccf3de5168e0316d8482cb5bb34148168342d5840fb1a491f8125a81abc

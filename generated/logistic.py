@@ -161,21 +161,16 @@ def forward(
 
 def backward(tape: Tape, dL: Any = 1.0, dP: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, P."""
-    y = tape.y
-    P = tape.P
-    log_softmax_Z = tape.log_softmax_Z
-    lam = tape.lam
-    W = tape.W
-    X = tape.X
-    dtype = tape.dtype
+    y, P, log_softmax_Z, lam, W, X, dtype = tape
     N = y.shape[0]
     K = P.shape[1]
+    dL = dtype.type(dL)
     if dP is None:
         dP = 0.0
     dP = np.broadcast_to(np.asarray(dP, dtype=P.dtype), P.shape)
     # data = -mean(log(P[arange(N), y]))
     dL_dlog_softmax_Z = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / max(N, 1), dtype=dtype)
+        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
     )
     scaled = np.exp(log_softmax_Z) * dL_dlog_softmax_Z.sum(axis=-1, keepdims=True)
     dL_dZ = P * (dP - (dP * P).sum(axis=-1, keepdims=True)) + (dL_dlog_softmax_Z - scaled)
@@ -228,4 +223,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 2b4dba880240b21a2778664d453b1aeacd0d2a9f2c217b0da31b2a940454cb55
+# gradc: 6da2d4683a62037e9e15eb936b363c5ed2e532b9f603d61847d52ccf504dc21f

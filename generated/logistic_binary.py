@@ -60,9 +60,10 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -82,6 +83,7 @@ class Tape(NamedTuple):
     lam: Any
     w: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -139,25 +141,20 @@ def forward(
     L = -added.mean() + lam / 2 * (w**2).sum()
     # p = sigmoid(z)
     p = _sigmoid(z)
-    tape = Tape(number, p, number_y, minus_z, lam, w, X)
+    tape = Tape(number, p, number_y, minus_z, lam, w, X, dtype)
     return Outputs(L, p), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dp: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, p."""
-    number = tape.number
-    p = tape.p
-    number_y = tape.number_y
-    minus_z = tape.minus_z
-    lam = tape.lam
-    w = tape.w
-    X = tape.X
+    number, p, number_y, minus_z, lam, w, X, dtype = tape
     N = number.shape[0]
+    dL = dtype.type(dL)
     if dp is None:
         dp = 0.0
     dp = np.broadcast_to(np.asarray(dp, dtype=number.dtype), number.shape)
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-    ratio = -dL / max(N, 1)
+    ratio = -dL / N
     dL_dz = dp * (p * (1 - p)) - ratio * number * p + ratio * number_y * _sigmoid(minus_z)
     # z = X @ w + b
     dL_db = dL_dz.sum()
@@ -205,4 +202,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: d0706c217f02fe935a1ec633d9df183a86784e6f8a63ba1af96550cd60587a6d
+# gradc: 80fd8b7852e73d4fe8ddb27ef20a663a15882f6bafb6357f213ae6c76099c189

@@ -79,9 +79,7 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], Tape]:
 
 def backward(tape: Tape, dP: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of P."""
-    X = tape.X
-    W = tape.W
-    dtype = tape.dtype
+    X, W, dtype = tape
     N = X.shape[0]
     K = W.shape[1]
     dP = np.broadcast_to(np.asarray(dP, dtype=dtype), (N, K))
@@ -99,4 +97,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return P
 
 
-# gradc: 34349f4e571ca18f4df87b212942b57203ae8dd31cfef9522ab60c55dd1b7b00
+# gradc: 9471f4d65ff111c3196ee599469bbdf3255b6a473181946e2a8a4b21a2808107

@@ -61,6 +61,7 @@ class Tape(NamedTuple):
     lam: Any
     V: NDArray[Any]
     U: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -102,21 +103,19 @@ def forward(
     lam: float, a number
     """
     R, known, U, V, lam = _checked(R, known, U, V, lam)
+    dtype = np.result_type(R, U, V)
     # error = where(known, R - U @ V.T, 0)
     error = np.where(known, R - U @ V.T, 0)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     L = (error**2).sum() + lam * ((U**2).sum() + (V**2).sum())
-    tape = Tape(error, known, lam, V, U)
+    tape = Tape(error, known, lam, V, U, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    error = tape.error
-    known = tape.known
-    lam = tape.lam
-    V = tape.V
-    U = tape.U
+    error, known, lam, V, U, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     scaled = 2 * dL
     dL_derror = scaled * error
@@ -157,4 +156,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: c904be828116894625654511f60fd33264293281846fd110c505c656f52447bf
+# gradc: c681700380907706c94d3158dcfedbee2f232563b3d7dd7c3fb45963073182dd

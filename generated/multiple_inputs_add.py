@@ -38,9 +38,10 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -82,11 +83,11 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], Tape]:
 
 def backward(tape: Tape, ds: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of s."""
-    s = tape.s
+    (s,) = tape
     ds = np.broadcast_to(np.asarray(ds, dtype=s.dtype), s.shape)
     # s = sigmoid(x + y)
-    ds_dy = ds * (s * (1 - s))
-    return Gradients(ds_dy, np.array(ds_dy))
+    ds_dadded = ds * (s * (1 - s))
+    return Gradients(ds_dadded, np.array(ds_dadded))
 
 
 def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
@@ -97,4 +98,4 @@ def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
     return s
 
 
-# gradc: f4986eed63ab071668b7e86dff3a08b87d8407d986055502cb2084d115e83552
+# gradc: 11d6749b51509ba16dd7108040cad6672f0c1b3c2e89c4d7beb0d365d85cc89a

@@ -231,6 +231,7 @@ class Tape(NamedTuple):
     X: NDArray[Any]
     log1p_mu_over_size: NDArray[Any]
     number_y_plus_size: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -282,27 +283,39 @@ def forward(X: ArrayLike, y: ArrayLike, beta: ArrayLike, log_alpha: ArrayLike) -
     # L = -mean(log_lik)
     L = -log_lik.mean()
     tape = Tape(
-        number_y, size_over_mu, size, mu, mu_over_size, X, log1p_mu_over_size, number_y_plus_size
+        number_y,
+        size_over_mu,
+        size,
+        mu,
+        mu_over_size,
+        X,
+        log1p_mu_over_size,
+        number_y_plus_size,
+        dtype,
     )
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    number_y = tape.number_y
-    size_over_mu = tape.size_over_mu
-    size = tape.size
-    mu = tape.mu
-    mu_over_size = tape.mu_over_size
-    X = tape.X
-    log1p_mu_over_size = tape.log1p_mu_over_size
-    number_y_plus_size = tape.number_y_plus_size
+    (
+        number_y,
+        size_over_mu,
+        size,
+        mu,
+        mu_over_size,
+        X,
+        log1p_mu_over_size,
+        number_y_plus_size,
+        dtype,
+    ) = tape
     N = number_y.shape[0]
+    dL = dtype.type(dL)
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    dL_over_N = dL / max(N, 1)
+    dL_over_N = dL / N
     dL_dsize_over_mu = dL_over_N * number_y / (1 + size_over_mu)
     # L = -mean(log_lik)
-    ratio = -dL / max(N, 1)
+    ratio = -dL / N
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
     ratio_2 = ratio * size / (1 + mu_over_size)
     dL_dmu = -(dL_dsize_over_mu * size / mu / mu) - ratio_2 / size
@@ -371,4 +384,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: a2ffd3967bcfc25aad3fcb61b3e885b9fae8e79aa9c020669f2620acb9732173
+# gradc: d0e13d243e49ac90181a63c1d7665c77a4fd82c446700cf23fe84450dc90d3ba

@@ -38,9 +38,10 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -51,6 +52,7 @@ class Tape(NamedTuple):
     sigmoid: NDArray[Any]
     W2: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -100,31 +102,30 @@ def forward(
     B2: float[1, 1]
     """
     X, y, W1, B1, W2, B2 = _checked(X, y, W1, B1, W2, B2)
+    dtype = np.result_type(X, y, W1, B1, W2, B2)
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
     sigmoid = _sigmoid(X @ W1 + B1)
     P = sigmoid @ W2 + B2
     # L = mean((y - P) ** 2)
     y_minus_P = y - P
     L = (y_minus_P**2).mean()
-    tape = Tape(y_minus_P, sigmoid, W2, X)
+    tape = Tape(y_minus_P, sigmoid, W2, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    y_minus_P = tape.y_minus_P
-    sigmoid = tape.sigmoid
-    W2 = tape.W2
-    X = tape.X
+    y_minus_P, sigmoid, W2, X, dtype = tape
     N = y_minus_P.shape[0]
+    dL = dtype.type(dL)
     # L = mean((y - P) ** 2)
-    dL_dP = -2 * dL / max(N, 1) * y_minus_P
+    dL_dP = -2 * dL / N * y_minus_P
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
     dL_dB2 = dL_dP.sum(axis=0, keepdims=True)
     dL_dW2 = sigmoid.T @ dL_dP
-    dL_dproduct = dL_dP @ W2.T * (sigmoid * (1 - sigmoid))
-    dL_dB1 = dL_dproduct.sum(axis=0, keepdims=True)
-    dL_dW1 = X.T @ dL_dproduct
+    dL_dadded = dL_dP @ W2.T * (sigmoid * (1 - sigmoid))
+    dL_dB1 = dL_dadded.sum(axis=0, keepdims=True)
+    dL_dW1 = X.T @ dL_dadded
     return Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
@@ -156,10 +157,10 @@ def value_and_grad(
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
     dL_dB2 = dL_dP.sum(axis=0, keepdims=True)
     dL_dW2 = sigmoid.T @ dL_dP
-    dL_dproduct = dL_dP @ W2.T * (sigmoid * (1 - sigmoid))
-    dL_dB1 = dL_dproduct.sum(axis=0, keepdims=True)
-    dL_dW1 = X.T @ dL_dproduct
+    dL_dadded = dL_dP @ W2.T * (sigmoid * (1 - sigmoid))
+    dL_dB1 = dL_dadded.sum(axis=0, keepdims=True)
+    dL_dW1 = X.T @ dL_dadded
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
-# gradc: eb97e1b7647e7528e35e2991488eeef68a10e459f9ae8355d3bf51fea68d41b7
+# gradc: 6809e6428e59979a273a600f95f1b81736502d85712f310ddf65978b1ce47429

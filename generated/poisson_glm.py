@@ -149,6 +149,7 @@ class Tape(NamedTuple):
     number_y: NDArray[Any]
     exp_eta: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -193,18 +194,17 @@ def forward(X: ArrayLike, y: ArrayLike, exposure: ArrayLike, beta: ArrayLike) ->
     number_y = y.astype(dtype)
     added = exp_eta - number_y * eta + _gammaln((y + 1).astype(dtype))
     L = added.mean()
-    tape = Tape(number_y, exp_eta, X)
+    tape = Tape(number_y, exp_eta, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    number_y = tape.number_y
-    exp_eta = tape.exp_eta
-    X = tape.X
+    number_y, exp_eta, X, dtype = tape
     N = number_y.shape[0]
+    dL = dtype.type(dL)
     # L = mean(exp(eta) - y * eta + gammaln(y + 1))
-    dL_deta = -dL / max(N, 1) * number_y + dL / max(N, 1) * exp_eta
+    dL_deta = -dL / N * number_y + dL / N * exp_eta
     # eta = X @ beta + log(exposure)
     dL_dbeta = dL_deta @ X
     return Gradients(dL_dbeta)
@@ -242,4 +242,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 1d90f394d5c33f8fa00ce153017fe50dd935cfa4c3c716a2372e4a0f94d49262
+# gradc: fcb78d54cda6151067a93e72f2fba59218c944e3b737136138a1919e2cf67dfe

@@ -52,6 +52,7 @@ class Tape(NamedTuple):
     lam: Any
     w: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -85,20 +86,19 @@ def forward(X: ArrayLike, y: ArrayLike, w: ArrayLike, *, lam: float = 1.0) -> tu
     lam: float, a number
     """
     X, y, w, lam = _checked(X, y, w, lam)
+    dtype = np.result_type(X, y, w)
     # residual = X @ w - y
     residual = X @ w - y
     # L = sum(residual ** 2) + lam * sum(w ** 2)
     L = (residual**2).sum() + lam * (w**2).sum()
-    tape = Tape(residual, lam, w, X)
+    tape = Tape(residual, lam, w, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    residual = tape.residual
-    lam = tape.lam
-    w = tape.w
-    X = tape.X
+    residual, lam, w, X, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(residual ** 2) + lam * sum(w ** 2)
     scaled = 2 * dL
     dL_dresidual = scaled * residual
@@ -132,4 +132,4 @@ def value_and_grad(
     return L, Gradients(dL_dw)
 
 
-# gradc: 5074fb8e11fd49320bee687eec97d8452b2f3fc38962518291f9bd57a9a4eb7c
+# gradc: b22e97539d2a7c4a8cff4c3e98130a2580a58274f196a147098cfd479711e2a7

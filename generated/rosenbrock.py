@@ -51,6 +51,7 @@ class Tape(NamedTuple):
     difference_2: NDArray[Any]
     picked_x: NDArray[Any]
     N: int
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -75,21 +76,20 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     """
     x = _checked(x)
     N = x.shape[0]
+    dtype = x.dtype
     # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
     picked_x = x[:-1]
     difference = x[1:] - picked_x**2
     difference_2 = 1 - picked_x
     L = (100 * difference**2 + difference_2**2).sum()
-    tape = Tape(difference, difference_2, picked_x, N)
+    tape = Tape(difference, difference_2, picked_x, N, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    difference = tape.difference
-    difference_2 = tape.difference_2
-    picked_x = tape.picked_x
-    N = tape.N
+    difference, difference_2, picked_x, N, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
     dL_dpicked_x = -2 * dL * difference_2 - 400 * dL * difference * picked_x
     dL_dx = _scatter((N,), np.s_[:-1], dL_dpicked_x) + _scatter(
@@ -122,4 +122,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 2eec5d2f2b5d2d2ff8a9d076e2d3075319a09707408e3b673415633411875b8d
+# gradc: 17dbe0970f93f55d0bf897a2e10876827b2446f1d6086c0fc381952b5b02cbc8

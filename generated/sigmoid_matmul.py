@@ -38,9 +38,10 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -85,9 +86,7 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], Tape]:
 
 def backward(tape: Tape, dS: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of S."""
-    S = tape.S
-    X = tape.X
-    W = tape.W
+    S, X, W = tape
     dS = np.broadcast_to(np.asarray(dS, dtype=S.dtype), S.shape)
     # S = sigmoid(X @ W)
     dS_dproduct = dS * (S * (1 - S))
@@ -104,4 +103,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return S
 
 
-# gradc: 12a0bec0a813a5307b4200e7a3693e1d1beb0d78b7a7371139e1a7f56c9c3b4d
+# gradc: 490303604a799a4d8084ebfbf9fa636be94cfcda7fe4c41d74f0b3ac2760b06d

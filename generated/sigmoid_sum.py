@@ -38,9 +38,10 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -50,6 +51,7 @@ class Tape(NamedTuple):
     sigmoid: NDArray[Any]
     X: NDArray[Any]
     W: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -77,18 +79,18 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
     W: float[X.shape[1], W.shape[1]]
     """
     X, W = _checked(X, W)
+    dtype = np.result_type(X, W)
     # L = sum(sigmoid(X @ W))
     sigmoid = _sigmoid(X @ W)
     L = sigmoid.sum()
-    tape = Tape(sigmoid, X, W)
+    tape = Tape(sigmoid, X, W, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    sigmoid = tape.sigmoid
-    X = tape.X
-    W = tape.W
+    sigmoid, X, W, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(sigmoid(X @ W))
     dL_dproduct = dL * (sigmoid * (1 - sigmoid))
     dL_dW = X.T @ dL_dproduct
@@ -116,4 +118,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 31bec33897bc965b316a5ef42fb859fb1a8d6724ebdb7094ad416b917dcfe5f0
+# gradc: 99bb5df028e7a8644b5b5cd3a31beadc1760662ebba7adfa7abff167df5da5a0

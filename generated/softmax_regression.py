@@ -74,6 +74,7 @@ class Tape(NamedTuple):
     target: NDArray[Any]
     log_softmax: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -124,22 +125,21 @@ def forward(
     # L = cross_entropy(X @ W + b, target)
     log_softmax = _log_softmax(X @ W + b, axis=-1)
     L = -(target * log_softmax).sum(axis=-1).mean()
-    tape = Tape(target, log_softmax, X)
+    tape = Tape(target, log_softmax, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    target = tape.target
-    log_softmax = tape.log_softmax
-    X = tape.X
+    target, log_softmax, X, dtype = tape
     N = target.shape[0]
+    dL = dtype.type(dL)
     # L = cross_entropy(X @ W + b, target)
-    dL_dlog_softmax = -dL / max(N, 1) * target
+    dL_dlog_softmax = -dL / N * target
     scaled_2 = np.exp(log_softmax) * dL_dlog_softmax.sum(axis=-1, keepdims=True)
-    dL_dproduct = dL_dlog_softmax - scaled_2
-    dL_db = dL_dproduct.sum(axis=0)
-    dL_dW = X.T @ dL_dproduct
+    dL_dadded = dL_dlog_softmax - scaled_2
+    dL_db = dL_dadded.sum(axis=0)
+    dL_dW = X.T @ dL_dadded
     return Gradients(dL_dW, dL_db)
 
 
@@ -173,10 +173,10 @@ def value_and_grad(
     L = -(target * log_softmax).sum(axis=-1).mean()
     dL_dlog_softmax = -1.0 / max(N, 1) * target
     scaled_2 = np.exp(log_softmax) * dL_dlog_softmax.sum(axis=-1, keepdims=True)
-    dL_dproduct = dL_dlog_softmax - scaled_2
-    dL_db = dL_dproduct.sum(axis=0)
-    dL_dW = X.T @ dL_dproduct
+    dL_dadded = dL_dlog_softmax - scaled_2
+    dL_db = dL_dadded.sum(axis=0)
+    dL_dW = X.T @ dL_dadded
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 7bb4df608a0b48e68735465c06cb7fa746a4b038f0ea8cda28ec2c784809913e
+# gradc: d6b8d5c2f85ce353ab4efc17dbd9e0909f3da4949ba1ed67f5c52afd4f02b290

@@ -104,19 +104,13 @@ def forward(
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    C = tape.C
-    difference = tape.difference
-    y = tape.y
-    X = tape.X
-    w = tape.w
-    dtype = tape.dtype
-    # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
-    dL_ddifference = np.where(difference > 0, dtype.type(dL * C), 0.0)
+    C, difference, y, X, w, dtype = tape
+    dL = dtype.type(dL)
     # margin = y * (X @ w + b)
-    dL_dproduct = -(dL_ddifference * y)
-    dL_db = dL_dproduct.sum()
+    dL_dadded = -(np.where(difference > 0, dL * C, 0.0) * y)
+    dL_db = dL_dadded.sum()
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
-    dL_dw = dL_dproduct @ X + dL * w
+    dL_dw = dL_dadded @ X + dL * w
     return Gradients(dL_dw, dL_db)
 
 
@@ -142,11 +136,11 @@ def value_and_grad(
     difference = 1 - margin
     L = (w**2).sum() / 2 + C * np.maximum(difference, 0).sum()
     # margin = y * (X @ w + b)
-    dL_dproduct = -(np.where(difference > 0, dtype.type(C), 0.0) * y)
-    dL_db = dL_dproduct.sum()
+    dL_dadded = -(np.where(difference > 0, dtype.type(C), 0.0) * y)
+    dL_db = dL_dadded.sum()
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
-    dL_dw = dL_dproduct @ X + w
+    dL_dw = dL_dadded @ X + w
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 2211086c60147d8d5c57e1c924fd503ebc0c15eee8557fe97b9918c9fe9f7783
+# gradc: 8e5ed67c5c2404c141d491a5a8d0cbd11286f4064746f63c82ef013974d7413b

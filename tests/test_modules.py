@@ -87,7 +87,7 @@ def test_no_needless_work(path: Path) -> None:
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     saved = {node.target.id for node in classes["Tape"].body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
-    read = {node.attr for node in ast.walk(functions["backward"]) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    read = {node.id for node in ast.walk(functions["backward"]) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     assert saved <= read, "backward does not use all of the tape"
     for name in ("forward", "backward", "value", "value_and_grad"):
         code = ast.unparse(functions[name]) if name in functions else ""

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dsl.identities import is_factor
 from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
 from dsl.ops.spec import ATOM, UNARY, Text
 from dsl.types import Dim
@@ -107,7 +106,7 @@ class Body:
     def _operands(self, node: Apply) -> list[Text]:
         """The texts of a node's arguments. Python, unlike NumPy, raises where a number is divided by the size of an empty batch."""
         texts = [self.texts[arg] for arg in node.args]
-        if node.op.name == "divide" and is_factor(node.args[0]) and not isinstance(node.args[1], Const) and of_sizes(node.args[1]):
+        if node.op.name == "divide" and node.type.weak and not isinstance(node.args[1], Const) and of_sizes(node.args[1]):
             size = texts[1].text
             texts[1] = Text(f"max({size[1:-1] if size.startswith('(') and size.endswith(')') else size}, 1)")
         return texts

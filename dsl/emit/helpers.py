@@ -295,7 +295,7 @@ def _logit(p: NDArray[Any]) -> NDArray[Any]:
 def _xlogy(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """x log(y), and 0 where x is 0 (unless y is nan)."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        out: NDArray[Any] = x * np.log(np.where((np.equal(x, 0.0)) & ~np.isnan(y), 1.0, y))
+        out: NDArray[Any] = x * np.log(np.where((np.equal(x, 0.0)) & ~np.isnan(y), 1.0, np.asarray(y, np.result_type(x, y))))
     return out
 
 

@@ -12,12 +12,13 @@ from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
 from dsl.emit.snippets import helpers_for
 from dsl.nodes import Apply, Const, Input, Node, Program, cotangent_names, of_sizes, topological
+from dsl.ops.product_text import split_spec
 
 RESERVED = dict.fromkeys(
     "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad dtype".split()
 )
 CHECKED = "_checked"
-_VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "einsum", "flip", "windows")
+_VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "diagonal", "flip", "windows")
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,9 @@ def _seeding(program: Program, after: Body, saved: Iterable[Node], names: Names)
             continue
         if i:
             lines += [f"if {seed.name} is None:", f"    {seed.name} = 0.0"]
-        if seed.type.shape != ():
+        if seed.type.shape == ():
+            lines.append(f"{seed.name} = {after.dtype}.type({seed.name})")
+        else:
             like = next((_name(node, names) for node in saved if node.type.dtype == "float" and node.type.matches(seed.type)), None)
             keep_shape = keep_shape or (seed.type.shape is None and like is None)
             shape = f"{like}.shape" if like else f"{name}_shape" if seed.type.shape is None else after.shape(seed)
@@ -292,17 +295,19 @@ def _fresh(program: Program, body: Body, made: set[Node], fused: bool = False) -
 def _shares(node: Node, made: set[Node]) -> bool:
     """Whether an array may share memory with what was made before, or its entries with each other."""
     while isinstance(node, Apply) and node not in made and _is_view(node):
-        spreads = node.op.name in ("broadcast_to", "spread")
-        if spreads and node.args[0].type.shape == ():
-            return False
-        if spreads:
+        if node.op.name in ("broadcast_to", "spread"):
+            return node.args[0].type.shape != ()
+        if node.op.name == "diagonal":
             return True
         node = node.args[0]
     return node in made or not isinstance(node, Apply)
 
 
 def _is_view(node: Apply) -> bool:
-    """Whether a step may give its first argument's memory back: a gather and a product of several arrays do not."""
+    """Whether a step may give its first argument's memory back: a gather, a sum and a product of several arrays do not."""
+    if node.op.name == "einsum":
+        labels, output = split_spec(str(node.attr("spec")))
+        return len(labels) == 1 and set(labels[0]) == set(output)
     return node.op.name in _VIEWS and (len(node.args) == 1 or node.op.name in ("spread", "unbroadcast"))
 
 
@@ -310,7 +315,7 @@ def _scalar(node: Node, text: str, body: Body | None = None) -> str:
     """A zero-dimensional result as a NumPy scalar."""
     if node.type.shape != ():
         return text
-    if body is not None and (isinstance(node, Const) or (isinstance(node, Input) and node.role in ("cotangent", "const")) or node.type.weak):
+    if body is not None and (isinstance(node, Const) or (isinstance(node, Input) and node.role == "const") or node.type.weak):
         return f"{body.dtype}.type({text})"
     if isinstance(node, Input) or (isinstance(node, Apply) and node.op.name in ("where", "cast", "reshape", "broadcast_to", "scatter")):
         return f"{text}[()]" if text.isidentifier() else f"({text})[()]"

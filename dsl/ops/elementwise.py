@@ -89,7 +89,7 @@ def _infer(stanza: Stanza, types: tuple[TensorType, ...]) -> TensorType:
 
 def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     template = stanza.lines["numpy"]
-    if stanza.kind == "select" and not node.type.weak and node.type.dtype == "float" and all(arg.type.shape == () for arg in node.args[1:]):
+    if stanza.kind == "select" and not node.type.weak and node.type.dtype == "float" and all(arg.type.weak for arg in node.args[1:]):
         # NumPy gives float64 for two Python floats
         args = [args[0], Text(f"{printer.dtype}.type({args[1].text})"), *args[2:]]
     infix = _INFIX.match(template)

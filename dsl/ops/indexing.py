@@ -178,7 +178,9 @@ def _infer_scatter(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -
 def _emit_scatter(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     shape = tuple_text([printer.dim(dim) for dim in node.type.known])
     helper = "_scatter" if _distinct(node.args[1:]) else "_scatter_add"
-    return Text(f"{helper}({shape}, np.s_[{items_text(node, args[1:], printer)}], {args[0].text})")
+    # a Python number has no precision of its own
+    placed = f"{printer.dtype}.type({args[0].text})" if node.args[0].type.weak else args[0].text
+    return Text(f"{helper}({shape}, np.s_[{items_text(node, args[1:], printer)}], {placed})")
 
 
 def _distinct(arrays: Sequence[Node]) -> bool:

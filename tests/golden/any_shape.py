@@ -58,6 +58,7 @@ class Tape(NamedTuple):
     x_minus_y: Any
     y: Any
     x: Any
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -81,18 +82,18 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[Any, Tape]:
     y: float, any shape
     """
     x, y = _checked(x, y)
+    dtype = np.result_type(x, y)
     # L = mean((x - y) ** 2)
     x_minus_y = x - y
     L = (x_minus_y**2).mean()
-    tape = Tape(x_minus_y, y, x)
+    tape = Tape(x_minus_y, y, x, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    x_minus_y = tape.x_minus_y
-    y = tape.y
-    x = tape.x
+    x_minus_y, y, x, dtype = tape
+    dL = dtype.type(dL)
     # L = mean((x - y) ** 2)
     dL_dy = _unbroadcast(-2 * dL / x_minus_y.size * x_minus_y, y.shape)
     dL_dx = _unbroadcast(2 * dL / x_minus_y.size * x_minus_y, x.shape)
@@ -118,4 +119,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 9c257824e5026694a2bd473537a0e24714692dec120b20a00bd36c74dee04197
+# gradc: 2d7595c9b775bc31516ab1b8f6ce2f9dece4961cd621c21f4075a998c954707a

@@ -44,6 +44,7 @@ class Tape(NamedTuple):
     d: Any
     a: NDArray[Any]
     b: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -80,25 +81,24 @@ def forward(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tuple[Any
     d: float[]
     """
     a, b, c, d = _checked(a, b, c, d)
+    dtype = np.result_type(a, b, c, d)
     # L = sum(tanh(a * b + c) / d)
     tanh = np.tanh(a * b + c)
     L = (tanh / d).sum()
-    tape = Tape(tanh, d, a, b)
+    tape = Tape(tanh, d, a, b, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    tanh = tape.tanh
-    d = tape.d
-    a = tape.a
-    b = tape.b
+    tanh, d, a, b, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(tanh(a * b + c) / d)
     dL_dd = -(dL * tanh / d / d).sum()
-    dL_dscaled = dL / d * (1 - tanh**2)
-    dL_dc = dL_dscaled.sum(axis=-1, keepdims=True)
-    dL_db = (dL_dscaled * a).sum(axis=0)
-    dL_da = dL_dscaled * b
+    dL_dadded = dL / d * (1 - tanh**2)
+    dL_dc = dL_dadded.sum(axis=-1, keepdims=True)
+    dL_db = (dL_dadded * a).sum(axis=0)
+    dL_da = dL_dadded * b
     return Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
@@ -118,11 +118,11 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tu
     tanh_over_d = tanh / d
     L = tanh_over_d.sum()
     dL_dd = -(tanh_over_d / d).sum()
-    dL_dscaled = 1.0 / d * (1 - tanh**2)
-    dL_dc = dL_dscaled.sum(axis=-1, keepdims=True)
-    dL_db = (dL_dscaled * a).sum(axis=0)
-    dL_da = dL_dscaled * b
+    dL_dadded = 1.0 / d * (1 - tanh**2)
+    dL_dc = dL_dadded.sum(axis=-1, keepdims=True)
+    dL_db = (dL_dadded * a).sum(axis=0)
+    dL_da = dL_dadded * b
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: 2512cc72c1aa3d87653abd5577e9eb17382821c15dd402a38f9d1e07f8714e4f
+# gradc: 2c57b2710cd371aadfe975fafca1243ed106c064a24657112c9af5e315b6b8b1

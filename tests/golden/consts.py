@@ -101,16 +101,11 @@ def forward(
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    scaled = tape.scaled
-    limit = tape.limit
-    power = tape.power
-    rate = tape.rate
-    x = tape.x
-    dtype = tape.dtype
+    scaled, limit, power, rate, x, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(minimum(rate * x ** power, limit))
-    chosen = np.where(scaled == limit, dtype.type(dL / 2), 0.0)
-    scaled_2 = power * rate * np.where(scaled < limit, dL, chosen)
-    dL_dx = scaled_2 * x ** int(np.where(power == 0, 1, power - 1))
+    dL_dscaled = np.where(scaled < limit, dL, np.where(scaled == limit, dL / 2, 0.0))
+    dL_dx = power * rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
     return Gradients(dL_dx)
 
 
@@ -138,4 +133,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 7d419c3bb595bc763d0717486e7e96f5a797f30263d09eb8fb8b3605cdf8bdfb
+# gradc: 99a94d16c994db6be930e403ec457c2326aa99a1f1a6290d16f4c6f9a60aa3d0

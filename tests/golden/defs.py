@@ -47,6 +47,7 @@ class Tape(NamedTuple):
     Z_minus_m: NDArray[Any]
     free: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -80,6 +81,7 @@ def forward(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
     b: float[K]
     """
     X, W, b = _checked(X, W, b)
+    dtype = np.result_type(X, W, b)
     # Z = affine(X, W, b)
     free = X @ W
     Z = free + b
@@ -93,20 +95,15 @@ def forward(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
     tanh_tanh = np.tanh(tanh)
     sin_free = np.sin(free)
     L = tanh_tanh.sum() + np.sin(sin_free).sum()
-    tape = Tape(sin_free, tanh_tanh, tanh, sqrt, Z_minus_m, free, X)
+    tape = Tape(sin_free, tanh_tanh, tanh, sqrt, Z_minus_m, free, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    sin_free = tape.sin_free
-    tanh_tanh = tape.tanh_tanh
-    tanh = tape.tanh
-    sqrt = tape.sqrt
-    Z_minus_m = tape.Z_minus_m
-    free = tape.free
-    X = tape.X
+    sin_free, tanh_tanh, tanh, sqrt, Z_minus_m, free, X, dtype = tape
     K = sin_free.shape[1]
+    dL = dtype.type(dL)
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
     dL_dratio = dL * (1 - tanh_tanh**2) * (1 - tanh**2)
     dL_dratio_over_sqrt = dL_dratio / sqrt
@@ -169,4 +166,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 611711e2fc8de499851a6895da9aa90528391471a9f24ff6aa7c6b2060cd73ca
+# gradc: f3729ec0aa784ea484b58c6fb856c06b374ee926bcb8ce0a409d44127fd11994

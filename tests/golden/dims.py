@@ -48,6 +48,7 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     picked_X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -82,22 +83,24 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
     X, W = _checked(X, W)
     N = X.shape[0]
     H = X.shape[2] // 2
+    dtype = np.result_type(X, W)
     # top = X[:, : D // 2, :H] * W[1:, :].T
     picked_X = X[:, :2, :H]
     top = picked_X * W[1:].T
     # L = sum(top) / (N * D) + sum(X[..., H:]) * half
     L = top.sum() / (4 * N) + (H // 2) * X[:, :, H:].sum()
-    tape = Tape(picked_X)
+    tape = Tape(picked_X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    picked_X = tape.picked_X
+    picked_X, dtype = tape
     N = picked_X.shape[0]
     H = picked_X.shape[2]
+    dL = dtype.type(dL)
     # top = X[:, : D // 2, :H] * W[1:, :].T
-    dL_dW = _scatter((H + 1, 2), np.s_[1:], dL / max(4 * N, 1) * picked_X.sum(axis=0).T)
+    dL_dW = _scatter((H + 1, 2), np.s_[1:], dL / (4 * N) * picked_X.sum(axis=0).T)
     return Gradients(dL_dW)
 
 
@@ -128,4 +131,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dW)
 
 
-# gradc: 9866f9f752bf7f366f1086c69949195417b2af4080f4cf96d9c5864c8fd9e7cb
+# gradc: e7d52a3b2a55c9c1bfbaec0594ef749aad5d2f6cc141c3bfd44f6e13d8330446

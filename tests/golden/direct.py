@@ -88,15 +88,14 @@ def forward(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> tuple[Any
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    x = tape.x
-    y = tape.y
-    dtype = tape.dtype
+    x, y, dtype = tape
     N = x.shape[0]
+    dL = dtype.type(dL)
     # L = x @ y + z + sum(t)
     dL_dt = np.full((2, N), dL, dtype=dtype)
     dL_dy = dL * x
     dL_dx = dL * y
-    return Gradients(dL_dx, dL_dy, dtype.type(dL), dL_dt)
+    return Gradients(dL_dx, dL_dy, dL[()], dL_dt)
 
 
 def value(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> Any:
@@ -118,4 +117,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> tu
     return L, Gradients(np.array(y), np.array(x), dtype.type(1.0), dL_dt)
 
 
-# gradc: 35a19191a1490ea96da876aaf2de8c225bb910253623cfd865e62f2357379f4c
+# gradc: 3f867037109bb7494ad60c8477c30ed7593bda4c832f49e8babdbfcd4efb997e

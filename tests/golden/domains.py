@@ -74,6 +74,7 @@ class Tape(NamedTuple):
     label: NDArray[Any]
     total_p: NDArray[Any]
     p: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -109,6 +110,7 @@ def forward(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, Tape]:
     """
     label, p, u = _checked(label, p, u)
     N = label.shape[0]
+    dtype = np.result_type(p, u)
     # share = p / sum(p, axis=1, keepdims=True)
     total_p = p.sum(axis=-1, keepdims=True)
     share = p / total_p
@@ -116,27 +118,23 @@ def forward(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, Tape]:
     arange = np.arange(N)
     picked = share[arange, label]
     L = -np.log(picked).sum() + _entr(u).sum()
-    tape = Tape(u, picked, label, total_p, p)
+    tape = Tape(u, picked, label, total_p, p, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    u = tape.u
-    picked = tape.picked
-    label = tape.label
-    total_p = tape.total_p
-    p = tape.p
+    u, picked, label, total_p, p, dtype = tape
     N = u.shape[0]
     K = p.shape[1]
+    dL = dtype.type(dL)
     # L = -sum(log(share[arange(N), label])) + sum(entr(u))
-    dL_du = -1 - np.log(u)
-    dL_du_2 = dL * dL_du
+    dL_du = dL * (-1 - np.log(u))
     dL_dshare = _scatter((N, K), np.s_[np.arange(N), label], -dL / picked)
     # share = p / sum(p, axis=1, keepdims=True)
     total = (dL_dshare * p / total_p / total_p).sum(axis=-1, keepdims=True)
     dL_dp = dL_dshare / total_p - total
-    return Gradients(dL_dp, dL_du_2)
+    return Gradients(dL_dp, dL_du)
 
 
 def value(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> Any:
@@ -170,4 +168,4 @@ def value_and_grad(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, G
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: 405dd03649147789504656481bc91f24012e750f775cd4d605f17a4d58818ed4
+# gradc: 28f5b87139f85e19ac3bc8886446b490151adea2c90beac5ad63f5e64411852f

@@ -106,21 +106,14 @@ def forward(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tuple[Any
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    tanh_mixed = tape.tanh_mixed
-    u = tape.u
-    quadratic = tape.quadratic
-    traces = tape.traces
-    A = tape.A
-    v = tape.v
-    T = tape.T
-    dtype = tape.dtype
+    tanh_mixed, u, quadratic, traces, A, v, T, dtype = tape
     B = tanh_mixed.shape[0]
     N = tanh_mixed.shape[1]
+    dL = dtype.type(dL)
     # L = sum(quadratic * traces) + sum(tanh(mixed))
-    dL_dmixed = 1 - tanh_mixed**2
-    dL_dmixed_2 = dL * dL_dmixed
+    dL_dmixed = dL * (1 - tanh_mixed**2)
     # mixed = einsum('bi,ijd->bjd', u, T)
-    dL_dT = np.tensordot(u, dL_dmixed_2, axes=((0,), (0,)))
+    dL_dT = np.tensordot(u, dL_dmixed, axes=((0,), (0,)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
     dL_dtraces = dL * quadratic
     dL_dquadratic = dL * traces
@@ -132,10 +125,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     product_2 = np.einsum("b,bi,j->bij", dL_dquadratic, u, v, optimize=True)
     dL_dA = product + product_2
     # mixed = einsum('bi,ijd->bjd', u, T)
-    dL_dmixed_2_T = np.tensordot(dL_dmixed_2, T, axes=((1, 2), (1, 2)))
+    dL_dmixed_T = np.tensordot(dL_dmixed, T, axes=((1, 2), (1, 2)))
     # quadratic = einsum('bi,bij,j->b', u, A, v)
     product_3 = np.einsum("b,bij,j->bi", dL_dquadratic, A, v, optimize=True)
-    dL_du = dL_dmixed_2_T + product_3
+    dL_du = dL_dmixed_T + product_3
     return Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
@@ -186,4 +179,4 @@ def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 414a07dbdab66bc612a3357de5687680c34a9c66953f2de7e5e0302ab86a5556
+# gradc: 589705d4857b3aa478f2fc3332a7dcd07183d41a216d962c0ba8ddbca4c3a71b

@@ -89,6 +89,7 @@ class Tape(NamedTuple):
     i: NDArray[Any]
     K: int
     V: int
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -131,6 +132,7 @@ def forward(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tuple[Any
     E, P, i, y = _checked(E, P, i, y)
     V = E.shape[0]
     N, K = P.shape
+    dtype = np.result_type(E, P)
     # rows = E[i]
     rows = E[i]
     # picked = P[arange(N), y]
@@ -142,25 +144,19 @@ def forward(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tuple[Any
     picked_squared = picked**2
     difference = (rows**2).sum() - np.log1p(picked_squared).mean()
     L = difference + (every**3).sum()
-    tape = Tape(every, picked_squared, picked, y, rows, i, K, V)
+    tape = Tape(every, picked_squared, picked, y, rows, i, K, V, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    every = tape.every
-    picked_squared = tape.picked_squared
-    picked = tape.picked
-    y = tape.y
-    rows = tape.rows
-    i = tape.i
-    K = tape.K
-    V = tape.V
+    every, picked_squared, picked, y, rows, i, K, V, dtype = tape
     N = picked_squared.shape[0]
     D = rows.shape[2]
+    dL = dtype.type(dL)
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
     dL_devery = 3 * dL * every**2
-    dL_dpicked = -2 * dL / max(N, 1) / (1 + picked_squared) * picked
+    dL_dpicked = -2 * dL / N / (1 + picked_squared) * picked
     # picked = P[arange(N), y]
     dL_dP = _scatter((N, K), np.s_[np.arange(N), y], dL_dpicked)
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
@@ -216,4 +212,4 @@ def value_and_grad(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tu
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: 44201a031c3d12888851d23c864c4c4bb14ff886ed02c2ba77bf5b5a21374f12
+# gradc: 9056b646e15fdb5c7e40ef9dc68251cc7c0ca1e07a2396eb6d8c1d062da05578

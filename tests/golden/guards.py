@@ -95,19 +95,13 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[Any, Tape]:
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    all = tape.all
-    sqrt_y = tape.sqrt_y
-    log_x = tape.log_x
-    above = tape.above
-    x = tape.x
-    below = tape.below
-    y = tape.y
-    dtype = tape.dtype
+    all, sqrt_y, log_x, above, x, below, y, dtype = tape
+    dL = dtype.type(dL)
     # root = sqrt(y) if all(y >= 0) else 0.0
     chosen = np.where(all, dL / 2 / np.where(all, sqrt_y, 1.0), 0.0)
     # safe = where(x > 0, log(x) * y, x)
     dL_dy = chosen + np.where(above, dL * log_x, 0.0)
-    added = np.where(below, dL * x, dL * np.sign(x)) + np.where(above, dtype.type(0.0), dL)
+    added = np.where(below, dL * x, dL * np.sign(x)) + np.where(above, 0.0, dL)
     chosen_2 = np.where(above, dL * y / np.where(above, x, 1.0), 0.0)
     dL_dx = added + chosen_2
     return Gradients(dL_dx, dL_dy)
@@ -156,4 +150,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 01964360b6a34091a348796ddce10a90b131011eea3f52e7b05b4255227fa08a
+# gradc: c08be113ab027d24b70f32e682491b688e08464d205c1805be82a97cdae568c0

@@ -83,14 +83,13 @@ def forward(x: ArrayLike, unused: ArrayLike, stopped: ArrayLike) -> tuple[Any, T
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    stopped = tape.stopped
-    x = tape.x
-    dtype = tape.dtype
+    stopped, x, dtype = tape
     N = x.shape[0]
+    dL = dtype.type(dL)
     # L = sum(x ** 2) * stop_gradient(stopped)
     dL_dx = 2 * dL * stopped * x
-    dL_dunused = np.zeros((N, 2), dtype=dtype)
-    return Gradients(dL_dx, dL_dunused, dtype.type(0.0))
+    spread = np.zeros((N, 2), dtype=dtype)
+    return Gradients(dL_dx, spread, dtype.type(0.0))
 
 
 def value(x: ArrayLike, unused: ArrayLike, stopped: ArrayLike) -> Any:
@@ -109,8 +108,8 @@ def value_and_grad(x: ArrayLike, unused: ArrayLike, stopped: ArrayLike) -> tuple
     # L = sum(x ** 2) * stop_gradient(stopped)
     L = (x**2).sum() * stopped
     dL_dx = 2 * (stopped * x)
-    dL_dunused = np.zeros((N, 2), dtype=dtype)
-    return L, Gradients(dL_dx, dL_dunused, dtype.type(0.0))
+    spread = np.zeros((N, 2), dtype=dtype)
+    return L, Gradients(dL_dx, spread, dtype.type(0.0))
 
 
-# gradc: 0d1021a1d4d45b65604f9a0acfb37e3fc628a31f396ed9d19f34e6e3b42fe734
+# gradc: 244b2421817b3c51a55668209ff968dd88cf69526e3791a570ff8d4e95041ba9

@@ -51,6 +51,7 @@ class Tape(NamedTuple):
     added: NDArray[Any]
     sqrt: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -78,20 +79,20 @@ def forward(X: ArrayLike, gain: ArrayLike, *, eps: float = 1e-06) -> tuple[Any, 
     eps: float, a number
     """
     X, gain, eps = _checked(X, gain, eps)
+    dtype = np.result_type(X, gain)
     # L = sum(softer(scaled(X, gain)))
     sqrt = np.sqrt((X**2).mean(axis=-1, keepdims=True) + eps)
     ratio = gain * X / sqrt
     added = 1 + np.abs(ratio)
     L = (ratio / added).sum()
-    tape = Tape(added, sqrt, X)
+    tape = Tape(added, sqrt, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    added = tape.added
-    sqrt = tape.sqrt
-    X = tape.X
+    added, sqrt, X, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(softer(scaled(X, gain)))
     dL_dgain = (dL / added**2 / sqrt * X).sum(axis=0)
     return Gradients(dL_dgain)
@@ -119,4 +120,4 @@ def value_and_grad(X: ArrayLike, gain: ArrayLike, *, eps: float = 1e-06) -> tupl
     return L, Gradients(dL_dgain)
 
 
-# gradc: f6121b82bd8ff6188318ddf52876f5b7c8ebbeb673d3545afe7f53bddc9dfd7c
+# gradc: 34bee4b74664a8f6f9d4cf35dd997dccd7e240a7a173bd54f93229cce2570d20

@@ -61,6 +61,7 @@ class Tape(NamedTuple):
     logical_and: NDArray[Any]
     number: NDArray[Any]
     x: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -103,20 +104,17 @@ def forward(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any, Tape]
     chosen = np.where(logical_and, weight * x**2, number_count * x)
     number_keep = keep.astype(dtype)
     L = chosen.sum() + (number_keep * x).sum() / N
-    tape = Tape(number_keep, number_count, logical_and, number, x)
+    tape = Tape(number_keep, number_count, logical_and, number, x, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    number_keep = tape.number_keep
-    number_count = tape.number_count
-    logical_and = tape.logical_and
-    number = tape.number
-    x = tape.x
+    number_keep, number_count, logical_and, number, x, dtype = tape
     N = number_keep.shape[0]
+    dL = dtype.type(dL)
     # L = sum(where(keep and x > 0, weight * x ** 2, count * x)) + sum(keep * x) / count.size
-    added = dL / max(N, 1) * number_keep + np.where(logical_and, 0.0, dL * number_count)
+    added = dL / N * number_keep + np.where(logical_and, 0.0, dL * number_count)
     chosen_2 = np.where(logical_and, 2 * dL / np.where(logical_and, number, 1.0) * x, 0.0)
     dL_dx = added + chosen_2
     return Gradients(dL_dx)
@@ -155,4 +153,4 @@ def value_and_grad(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any
     return L, Gradients(dL_dx)
 
 
-# gradc: 073ecbf3ec706fc8fd798e65162d48cf56dab53062b69a5fbf29dab743f1b450
+# gradc: 2e8e782d571ed50ce274c58324abebd17377ed57485b14175954035558a7a162

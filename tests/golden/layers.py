@@ -52,9 +52,10 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -176,7 +177,7 @@ def forward(
     norm_2 = np.linalg.norm(picked_logits_2)
     norm_times_norm_2 = norm * norm_2
     tied = norm_times_norm_2 == 0
-    chosen_2 = np.where(tied, dtype.type(1), norm_times_norm_2)
+    chosen_2 = np.where(tied, 1, norm_times_norm_2)
     L = added_3 + total / chosen_2
     tape = Tape(
         total,
@@ -203,61 +204,64 @@ def forward(
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    total = tape.total
-    chosen_2 = tape.chosen_2
-    norm = tape.norm
-    tied = tape.tied
-    norm_2 = tape.norm_2
-    picked_logits_2 = tape.picked_logits_2
-    picked_logits = tape.picked_logits
-    hidden_minus_X = tape.hidden_minus_X
-    below = tape.below
-    y = tape.y
-    log_softmax_logits = tape.log_softmax_logits
-    hidden = tape.hidden
-    W = tape.W
-    added_2 = tape.added_2
-    sigmoid_scaled = tape.sigmoid_scaled
-    difference = tape.difference
-    sqrt_added = tape.sqrt_added
-    dtype = tape.dtype
+    (
+        total,
+        chosen_2,
+        norm,
+        tied,
+        norm_2,
+        picked_logits_2,
+        picked_logits,
+        hidden_minus_X,
+        below,
+        y,
+        log_softmax_logits,
+        hidden,
+        W,
+        added_2,
+        sigmoid_scaled,
+        difference,
+        sqrt_added,
+        dtype,
+    ) = tape
     N = hidden_minus_X.shape[0]
     D = hidden_minus_X.shape[1]
     K = picked_logits_2.shape[0]
+    dL = dtype.type(dL)
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
     ratio = dL * total / chosen_2 / chosen_2
-    dL_dnorm = np.where(tied, dtype.type(0.0), -(ratio * norm_2))
     dL_dtotal = dL / chosen_2
     tied_2 = norm_2 == 0
-    ratio_2 = np.where(tied, dtype.type(0.0), -(ratio * norm)) / np.where(
-        tied_2, dtype.type(1.0), norm_2
+    ratio_2 = np.where(tied, 0.0, -(ratio * norm)) / np.where(tied_2, 1.0, norm_2)
+    dL_dpicked_logits_2 = (
+        np.where(tied_2, 0.0, ratio_2) * picked_logits_2 + dL_dtotal * picked_logits
     )
-    scaled_2 = np.where(tied_2, dtype.type(0.0), ratio_2) * picked_logits_2
     tied_3 = norm == 0
-    ratio_3 = dL_dnorm / np.where(tied_3, dtype.type(1.0), norm)
-    scaled_3 = np.where(tied_3, dtype.type(0.0), ratio_3) * picked_logits
-    ratio_4 = dL / max(D * N, 1)
+    ratio_3 = np.where(tied, 0.0, -(ratio * norm_2)) / np.where(tied_3, 1.0, norm)
+    dL_dpicked_logits = np.where(tied_3, 0.0, ratio_3) * picked_logits + dL_dtotal * picked_logits_2
+    ratio_4 = dL / (D * N)
     dL_dhidden_minus_X = np.where(
         below, ratio_4 * hidden_minus_X, ratio_4 * np.sign(hidden_minus_X)
     )
     dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / max(N, 1), dtype=dtype)
+        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
     )
-    scattered = _scatter((N, K), np.s_[1], scaled_2 + dL_dtotal * picked_logits)
-    scattered_2 = _scatter((N, K), np.s_[0], scaled_3 + dL_dtotal * picked_logits_2)
+    added_4 = _scatter((N, K), np.s_[1], dL_dpicked_logits_2) + _scatter(
+        (N, K), np.s_[0], dL_dpicked_logits
+    )
     total_2 = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
     difference_2 = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total_2
-    dL_dlogits = scattered + scattered_2 + difference_2
+    dL_dlogits = added_4 + difference_2
     # logits = dense(hidden, W, b)
     dL_db = dL_dlogits.sum(axis=0)
     dL_dW = hidden.T @ dL_dlogits
     dL_dhidden = dL_dhidden_minus_X + dL_dlogits @ W.T
     # hidden = gelu(layer_norm(X, gain, bias))
     dL_dscaled = dL_dhidden * added_2 * (sigmoid_scaled * (1 - sigmoid_scaled))
-    added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
-    dL_dscaled_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
-    dL_dbias = dL_dscaled_2.sum(axis=0)
-    dL_dgain = (dL_dscaled_2 * difference / sqrt_added).sum(axis=0)
+    added_5 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
+    dL_dadded_2 = added_5 + 0.21406444881780073 * dL_dscaled * added_2**2
+    dL_dbias = dL_dadded_2.sum(axis=0)
+    dL_dgain = (dL_dadded_2 * difference / sqrt_added).sum(axis=0)
     return Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
@@ -267,7 +271,6 @@ def value(
     """Compute L."""
     X, y, W, b, gain, bias = _checked(X, y, W, b, gain, bias)
     N = X.shape[0]
-    dtype = np.result_type(X, W, b, gain, bias)
     # hidden = gelu(layer_norm(X, gain, bias))
     difference = X - X.mean(axis=-1, keepdims=True)
     added = (difference**2).mean(axis=-1, keepdims=True) + 1e-05
@@ -284,9 +287,7 @@ def value(
     picked_logits = logits[0]
     picked_logits_2 = logits[1]
     scaled_2 = np.linalg.norm(picked_logits) * np.linalg.norm(picked_logits_2)
-    ratio = (picked_logits * picked_logits_2).sum() / np.where(
-        scaled_2 == 0, dtype.type(1), scaled_2
-    )
+    ratio = (picked_logits * picked_logits_2).sum() / np.where(scaled_2 == 0, 1, scaled_2)
     L = -average + chosen.mean() + ratio
     return L
 
@@ -323,42 +324,43 @@ def value_and_grad(
     norm_2 = np.linalg.norm(picked_logits_2)
     norm_times_norm_2 = norm * norm_2
     tied = norm_times_norm_2 == 0
-    chosen_2 = np.where(tied, dtype.type(1), norm_times_norm_2)
+    chosen_2 = np.where(tied, 1, norm_times_norm_2)
     ratio = (picked_logits * picked_logits_2).sum() / chosen_2
     L = added_3 + ratio
     ratio_over_chosen_2 = ratio / chosen_2
-    dL_dnorm_2 = np.where(tied, dtype.type(0.0), -(ratio_over_chosen_2 * norm))
-    dL_dnorm = np.where(tied, dtype.type(0.0), -(ratio_over_chosen_2 * norm_2))
+    dL_dnorm_2 = np.where(tied, 0.0, -(ratio_over_chosen_2 * norm))
+    dL_dnorm = np.where(tied, 0.0, -(ratio_over_chosen_2 * norm_2))
     dL_dtotal = 1.0 / chosen_2
     tied_2 = norm_2 == 0
-    ratio_2 = dL_dnorm_2 / np.where(tied_2, dtype.type(1.0), norm_2)
-    scaled_2 = np.where(tied_2, dtype.type(0.0), ratio_2) * picked_logits_2
+    chosen_3 = np.where(tied_2, 0.0, dL_dnorm_2 / np.where(tied_2, 1.0, norm_2))
+    dL_dpicked_logits_2 = chosen_3 * picked_logits_2 + dL_dtotal * picked_logits
     tied_3 = norm == 0
-    ratio_3 = dL_dnorm / np.where(tied_3, dtype.type(1.0), norm)
-    scaled_3 = np.where(tied_3, dtype.type(0.0), ratio_3) * picked_logits
-    ratio_4 = 1.0 / max(D * N, 1)
+    chosen_4 = np.where(tied_3, 0.0, dL_dnorm / np.where(tied_3, 1.0, norm))
+    dL_dpicked_logits = chosen_4 * picked_logits + dL_dtotal * picked_logits_2
+    ratio_2 = 1.0 / max(D * N, 1)
     dL_dhidden_minus_X = np.where(
-        below, ratio_4 * hidden_minus_X, ratio_4 * np.sign(hidden_minus_X)
+        below, ratio_2 * hidden_minus_X, ratio_2 * np.sign(hidden_minus_X)
     )
     dL_dlog_softmax_logits = _scatter(
         (N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype)
     )
-    scattered = _scatter((N, K), np.s_[1], scaled_2 + dL_dtotal * picked_logits)
-    scattered_2 = _scatter((N, K), np.s_[0], scaled_3 + dL_dtotal * picked_logits_2)
+    added_4 = _scatter((N, K), np.s_[1], dL_dpicked_logits_2) + _scatter(
+        (N, K), np.s_[0], dL_dpicked_logits
+    )
     total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
     difference_2 = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
-    dL_dlogits = scattered + scattered_2 + difference_2
+    dL_dlogits = added_4 + difference_2
     # logits = dense(hidden, W, b)
     dL_db = dL_dlogits.sum(axis=0)
     dL_dW = hidden.T @ dL_dlogits
     dL_dhidden = dL_dhidden_minus_X + dL_dlogits @ W.T
     # hidden = gelu(layer_norm(X, gain, bias))
     dL_dscaled = dL_dhidden * added_2 * (sigmoid_scaled * (1 - sigmoid_scaled))
-    added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
-    dL_dscaled_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
-    dL_dbias = dL_dscaled_2.sum(axis=0)
-    dL_dgain = (dL_dscaled_2 * difference / sqrt_added).sum(axis=0)
+    added_5 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
+    dL_dadded_2 = added_5 + 0.21406444881780073 * dL_dscaled * added_2**2
+    dL_dbias = dL_dadded_2.sum(axis=0)
+    dL_dgain = (dL_dadded_2 * difference / sqrt_added).sum(axis=0)
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 15525d65a172f0008f041e6514808148e0a96289831971ecb389949575c9aabd
+# gradc: 67839af1e974e15b967306eddebc7ba475adbac7e0b501dba2a80f80b1661ac6

@@ -116,20 +116,22 @@ def forward(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Tape]:
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    above = tape.above
-    grid = tape.grid
-    point = tape.point
-    point_kernel = tape.point_kernel
-    rotation = tape.rotation
-    point_kernel_rotation = tape.point_kernel_rotation
-    kernel = tape.kernel
-    cos_a = tape.cos_a
-    sin_a = tape.sin_a
-    dtype = tape.dtype
+    (
+        above,
+        grid,
+        point,
+        point_kernel,
+        rotation,
+        point_kernel_rotation,
+        kernel,
+        cos_a,
+        sin_a,
+        dtype,
+    ) = tape
     N = above.shape[0]
+    dL = dtype.type(dL)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
-    chosen = np.where(above, dtype.type(0.0), dL * 3.141592653589793)
-    dL_dx = chosen + dL * (np.eye(N, 5, dtype=dtype) @ grid)
+    dL_dx = np.where(above, 0.0, dL * 3.141592653589793) + dL * (np.eye(N, 5, dtype=dtype) @ grid)
     dL_dpoint_kernel_rotation = dL * point
     dL_drotation = dL_dpoint_kernel_rotation * point_kernel[:, None]
     dL_dstacked = dL_drotation[1]
@@ -210,4 +212,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: b93261b21aac53e23947ec4850c7e37b1eea9cc8901be8da27ba68f4b4b7a5b1
+# gradc: 0ecb1ee7f48906cf5afc5ca2f2b9906a9dc435f961d18b6eff1dc46d093dcb8c

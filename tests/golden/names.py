@@ -39,9 +39,10 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -57,6 +58,7 @@ class Tape(NamedTuple):
     sigmoid_2: NDArray[Any]
     σ: Any
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -131,6 +133,7 @@ def forward(
     array: float[N]
     """
     X, σ, l, O, I, len, list, array = _checked(X, σ, l, O, I, len, list, array)
+    dtype = np.result_type(X, σ, l, O, I, len, list, array)
     # sigmoid = sigmoid(X @ len) * σ
     sigmoid_2 = _sigmoid(X @ len)
     sigmoid = sigmoid_2 * σ
@@ -142,21 +145,14 @@ def forward(
     dL_dX = list @ list
     # L = float + sum + dL_dX
     L = float + sum + dL_dX
-    tape = Tape(list, I, l, O, sigmoid, array, sigmoid_2, σ, X)
+    tape = Tape(list, I, l, O, sigmoid, array, sigmoid_2, σ, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    list = tape.list
-    I = tape.I
-    l = tape.l
-    O = tape.O
-    sigmoid = tape.sigmoid
-    array = tape.array
-    sigmoid_2 = tape.sigmoid_2
-    σ = tape.σ
-    X = tape.X
+    list, I, l, O, sigmoid, array, sigmoid_2, σ, X, dtype = tape
+    dL = dtype.type(dL)
     # dL_dX = list @ list
     dL_dlist = 2 * dL * list
     # sum = l * O - I ** 2
@@ -230,4 +226,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: 135273542862319e97a1d55af2489b431421119ad5cfef1f981c622cc75e8fd4
+# gradc: 291e05b7fa0291f29061bbb94029f0cdd4e4d7d49763822afb1e3b718d8d0ba5

@@ -65,6 +65,7 @@ class Tape(NamedTuple):
     L: Any
     share: NDArray[Any]
     X: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -98,6 +99,7 @@ def forward(X: ArrayLike, w: ArrayLike) -> tuple[Outputs, Tape]:
     w: float[D]
     """
     X, w = _checked(X, w)
+    dtype = np.result_type(X, w)
     # score = X @ w
     score = X @ w
     # share = softmax(score)
@@ -106,19 +108,17 @@ def forward(X: ArrayLike, w: ArrayLike) -> tuple[Outputs, Tape]:
     L = _logsumexp(score)
     # best = argmax(score)
     best = score.argmax()
-    tape = Tape(score, L, share, X)
+    tape = Tape(score, L, share, X, dtype)
     return Outputs(share, L, best), tape
 
 
 def backward(tape: Tape, dshare: Any = 1.0, dL: Any = None) -> Gradients:
     """The gradients, from the cotangent of share, L."""
-    score = tape.score
-    L = tape.L
-    share = tape.share
-    X = tape.X
+    score, L, share, X, dtype = tape
     dshare = np.broadcast_to(np.asarray(dshare, dtype=score.dtype), score.shape)
     if dL is None:
         dL = 0.0
+    dL = dtype.type(dL)
     # share = softmax(score)
     scaled = share * (dshare - (dshare * share).sum(keepdims=True))
     dshare_dscore = dL * np.exp(score - L) + scaled
@@ -141,4 +141,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: 4861707e57a9beee165e768435ee45793c1aa13b1a374d0575d2d574287be3e5
+# gradc: baa887c92656c50faecc97cfe0a7d5fe9a347524dee4d282b7a758ecc3b9bf30

@@ -111,18 +111,10 @@ def forward(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tuple[Any
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    batched = tape.batched
-    v_v = tape.v_v
-    v = tape.v
-    w = tape.w
-    w_w = tape.w_w
-    rows = tape.rows
-    both = tape.both
-    M = tape.M
-    A = tape.A
-    dtype = tape.dtype
+    batched, v_v, v, w, w_w, rows, both, M, A, dtype = tape
     K = batched.shape[2]
     B = batched.shape[0]
+    dL = dtype.type(dL)
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     dL_dproduct = np.diag(np.full((K,), dL, dtype=dtype))
     dL_ddots = np.full((B,), dL, dtype=dtype)
@@ -209,4 +201,4 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: 1aa51189f7838283d9ce21f886f0877791922854d4c0f06ac7978202439386f0
+# gradc: 8c3921e34683eefa15f773889038f4e042bd3d2e3b8d3563ecfed2c6b1aad56d

@@ -41,6 +41,7 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     x: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -61,15 +62,17 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     x: float[N]
     """
     x = _checked(x)
+    dtype = x.dtype
     # L = einsum('i,i->', x, x)
     L = x @ x
-    tape = Tape(x)
+    tape = Tape(x, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    x = tape.x
+    x, dtype = tape
+    dL = dtype.type(dL)
     # L = einsum('i,i->', x, x)
     dL_dx = 2 * dL * x
     return Gradients(dL_dx)
@@ -92,4 +95,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 14815806ea4c6d7c9948ec2b065f337fd2a26125ad6613e8ac6513651275f7b0
+# gradc: 8af38329166d9b970b5ff5e8a6a7292bbef2a559cc9f8ab9feed0e33443f387d

@@ -120,39 +120,32 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    picked_x = tape.picked_x
-    centred = tape.centred
-    norm_x = tape.norm_x
-    x = tape.x
-    low = tape.low
-    spread = tape.spread
-    difference = tape.difference
-    dtype = tape.dtype
+    picked_x, centred, norm_x, x, low, spread, difference, dtype = tape
     B = centred.shape[0]
     N = centred.shape[1]
     D = picked_x.shape[0]
+    dL = dtype.type(dL)
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
     scaled = 3 * dL
     centred_squared = centred**2
     dL_dcentred = scaled * centred_squared
     scattered = _scatter((B, N, D), np.s_[0, 0], dL * _prod_others(picked_x))
     tied = norm_x == 0
-    chosen = np.where(tied, dtype.type(0.0), dL / np.where(tied, dtype.type(1.0), norm_x))
+    chosen = np.where(tied, 0.0, dL / np.where(tied, 1.0, norm_x))
     # low = min(x, axis=0, keepdims=True)
     tied_2 = x == low
     ratio = -dL / tied_2.sum(axis=0, keepdims=True).astype(dtype)
     added = scattered + chosen * x + np.where(tied_2, ratio, 0.0)
     # top = max(x, axis=-1)
     tied_3 = x == x.max(axis=-1, keepdims=True)
-    ratio_2 = dL / max(B * N, 1) / tied_3.sum(axis=-1, keepdims=True).astype(dtype)
+    ratio_2 = dL / (B * N) / tied_3.sum(axis=-1, keepdims=True).astype(dtype)
     # spread = std(x, axis=1, ddof=1)
     tied_4 = spread == 0
-    ratio_3 = dL / max(N - 1, 1) / np.where(tied_4, 1.0, spread)
-    scaled_2 = np.where(tied_4, 0.0, ratio_3)[:, None] * difference
-    added_2 = added + np.where(tied_3, ratio_2, 0.0) + scaled_2
+    chosen_2 = np.where(tied_4, 0.0, dL / (N - 1) / np.where(tied_4, 1.0, spread))
+    added_2 = added + np.where(tied_3, ratio_2, 0.0) + chosen_2[:, None] * difference
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
-    scaled_3 = scaled / max(B * D, 1) * centred_squared.sum(axis=(0, 2), keepdims=True)
-    dL_dx = added_2 + dL_dcentred - scaled_3
+    scaled_2 = scaled / (B * D) * centred_squared.sum(axis=(0, 2), keepdims=True)
+    dL_dx = added_2 + dL_dcentred - scaled_2
     return Gradients(dL_dx)
 
 
@@ -198,7 +191,7 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dcentred = 3 * centred_squared
     scattered = _scatter((B, N, D), np.s_[0, 0], _prod_others(picked_x))
     tied = norm_x == 0
-    chosen = np.where(tied, dtype.type(0.0), 1.0 / np.where(tied, dtype.type(1.0), norm_x))
+    chosen = np.where(tied, 0.0, 1.0 / np.where(tied, 1.0, norm_x))
     # low = min(x, axis=0, keepdims=True)
     tied_2 = x == low
     ratio = -1.0 / tied_2.sum(axis=0, keepdims=True).astype(dtype)
@@ -217,4 +210,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: d696fe5067d0121e2ba7d392af6797d3d258d6e50723fa8861868f9efc13833c
+# gradc: 93366ca9fd5bcf05e7576a96d2b2875ff0aee12bd2c55ab4b71c60c347260da3

@@ -43,6 +43,7 @@ class Tape(NamedTuple):
     scaled: NDArray[Any]
     limit: Any
     difference: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -66,19 +67,19 @@ def forward(x: ArrayLike, limit: ArrayLike) -> tuple[Any, Tape]:
     limit: float[]
     """
     x, limit = _checked(x, limit)
+    dtype = np.result_type(x, limit)
     # L = sum(soft_clip(centred(x), limit) ** 2)
     difference = x - x.mean()
     scaled = limit * np.tanh(difference / limit)
     L = (scaled**2).sum()
-    tape = Tape(scaled, limit, difference)
+    tape = Tape(scaled, limit, difference, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    scaled = tape.scaled
-    limit = tape.limit
-    difference = tape.difference
+    scaled, limit, difference, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(soft_clip(centred(x), limit) ** 2)
     dL_dscaled = 2 * dL * scaled
     difference_2 = 1 - (scaled / limit) ** 2
@@ -113,4 +114,4 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: cdc3fc9adc134c1843e31bd5210f6c97dc2f509d2c9c7256e61ae71a423356a3
+# gradc: 8ab0b1f4db258d07f5c8f74e9e8bdedfbc3c49346452f6427a20f1bbfc33bc0b

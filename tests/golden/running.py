@@ -148,17 +148,12 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    picked_ranked = tape.picked_ranked
-    picked_ranked_2 = tape.picked_ranked_2
-    grown_squared = tape.grown_squared
-    grown = tape.grown
-    added = tape.added
-    total = tape.total
-    picked = tape.picked
-    argsort_x = tape.argsort_x
-    dtype = tape.dtype
+    picked_ranked, picked_ranked_2, grown_squared, grown, added, total, picked, argsort_x, dtype = (
+        tape
+    )
     N = grown_squared.shape[0]
     D = picked_ranked.shape[0]
+    dL = dtype.type(dL)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dwhere_most = np.full((N, 1), dL, dtype=dtype)
     dL_dranked = _scatter((N, D), np.s_[-1], dL * picked_ranked) + _scatter(
@@ -250,4 +245,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 32a808140669db0fd39e829e3df739702fac8dd0b74689bcec4e8146f520b307
+# gradc: 8293aaba18f33be4af9a70152ce5b46bc705250e82ec47f2c656b12e1557665e

@@ -47,11 +47,11 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    stacked: NDArray[Any]
-    dL_dedged: NDArray[Any]
+    exp_edged: NDArray[Any]
     left: NDArray[Any]
     tiled: NDArray[Any]
     turned: NDArray[Any]
+    stacked: NDArray[Any]
     joined: NDArray[Any]
     x: NDArray[Any]
     blocks: NDArray[Any]
@@ -104,31 +104,22 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[Any, Tape]:
     # edged = pad(x, ((1, 1), (0, 2)))
     edged = np.pad(x, ((1, 1), (0, 2)))
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-    dL_dedged = np.exp(edged)
     added = (blocks**2).sum() + (joined**3).sum() + np.sin(stacked).sum()
     added_2 = added + (tiled * tiled).sum() + (left * turned).sum()
-    L = added_2 + dL_dedged.sum() + np.triu(x.T @ y).sum()
-    tape = Tape(stacked, dL_dedged, left, tiled, turned, joined, x, blocks, y, dtype)
+    exp_edged = np.exp(edged)
+    L = added_2 + exp_edged.sum() + np.triu(x.T @ y).sum()
+    tape = Tape(exp_edged, left, tiled, turned, stacked, joined, x, blocks, y, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    stacked = tape.stacked
-    dL_dedged = tape.dL_dedged
-    left = tape.left
-    tiled = tape.tiled
-    turned = tape.turned
-    joined = tape.joined
-    x = tape.x
-    blocks = tape.blocks
-    y = tape.y
-    dtype = tape.dtype
-    N = stacked.shape[0]
+    exp_edged, left, tiled, turned, stacked, joined, x, blocks, y, dtype = tape
+    N = left.shape[0]
+    dL = dtype.type(dL)
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-    dL_dstacked = np.cos(stacked)
     dL_dproduct = np.triu(np.full((6, 6), dL, dtype=dtype))
-    dL_dedged_2 = dL * dL_dedged
+    dL_dedged = dL * exp_edged
     dL_dturned = dL * left
     # turned = roll(flip(right, axis=0), 1, axis=1)
     dL_dright = np.roll(dL_dturned, -1, axis=-1)[::-1]
@@ -138,18 +129,18 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # tiled = tile(left, (2, 1))
     dL_dleft = dL * turned + dL_dtiled.reshape(2, N, 3).sum(axis=0)
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-    dL_dstacked_2 = dL * dL_dstacked
+    dL_dstacked = dL * np.cos(stacked)
     dL_djoined = 3 * dL * joined**2
     # left, right = split(y, 2, axis=1)
     added_3 = x @ dL_dproduct + _scatter((N, 6), np.s_[:, 3:], dL_dright)
     added_4 = added_3 + _scatter((N, 6), np.s_[:, :3], dL_dleft)
     # joined = concatenate([x, y[:, :2]], axis=1)
     scattered = _scatter((N, 6), np.s_[:, :2], dL_djoined[:, 6:])
-    dL_dy = added_4 + dL_dstacked_2[:, 1] + scattered
+    dL_dy = added_4 + dL_dstacked[:, 1] + scattered
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
     dL_dblocks = scaled * blocks
     # stacked = stack([x, y], axis=1)
-    added_5 = y @ dL_dproduct.T + dL_dedged_2[1 : N + 1][:, :6] + dL_dstacked_2[:, 0]
+    added_5 = y @ dL_dproduct.T + dL_dedged[1 : N + 1][:, :6] + dL_dstacked[:, 0]
     # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
     dL_dx = added_5 + dL_djoined[:, :6] + dL_dblocks.transpose(1, 0, 2).reshape(N, 6)
     return Gradients(dL_dx, dL_dy)
@@ -176,10 +167,9 @@ def value(x: ArrayLike, y: ArrayLike) -> Any:
     # edged = pad(x, ((1, 1), (0, 2)))
     edged = np.pad(x, ((1, 1), (0, 2)))
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-    dL_dedged = np.exp(edged)
     added = (blocks**2).sum() + (joined**3).sum() + np.sin(stacked).sum()
     added_2 = added + (tiled * tiled).sum() + (left * turned).sum()
-    L = added_2 + dL_dedged.sum() + np.triu(x.T @ y).sum()
+    L = added_2 + np.exp(edged).sum() + np.triu(x.T @ y).sum()
     return L
 
 
@@ -205,10 +195,10 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     # edged = pad(x, ((1, 1), (0, 2)))
     edged = np.pad(x, ((1, 1), (0, 2)))
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-    dL_dedged = np.exp(edged)
     added = (blocks**2).sum() + (joined**3).sum() + np.sin(stacked).sum()
     added_2 = added + (tiled * tiled).sum() + (left * turned).sum()
-    L = added_2 + dL_dedged.sum() + np.triu(x.T @ y).sum()
+    exp_edged = np.exp(edged)
+    L = added_2 + exp_edged.sum() + np.triu(x.T @ y).sum()
     dL_dproduct = np.triu(np.ones((6, 6), dtype=dtype))
     # turned = roll(flip(right, axis=0), 1, axis=1)
     dL_dright = np.roll(left, -1, axis=-1)[::-1]
@@ -228,10 +218,10 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
     dL_dblocks = 2 * blocks
     # stacked = stack([x, y], axis=1)
-    added_5 = y @ dL_dproduct.T + dL_dedged[1 : N + 1][:, :6] + dL_dstacked[:, 0]
+    added_5 = y @ dL_dproduct.T + exp_edged[1 : N + 1][:, :6] + dL_dstacked[:, 0]
     # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
     dL_dx = added_5 + dL_djoined[:, :6] + dL_dblocks.transpose(1, 0, 2).reshape(N, 6)
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 28c72cd18b15307af87237934276a52c08203c00775548b27cbbf1362747416a
+# gradc: e5f144d4f13607debb44f80215e3904f03639ccd1cd80264b6842736751c8c90

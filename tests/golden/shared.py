@@ -41,12 +41,13 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     v: NDArray[Any]
-    dL_du: NDArray[Any]
+    tanh: NDArray[Any]
     exp_b: NDArray[Any]
     total_exp_b: Any
     u: NDArray[Any]
     A: NDArray[Any]
     b: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -73,36 +74,32 @@ def forward(A: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
     b: float[D]
     """
     A, b = _checked(A, b)
+    dtype = np.result_type(A, b)
     # u = tanh(A @ b) * sum(exp(b))
-    dL_du = np.tanh(A @ b)
+    tanh = np.tanh(A @ b)
     exp_b = np.exp(b)
     total_exp_b = exp_b.sum()
-    u = dL_du * total_exp_b
+    u = tanh * total_exp_b
     # v = exp(b) / sum(exp(b))
     v = exp_b / total_exp_b
     # L = sum(u * tanh(A @ b)) + v @ v
-    L = (u * dL_du).sum() + v @ v
-    tape = Tape(v, dL_du, exp_b, total_exp_b, u, A, b)
+    L = (u * tanh).sum() + v @ v
+    tape = Tape(v, tanh, exp_b, total_exp_b, u, A, b, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    v = tape.v
-    dL_du = tape.dL_du
-    exp_b = tape.exp_b
-    total_exp_b = tape.total_exp_b
-    u = tape.u
-    A = tape.A
-    b = tape.b
+    v, tanh, exp_b, total_exp_b, u, A, b, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(u * tanh(A @ b)) + v @ v
     dL_dv = 2 * dL * v
-    dL_du_2 = dL * dL_du
+    dL_du = dL * tanh
     # v = exp(b) / sum(exp(b))
     total = (dL_dv * exp_b / total_exp_b / total_exp_b).sum()
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dexp_b = dL_dv / total_exp_b + (-total + (dL_du_2 * dL_du).sum())
-    dL_dproduct = (dL * u + dL_du_2 * total_exp_b) * (1 - dL_du**2)
+    dL_dexp_b = dL_dv / total_exp_b + (-total + (dL_du * tanh).sum())
+    dL_dproduct = (dL * u + dL_du * total_exp_b) * (1 - tanh**2)
     dL_db = dL_dexp_b * exp_b + dL_dproduct @ A
     dL_dA = np.outer(dL_dproduct, b)
     return Gradients(dL_dA, dL_db)
@@ -112,14 +109,14 @@ def value(A: ArrayLike, b: ArrayLike) -> Any:
     """Compute L."""
     A, b = _checked(A, b)
     # u = tanh(A @ b) * sum(exp(b))
-    dL_du = np.tanh(A @ b)
+    tanh = np.tanh(A @ b)
     exp_b = np.exp(b)
     total_exp_b = exp_b.sum()
-    u = dL_du * total_exp_b
+    u = tanh * total_exp_b
     # v = exp(b) / sum(exp(b))
     v = exp_b / total_exp_b
     # L = sum(u * tanh(A @ b)) + v @ v
-    L = (u * dL_du).sum() + v @ v
+    L = (u * tanh).sum() + v @ v
     return L
 
 
@@ -127,23 +124,23 @@ def value_and_grad(A: ArrayLike, b: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     A, b = _checked(A, b)
     # u = tanh(A @ b) * sum(exp(b))
-    dL_du = np.tanh(A @ b)
+    tanh = np.tanh(A @ b)
     exp_b = np.exp(b)
     total_exp_b = exp_b.sum()
-    u = dL_du * total_exp_b
+    u = tanh * total_exp_b
     # v = exp(b) / sum(exp(b))
     v = exp_b / total_exp_b
     # L = sum(u * tanh(A @ b)) + v @ v
-    L = (u * dL_du).sum() + v @ v
+    L = (u * tanh).sum() + v @ v
     dL_dv = 2 * v
     # v = exp(b) / sum(exp(b))
     total = (dL_dv * exp_b / total_exp_b / total_exp_b).sum()
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dexp_b = dL_dv / total_exp_b + (-total + (dL_du * dL_du).sum())
-    dL_dproduct = 2 * u * (1 - dL_du**2)
+    dL_dexp_b = dL_dv / total_exp_b + (-total + (tanh * tanh).sum())
+    dL_dproduct = 2 * u * (1 - tanh**2)
     dL_db = dL_dexp_b * exp_b + dL_dproduct @ A
     dL_dA = np.outer(dL_dproduct, b)
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: c180d650c443f1c464912fc81d276a30c1bb8f6560dfb261d54143ec9b752127
+# gradc: 2e6eccb9bb579c328737b5b3b17be67323d2b2b34408520d8de7c9070533da99

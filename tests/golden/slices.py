@@ -49,7 +49,7 @@ class Tape(NamedTuple):
 
     x: NDArray[Any]
     last: NDArray[Any]
-    dL_dodd: NDArray[Any]
+    exp_odd: NDArray[Any]
     tail_minus_head: NDArray[Any]
     column: NDArray[Any]
     dtype: Any
@@ -87,48 +87,43 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     head = x[:-1]
     # odd = x[::2, 1::2]
     odd = x[::2, 1::2]
-    # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
-    dL_dodd = np.exp(odd)
     # last = x[-1]
     last = x[-1]
     # column = x[..., 2, None]
     column = x[:, 2, None]
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
     tail_minus_head = tail - head
-    added = (tail_minus_head**2).sum() + dL_dodd.sum() + last @ last
+    exp_odd = np.exp(odd)
+    added = (tail_minus_head**2).sum() + exp_odd.sum() + last @ last
     L = added + (column * x).sum()
-    tape = Tape(x, last, dL_dodd, tail_minus_head, column, dtype)
+    tape = Tape(x, last, exp_odd, tail_minus_head, column, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    x = tape.x
-    last = tape.last
-    dL_dodd = tape.dL_dodd
-    tail_minus_head = tape.tail_minus_head
-    column = tape.column
-    dtype = tape.dtype
+    x, last, exp_odd, tail_minus_head, column, dtype = tape
     N = x.shape[0]
+    dL = dtype.type(dL)
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
-    dL_dcolumn = x.sum(axis=-1, keepdims=True)
-    dL_dcolumn_2 = dL * dL_dcolumn
+    dL_dcolumn = dL * x.sum(axis=-1, keepdims=True)
     scaled = 2 * dL
     dL_dlast = scaled * last
-    dL_dodd_2 = dL * dL_dodd
-    dL_dtail = scaled * tail_minus_head
+    dL_dodd = dL * exp_odd
     dL_dhead = -2 * dL * tail_minus_head
     # column = x[..., 2, None]
-    scattered_dL_dcolumn_2 = _scatter((N, 4), np.s_[:, 2, None], dL_dcolumn_2)
-    added_2 = np.full((N, 4), dL, dtype=dtype) * column + scattered_dL_dcolumn_2
+    added_2 = np.full((N, 4), dL, dtype=dtype) * column + _scatter(
+        (N, 4), np.s_[:, 2, None], dL_dcolumn
+    )
     # odd = x[::2, 1::2]
     added_3 = (
         added_2
         + _scatter((N, 4), np.s_[-1], dL_dlast)
-        + _scatter((N, 4), np.s_[::2, 1::2], dL_dodd_2)
+        + _scatter((N, 4), np.s_[::2, 1::2], dL_dodd)
     )
     # tail = x[1:]
-    dL_dx = added_3 + _scatter((N, 4), np.s_[:-1], dL_dhead) + _scatter((N, 4), np.s_[1:], dL_dtail)
+    scattered = _scatter((N, 4), np.s_[1:], scaled * tail_minus_head)
+    dL_dx = added_3 + _scatter((N, 4), np.s_[:-1], dL_dhead) + scattered
     return Gradients(dL_dx)
 
 
@@ -141,14 +136,12 @@ def value(x: ArrayLike) -> Any:
     head = x[:-1]
     # odd = x[::2, 1::2]
     odd = x[::2, 1::2]
-    # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
-    dL_dodd = np.exp(odd)
     # last = x[-1]
     last = x[-1]
     # column = x[..., 2, None]
     column = x[:, 2, None]
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
-    added = ((tail - head) ** 2).sum() + dL_dodd.sum() + last @ last
+    added = ((tail - head) ** 2).sum() + np.exp(odd).sum() + last @ last
     L = added + (column * x).sum()
     return L
 
@@ -164,19 +157,17 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     head = x[:-1]
     # odd = x[::2, 1::2]
     odd = x[::2, 1::2]
-    # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
-    dL_dodd = np.exp(odd)
     # last = x[-1]
     last = x[-1]
     # column = x[..., 2, None]
     column = x[:, 2, None]
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
     tail_minus_head = tail - head
-    added = (tail_minus_head**2).sum() + dL_dodd.sum() + last @ last
+    exp_odd = np.exp(odd)
+    added = (tail_minus_head**2).sum() + exp_odd.sum() + last @ last
     L = added + (column * x).sum()
     dL_dcolumn = x.sum(axis=-1, keepdims=True)
     dL_dlast = 2 * last
-    dL_dtail = 2 * tail_minus_head
     dL_dhead = -2 * tail_minus_head
     # column = x[..., 2, None]
     added_2 = np.ones((N, 4), dtype=dtype) * column + _scatter(
@@ -186,11 +177,15 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     added_3 = (
         added_2
         + _scatter((N, 4), np.s_[-1], dL_dlast)
-        + _scatter((N, 4), np.s_[::2, 1::2], dL_dodd)
+        + _scatter((N, 4), np.s_[::2, 1::2], exp_odd)
     )
     # tail = x[1:]
-    dL_dx = added_3 + _scatter((N, 4), np.s_[:-1], dL_dhead) + _scatter((N, 4), np.s_[1:], dL_dtail)
+    dL_dx = (
+        added_3
+        + _scatter((N, 4), np.s_[:-1], dL_dhead)
+        + _scatter((N, 4), np.s_[1:], 2 * tail_minus_head)
+    )
     return L, Gradients(dL_dx)
 
 
-# gradc: 93d95583773b580d952f9a4599c554b4857d5f1e1003df499146997897a3d9b4
+# gradc: c997867d3da642fb7a849509e72f59e0a67103e59abadef1e48506e91097910b

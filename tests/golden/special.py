@@ -192,9 +192,10 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -340,7 +341,9 @@ def _logit(p: NDArray[Any]) -> NDArray[Any]:
 def _xlogy(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """x log(y), and 0 where x is 0 (unless y is nan)."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        out: NDArray[Any] = x * np.log(np.where((np.equal(x, 0.0)) & ~np.isnan(y), 1.0, y))
+        out: NDArray[Any] = x * np.log(
+            np.where((np.equal(x, 0.0)) & ~np.isnan(y), 1.0, np.asarray(y, np.result_type(x, y)))
+        )
     return out
 
 
@@ -354,6 +357,7 @@ class Tape(NamedTuple):
     y: NDArray[Any]
     erf_y: NDArray[Any]
     x: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -380,6 +384,7 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[Any, Tape]:
     y: float[N]
     """
     x, y = _checked(x, y)
+    dtype = np.result_type(x, y)
     # L = sum(gammaln(x) + digamma(x) * erf(y) - xlogy(x, x) + logit(sigmoid(y)) + softplus(y) * log_sigmoid(y))
     digamma_x = _digamma(x)
     erf_y = _erf(y)
@@ -388,19 +393,14 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[Any, Tape]:
     softplus_y = _softplus(y)
     log_sigmoid_y = _log_sigmoid(y)
     L = (added + softplus_y * log_sigmoid_y).sum()
-    tape = Tape(softplus_y, log_sigmoid_y, sigmoid_y, digamma_x, y, erf_y, x)
+    tape = Tape(softplus_y, log_sigmoid_y, sigmoid_y, digamma_x, y, erf_y, x, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    softplus_y = tape.softplus_y
-    log_sigmoid_y = tape.log_sigmoid_y
-    sigmoid_y = tape.sigmoid_y
-    digamma_x = tape.digamma_x
-    y = tape.y
-    erf_y = tape.erf_y
-    x = tape.x
+    softplus_y, log_sigmoid_y, sigmoid_y, digamma_x, y, erf_y, x, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(gammaln(x) + digamma(x) * erf(y) - xlogy(x, x) + logit(sigmoid(y)) + softplus(y) * log_sigmoid(y))
     scaled = sigmoid_y * (1 - sigmoid_y)
     added_2 = dL * softplus_y * _sigmoid(-y) + dL * log_sigmoid_y * sigmoid_y
@@ -445,4 +445,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 431715c75770ab1b2947f52cebc06bbe7c84001af4d8ee72f9186ad1c462fe67
+# gradc: c8d2316402018d8c27ce2452a9178bbadd055809c0d342c4c2d7ab6d82d0a65f

@@ -38,9 +38,10 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -87,10 +88,10 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    x: NDArray[Any]
     s: Any
     s_squared: Any
     expm1_s: Any
+    x: NDArray[Any]
     c: NDArray[Any]
     a: NDArray[Any]
     dtype: Any
@@ -135,21 +136,16 @@ def forward(x: ArrayLike, s: ArrayLike) -> tuple[Any, Tape]:
     e = _log_sigmoid(-x)
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
     L = a[:, 0].sum() + b + c.sum() + d + e.sum() + np.abs(s)
-    tape = Tape(x, s, s_squared, expm1_s, c, a, dtype)
+    tape = Tape(s, s_squared, expm1_s, x, c, a, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    x = tape.x
-    s = tape.s
-    s_squared = tape.s_squared
-    expm1_s = tape.expm1_s
-    c = tape.c
-    a = tape.a
-    dtype = tape.dtype
+    s, s_squared, expm1_s, x, c, a, dtype = tape
     N = x.shape[0]
     K = x.shape[1]
+    dL = dtype.type(dL)
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
     dL_dc = np.full((N,), dL, dtype=dtype)
     # d = exp(s) - 1 + log(1 + s ** 2)
@@ -214,4 +210,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: b4d1446366c97d855d6481acee6055c97c2b1aa6d684f1099d263c014db7a609
+# gradc: e501d9fdeabed23d9b6e91195a3a957c6b0b5978adf2ac54a17d2116ecaac4b5

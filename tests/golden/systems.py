@@ -145,16 +145,9 @@ def forward(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Tape]:
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    R = tape.R
-    solve_triangular = tape.solve_triangular
-    w = tape.w
-    b = tape.b
-    cholesky_A = tape.cholesky_A
-    V = tape.V
-    A = tape.A
-    x = tape.x
-    dtype = tape.dtype
+    R, solve_triangular, w, b, cholesky_A, V, A, x, dtype = tape
     N = R.shape[1]
+    dL = dtype.type(dL)
     with _line(
         8,
         "L = b @ x + logdet(A) + sum(w ** 2) + sum(cholesky(A)) + sum(solve_triangular(R, b, lower=True))",
@@ -227,4 +220,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: 220f99dd7f6b2d3b672246e9664e625b7124d45b63ad078d1aa3ba63ec5e630c
+# gradc: 54150c55abd9ba703551c33cba346f43e07dd9538ff77b1f19fd5fa0cd9f7ee3

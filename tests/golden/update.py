@@ -83,6 +83,7 @@ class Tape(NamedTuple):
 
     z: NDArray[Any]
     i: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -125,20 +126,21 @@ def forward(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tuple[Any
     """
     x, v, w, i = _checked(x, v, w, i)
     N, D = x.shape
+    dtype = np.result_type(x, v, w)
     # y = x.at[0].set(v)
     y = _set_at(x, np.s_[0], v)
     # z = y.at[i, 1].add(w)
     z = y + _scatter_add((N, D), np.s_[i, 1], w)
     # L = sum(z ** 3)
     L = (z**3).sum()
-    tape = Tape(z, i)
+    tape = Tape(z, i, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    z = tape.z
-    i = tape.i
+    z, i, dtype = tape
+    dL = dtype.type(dL)
     # L = sum(z ** 3)
     dL_dz = 3 * dL * z**2
     # z = y.at[i, 1].add(w)
@@ -181,4 +183,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: 71612f94e4f13758feaa7acf68f36b487cac9593a1db08388a779446f67378a2
+# gradc: 47e97ccf28d03ec9d85382725056a2e7b6af7458f518aafec5c7fad54c0b594a
