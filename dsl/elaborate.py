@@ -4,12 +4,13 @@ yields the subexpressions it needs, and ``run`` keeps the stack."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Generator, Iterable, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, nearest
-from dsl.nodes import Apply, Node, apply, const, topological
+from dsl.nodes import Apply, Input, Node, apply, const, topological
 from dsl.ops import indexing, making, shaping
 from dsl.ops.arguments import arguments
 from dsl.ops.builtins import functions, transpose
@@ -24,6 +25,7 @@ Steps = Generator[Any, Any, Value]
 
 OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power"}
 COMPARISONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
+MOST_AXES = 64  # NumPy's limit
 CONSTANTS = {"pi": math.pi, "inf": math.inf, "newaxis": None, "float": "float", "int": "int", "bool": "bool"}
 
 
@@ -57,12 +59,18 @@ def array(value: Value) -> Node:
     if isinstance(value, Dim):
         return making.dimension(value)
     if isinstance(value, list):
-        return shaping.stack([array(each) for each in value], -1 - _depth(value))
+        if not value:
+            raise ShapeError(Code.E0204, "a list without entries has no kind of number", help="write `zeros(0)`")
+        return shaping.stack([array(each) for each in value])
     raise ShapeError(Code.E0204, f"an array is needed, not {describe(value)}")
 
 
 def _depth(value: Value) -> int:
-    return _depth(value[0]) + 1 if isinstance(value, list) and value and isinstance(value[0], list) else 0
+    """How many lists stand inside each other."""
+    depth, level = 0, [value]
+    while level := [item for each in level if isinstance(each, list) for item in each]:
+        depth += 1
+    return depth
 
 
 def describe(value: Value) -> str:
@@ -85,7 +93,7 @@ class Elaborator:
         self.warnings: list[Diagnostic] = []
         self.placed = placed
         self.failed = failed
-        self.calls: list[syntax.Def] = []
+        self.calls: list[syntax.Def | syntax.Rule] = []
 
     def expression(self, expr: syntax.Expr, scope: Scope) -> Value:
         return run(self.steps(expr, scope))
@@ -142,7 +150,10 @@ class Elaborator:
         return values
 
     def _listexpr(self, expr: syntax.ListExpr, scope: Scope) -> Steps:
-        return (yield self._each(expr.items, scope))
+        items = yield self._each(expr.items, scope)
+        if _depth(items) > MOST_AXES:
+            raise ShapeError(Code.E0302, f"an array has at most {MOST_AXES} axes", help="write fewer brackets")
+        return items
 
     def _tupleexpr(self, expr: syntax.TupleExpr, scope: Scope) -> Steps:
         items = yield self._each(expr.items, scope)
@@ -284,20 +295,25 @@ class Elaborator:
 
     def _inline(self, closure: Closure, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
         definition = closure.definition
-        if definition in self.calls:
-            raise DslError(
-                Diagnostic(Code.E0205, f"`{definition.name.id}` calls itself", expr.span, "", "a function cannot be recursive: its calls are written out")
-            )
         scope = yield self._parameters(closure, args, keywords)
         derived = derived_names(definition)
         name_derived(scope, derived)
-        self.calls.append(definition)
-        try:
+        with self._calling(definition, expr):
             for statement in definition.body:
                 value = yield self.steps(statement.value, scope)
                 assign_targets(scope, statement, value)
                 name_derived(scope, derived.intersection(name.id for name in statement.targets))
             return (yield self.steps(definition.result, scope))
+
+    @contextmanager
+    def _calling(self, definition: syntax.Def | syntax.Rule, expr: syntax.Call) -> Iterator[None]:
+        """While the body of a definition is written out. Raises DslError where that stands inside itself."""
+        if definition in self.calls:
+            message = f"`{definition.name.id}` calls itself"
+            raise DslError(Diagnostic(Code.E0205, message, expr.span, "", "a function cannot be recursive: its calls are written out"))
+        self.calls.append(definition)
+        try:
+            yield
         finally:
             self.calls.pop()
 
@@ -322,8 +338,10 @@ class Elaborator:
         scope = yield self._parameters(function, args, keywords)
         body = next(line.body for line in function.rule.lines if line.key == "value")
         assert isinstance(body, syntax.Expr)
-        value = array((yield self.steps(body, scope)))
+        with self._calling(function.rule, expr):
+            value = array((yield self.steps(body, scope)))
         params = [array(scope.values[param_name(each)]) for each in function.rule.params]
+        _check_closed(function.rule, body, value, params)
         return apply(function.op, cast(value, "float"), *params)
 
     # indexing
@@ -345,6 +363,21 @@ class Elaborator:
         if isinstance(value, Updater):
             return Updater(node, tuple(resolved), tuple(arrays))
         return indexing.index(node, resolved, arrays)
+
+
+def _check_closed(rule: syntax.Rule, body: syntax.Expr, value: Node, params: list[Node]) -> None:
+    """A rule has derivatives with respect to its parameters only, so its value may not depend on another float. Raises DslError."""
+    stack, seen = [value], set(params)
+    while stack:
+        node = stack.pop()
+        if node in seen or node.type.dtype != "float":
+            continue
+        seen.add(node)
+        if isinstance(node, Input) and node.role != "const":
+            message = f"the value of `{rule.name.id}` depends on `{node.name}`, which is no parameter"
+            raise DslError(Diagnostic(Code.E0403, message, body.span, "", f"make it one, and add a line `d/d{node.name}  EXPR`"))
+        if isinstance(node, Apply) and node.op.name != "stop_gradient":
+            stack += node.args
 
 
 def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], list[Node]]:

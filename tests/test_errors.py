@@ -123,6 +123,9 @@ DEEP = {
     "transposes": "x" + ".T" * DEPTH,
     "conditions": "not " * DEPTH + "x",
     "numbers": "2 ** " * DEPTH + "2",
+    "lists": "[" * DEPTH + "x" + "]" * DEPTH,
+    "pairs": "[1, " * DEPTH + "x" + "]" * DEPTH,
+    "tuples": "(x, " * DEPTH + "x" + ")" * DEPTH,
 }
 
 
