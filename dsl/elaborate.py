@@ -18,7 +18,7 @@ from dsl.ops.core import Undecided, integers, shape_of
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.spec import REQUIRED, Function
 from dsl.scope import ABSENT, Closure, RuleFunction, Scope, Updater, Value, assign, assign_targets, bind, derived_names, name_derived, param_name
-from dsl.static import compared, computed, plain
+from dsl.static import by_zero, compared, computed, plain
 from dsl.types import Dim, ShapeError, as_dim, product
 
 Steps = Generator[Any, Any, Value]
@@ -62,7 +62,8 @@ def array(value: Value) -> Node:
         if not value:
             raise ShapeError(Code.E0204, "a list without entries has no kind of number", help="write `zeros(0)`")
         return shaping.stack([array(each) for each in value])
-    raise ShapeError(Code.E0204, f"an array is needed, not {describe(value)}")
+    shown, help = describe(value)
+    raise ShapeError(Code.E0204, f"an array is needed, not {shown}", help=help)
 
 
 def _depth(value: Value) -> int:
@@ -73,14 +74,21 @@ def _depth(value: Value) -> int:
     return depth
 
 
-def describe(value: Value) -> str:
-    if value is None:
-        return "None"
-    if isinstance(value, (Closure, Function)):
-        return "a function"
+def describe(value: Value) -> tuple[str, str]:
+    """What a value that is no array is called, and what to do about it."""
+    if isinstance(value, Closure):
+        return "a function", f"call it: `{value.definition.name.id}(x)`"
+    if isinstance(value, RuleFunction):
+        return "a function", f"call it: `{value.rule.name.id}(x)`"
+    if isinstance(value, Function):
+        return "a function", f"call it: `{value.name}(x)`"
     if isinstance(value, tuple):
-        return "a tuple"
-    return f"{value!r}"
+        return "a tuple", "name its parts first: `a, b = …`"
+    if isinstance(value, Updater):
+        return "an update without a value", "write `x.at[i].set(v)` or `x.at[i].add(v)`"
+    if isinstance(value, str):
+        return repr(value), "a text is a setting of a function, such as `padding='same'`"
+    return ("None", "write a number") if value is None else ("`...`", "write it between the brackets of an index")
 
 
 class Elaborator:
@@ -100,18 +108,24 @@ class Elaborator:
 
     def steps(self, expr: syntax.Expr, scope: Scope) -> Steps:
         method: Callable[[Any, Scope], Steps] = getattr(self, "_" + type(expr).__name__.lower())
-        try:
+        with self.at(expr):
             value = yield method(expr, scope)
-        except ShapeError as problem:
-            raise DslError(self._diagnostic(problem, expr)) from None
-        except Undecided as need:
-            need.span = need.span or expr.span
-            raise
         if self.placed is not None:
             for each in value if isinstance(value, tuple) else (value,):
                 if isinstance(each, Apply):
                     self.placed(each)
         return value
+
+    @contextmanager
+    def at(self, expr: syntax.Expr) -> Iterator[None]:
+        """Gives what is refused a place: the expression that it is about. Raises DslError."""
+        try:
+            yield
+        except ShapeError as problem:
+            raise DslError(self._diagnostic(problem, expr)) from None
+        except Undecided as need:
+            need.span = need.span or expr.span
+            raise
 
     def _diagnostic(self, problem: ShapeError, expr: syntax.Expr) -> Diagnostic:
         texts = [each.span.text for each in _operands(expr)]
@@ -185,6 +199,8 @@ class Elaborator:
         x, y = array(left), array(right)
         if expr.op == "@":
             return functions()["matmul"].build(x, y)
+        if expr.op in ("/", "//", "%") and isinstance(right, (int, float)) and right == 0:
+            raise by_zero()
         if expr.op == "**" and x.type.dtype == "int" and isinstance(right, int) and right < 0:
             raise ShapeError(Code.E0307, "integers have no negative integer powers", f"{{0}} is {x.type}", f"write `{right}.0`")
         if expr.op in ("and", "or"):
@@ -409,11 +425,13 @@ def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], li
 def _operands(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
     if isinstance(expr, syntax.Binary):
         return expr.left, expr.right
+    if isinstance(expr, syntax.ListExpr):
+        return expr.items
     if isinstance(expr, syntax.Call):
         if len(expr.args) == 1 and isinstance(expr.args[0], (syntax.ListExpr, syntax.TupleExpr)):
             return expr.args[0].items
         lead = (expr.function.value,) if isinstance(expr.function, syntax.Attribute) else ()
-        return lead + expr.args
+        return lead + tuple(each for each in expr.args if not (isinstance(each, syntax.Literal) and isinstance(each.value, str)))
     if isinstance(expr, (syntax.Index, syntax.Attribute)):
         return (expr.value,)
     if isinstance(expr, syntax.Unary):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from dsl import syntax
-from dsl.diagnostics import Code, Diagnostic, DslError, nearest
+from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
 from dsl.nodes import Node
 from dsl.ops import indexing
 from dsl.ops.aliases import named
 from dsl.ops.builtins import functions
 from dsl.ops.core import shape_of
 from dsl.ops.spec import Function, Op
-from dsl.types import Dim, ShapeError
+from dsl.types import ONE, Dim, ShapeError
 
 Value = Any
 ABSENT = object()
@@ -49,11 +49,16 @@ class Updater:
 
 @dataclass
 class Scope:
-    """Names in sight: values, and functions, which are a namespace of their own."""
+    """Names in sight: values, and functions, which are a namespace of their own. ``made`` says where values got their names."""
 
     values: dict[str, Value] = field(default_factory=dict)
     functions: Mapping[str, Any] = field(default_factory=dict)
     parent: Scope | None = None
+    made: dict[str, Span] = field(default_factory=dict)
+
+    def make(self, name: syntax.Name, value: Value) -> None:
+        self.values[name.id] = value
+        self.made[name.id] = name.span
 
     def value(self, name: str) -> Value:
         scope: Scope | None = self
@@ -86,7 +91,8 @@ def bind(name: str, params: list[str], args: list[Value], keywords: Mapping[str,
     """Arguments by the position of their parameter. Raises ShapeError."""
     takes = f"it takes ({', '.join(params)})"
     if len(args) > len(params):
-        raise ShapeError(Code.E0204, f"`{name}` takes {len(params)} arguments, and {len(args)} are given", help=takes)
+        given = f"{len(args)} {'is' if len(args) == 1 else 'are'} given"
+        raise ShapeError(Code.E0204, f"`{name}` takes {counted(len(params), 'argument')}, and {given}", help=takes)
     bound: dict[int, Value] = dict(enumerate(args))
     for key, value in keywords.items():
         if key not in params:
@@ -98,16 +104,21 @@ def bind(name: str, params: list[str], args: list[Value], keywords: Mapping[str,
     return bound
 
 
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def param_name(param: syntax.Param) -> str:
-    return param.target.id if isinstance(param.target, syntax.Name) else "(…)"
+    """A parameter's name; of a tuple of names, its text."""
+    return param.target.id if isinstance(param.target, syntax.Name) else param.span.text.partition("=")[0].strip()
 
 
 def assign(scope: Scope, target: Any, value: Value) -> None:
     if isinstance(target, syntax.Name):
-        scope.values[target.id] = value
+        scope.make(target, value)
         return
     if not isinstance(value, (tuple, list)) or len(value) != len(target):
-        raise ShapeError(Code.E0204, f"a tuple of {len(target)} is needed")
+        raise ShapeError(Code.E0204, f"a tuple of {len(target)} is needed", help=f"write `({', '.join('abcdefghijkl'[: len(target)])})`")
     for one, each in zip(target, value, strict=True):
         assign(scope, one, each)
 
@@ -116,18 +127,39 @@ def assign_targets(scope: Scope, statement: syntax.Assign, value: Value) -> None
     """Bind the targets of an assignment. Raises DslError for a second assignment or a tuple that does not fit."""
     for name in statement.targets:
         if name.id in scope.values:
-            raise DslError(Diagnostic(Code.E0202, f"`{name.id}` is assigned twice", name.span, "the first one stands above", "use a new name"))
-    if not statement.unpack:
-        scope.values[statement.targets[0].id] = value
-        return
-    if isinstance(value, Node):
-        size = shape_of(value)[0].constant if shape_of(value) else None
-        value = tuple(indexing.index(value, (("int", Dim.number(i)),)) for i in range(size or 0))
-    if not isinstance(value, (tuple, list)) or len(value) != len(statement.targets):
-        found = len(value) if isinstance(value, (tuple, list)) else 1
-        raise DslError(Diagnostic(Code.E0204, f"{len(statement.targets)} names for {found} values", statement.span))
-    for name, each in zip(statement.targets, value, strict=True):
-        scope.values[name.id] = each
+            raise twice(scope, name, "assigned")
+    values = _unpacked(value, statement) if statement.unpack else (value,)
+    for name, each in zip(statement.targets, values, strict=True):
+        scope.make(name, each)
+
+
+def twice(scope: Scope, name: syntax.Name, how: str, dimension: bool = False) -> DslError:
+    """What to say of a name that is made again, now as a dimension or not."""
+    value, label = scope.values[name.id], first_line(scope.made.get(name.id))
+    if (value == Dim.symbol(name.id) and not dimension) or (isinstance(value, Node) and dimension):
+        message = f"`{name.id}` is {'an array' if dimension else 'a dimension'} already"
+        return DslError(Diagnostic(Code.E0203, message, name.span, label, "use another name for one of the two"))
+    return DslError(Diagnostic(Code.E0202, f"`{name.id}` is {how} twice", name.span, label, "use a new name"))
+
+
+def first_line(made: Span | None) -> str:
+    return f"the first one stands in line {made.line}" if made else ""
+
+
+def _unpacked(value: Value, statement: syntax.Assign) -> Sequence[Value]:
+    """The parts of a value, as many as an assignment has names. Raises DslError."""
+    count = len(statement.targets)
+    found = "a scalar"
+    if isinstance(value, (tuple, list)):
+        if len(value) == count:
+            return value
+        found = counted(len(value), "value")
+    elif isinstance(value, Node) and shape_of(value):
+        if shape_of(value)[0].constant == count:
+            return tuple(indexing.index(value, (("int", Dim.number(i)),)) for i in range(count))
+        size = shape_of(value)[0]
+        found = f"{size} value{'s' * (size != ONE)}"
+    raise DslError(Diagnostic(Code.E0204, f"{counted(count, 'name')} for {found}", statement.span, help="write a name for each value"))
 
 
 DERIVATIVES = ("grad", "jacobian", "hessian", "jvp", "vjp", "hvp")

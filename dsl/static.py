@@ -50,22 +50,28 @@ def computed(op: str, left: Any, right: Any) -> Any:
     if any(isinstance(each, Dim) for each in both):
         if any(isinstance(each, float) for each in both) or op not in DIMENSIONS:
             return None
+        if op == "//" and as_dim(right) == as_dim(0):
+            raise by_zero()
         return plain(DIMENSIONS[op](as_dim(left), as_dim(right)))
     return _number(op, left, right)
+
+
+def by_zero() -> ShapeError:
+    return ShapeError(Code.E0309, "a division by zero", help="the divisor is 0 for every input")
 
 
 def _number(op: str, left: float, right: float) -> float | None:
     if op not in NUMBERS:
         return None
     if op == "**":
+        if left < 0 and not float(right).is_integer():
+            raise ShapeError(Code.E0309, f"`({left}) ** {right}` is a complex number", help="raise a positive number to the power")
         if isinstance(left, int) and isinstance(right, int) and right >= 0 and abs(left) > 1 and right * math.log2(abs(left)) > 63:
             raise ShapeError(Code.E0109, f"`{left} ** {right}` does not fit into 64 bits", help="write it with floats")
-        if left < 0 and isinstance(right, float) and not right.is_integer():
-            return None
     try:
         found: float = NUMBERS[op](left, right)
     except ZeroDivisionError:
-        raise ShapeError(Code.E0309, "a division by zero", help="the divisor is 0 for every input") from None
+        raise by_zero() from None
     except OverflowError:
         raise ShapeError(Code.E0109, "a number is too large for double precision", help="write its logarithm, or a smaller number") from None
     if isinstance(found, int) and abs(found) >= LARGEST:

@@ -171,7 +171,7 @@ def test_habits_inside_strings_and_comments_are_none() -> None:
 
 
 def test_nothing_becomes_code(tmp_path: Path) -> None:
-    evil = "\"\"\"\nraise SystemExit('out')\n\"\"\" ''' \\\" \\N{x} {{ 1 }} {% raw %} %s"
+    evil = '"""\nraise SystemExit(\'out\')\n""" \'\'\' \\" \\N{x} {{ 1 }} {% raw %} %s'
     for i, name in enumerate(["plain", "quo\"te'", "back\\slash\\", 'three"""', "new\nline", "{{braces}}", "# hash", "x" * 200]):
         path = tmp_path / str(i) / f"{name}.expr"
         path.parent.mkdir()

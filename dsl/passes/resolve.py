@@ -25,9 +25,10 @@ from dsl.ops.builtins import functions
 from dsl.ops.core import Undecided
 from dsl.ops.making import dim_of
 from dsl.rules import ruled
-from dsl.scope import Closure, RuleFunction, Scope, Value, assign_targets, derived_names, name_derived
+from dsl.scope import Closure, RuleFunction, Scope, Value, assign_targets, derived_names, first_line, name_derived, twice
 from dsl.sizes import unsolved
-from dsl.types import Assumptions, Dim, ShapeError, Symbol, TensorType, as_dim, assuming
+from dsl.static import plain
+from dsl.types import Assumptions, Dim, Shape, ShapeError, Symbol, TensorType, as_dim, assuming, shape_text
 
 
 def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = (), find: Find = nowhere) -> Program:
@@ -47,6 +48,7 @@ def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = (), find: F
         return replace(program, checks=tuple(assumptions.checks))
 
 
+SQUARE = ("nonsingular", "spd", "symmetric", "triangular")
 OPERATORS = {each.name: each for each in derivatives.FUNCTIONS}
 
 
@@ -58,6 +60,8 @@ class Resolver:
         self.functions: dict[str, Closure | RuleFunction] = {}
         self.scope = Scope(functions=self.functions, parent=library().scope)
         self.typed: set[str] = set()
+        self.implied: dict[str, Span] = {}
+        self.defined: dict[str, Span] = {}
         self.line = Line(0, "", None)
         self.arguments: dict[str, Declared] = {}
         self.names: dict[Node, str] = {}
@@ -116,8 +120,11 @@ class Resolver:
     def nothing(self) -> Diagnostic:
         """What to say of a file without an output."""
         defines = any(isinstance(each, (syntax.Def, syntax.Rule)) for each in self.module.statements)
-        if defines and not self.assigned and not self.arguments:
+        if defines and not self.assigned and all(each.node.role == "const" for each in self.arguments.values()):
             return Diagnostic(Code.N0101, f"{self.module.source.name} only defines functions: there is no module to write", help="import them in another file")
+        tuples = (name for name, value in self.scope.values.items() if isinstance(value, tuple))
+        if name := next(tuples, None):
+            return Diagnostic(Code.E0402, f"`{name}` is a tuple, and no output", self.scope.made[name], "", f"name its parts: `a, b = {name}`")
         return Diagnostic(Code.E0104, "the program is empty", None, "", "write a line such as `L = sum(x ** 2)`")
 
     def complete(self, outputs: list[tuple[str, Node]]) -> None:
@@ -133,9 +140,13 @@ class Resolver:
                 self.problems.append(Diagnostic(Code.E0202, f"an imported function uses a const `{name}`, and so is something here called", None, "", help))
         used = [symbol for node in nodes for dim in node.type.shape or () for symbol in dim.symbols()]
         used += [symbol for node in nodes if isinstance(node, Apply) and node.op.name == "dimension" for symbol in dim_of(node).symbols()]
+        bounds = [bound for each in self.arguments.values() for bound in (each.low, each.high)]
+        used += [symbol for bound in bounds if isinstance(bound, Dim) for symbol in bound.symbols()]
         for symbol in unsolved(self.arguments.values(), used):
-            help = f"declare an array that has it, as `input x: [{symbol}]`, or fix it: `dim {symbol} = 64`"
-            self.problems.append(Diagnostic(Code.E0305, f"the size `{symbol}` cannot be found from the arguments' shapes", None, "", help))
+            if symbol.name not in self.failed:
+                message = f"the size `{symbol}` cannot be found from the arguments' shapes"
+                help = f"declare an array that has it, as `input x: [{symbol}]`, or fix it: `dim {symbol} = 64`"
+                self.problems.append(Diagnostic(Code.E0305, message, self.scope.made.get(symbol.name), "", help))
 
     def unused_arguments(self, outputs: list[tuple[str, Node]]) -> list[Diagnostic]:
         reached = set(topological(node for _, node in outputs))
@@ -174,7 +185,7 @@ class Resolver:
             self.unused(statement.name)
             declared = declare_const(statement, self.elaborator.expression(statement.value, self.scope))
             self.arguments[statement.name.id] = declared
-            self.scope.values[statement.name.id] = declared.node
+            self.scope.make(statement.name, declared.node)
         elif isinstance(statement, syntax.DimDeclare):
             self.dimension(statement)
         elif isinstance(statement, syntax.Def):
@@ -189,28 +200,33 @@ class Resolver:
 
     def define(self, name: syntax.Name, function: Closure | RuleFunction) -> None:
         if name.id in self.functions:
-            raise DslError(Diagnostic(Code.E0202, f"the function `{name.id}` is defined twice", name.span, "the first one stands above", "use a new name"))
+            place = first_line(self.defined[name.id])
+            raise DslError(Diagnostic(Code.E0202, f"the function `{name.id}` is defined twice", name.span, place, "use a new name"))
         if name.id in functions() or name.id in library():
             raise DslError(
                 Diagnostic(Code.E0203, f"`{name.id}` is a function of the language already", name.span, help=f"use another name, such as `my_{name.id}`")
             )
         self.functions[name.id] = function
+        self.defined[name.id] = name.span
 
     def dimension(self, statement: syntax.DimDeclare) -> None:
         for name in statement.names:
-            self.unused(name)
-            self.scope.values[name.id] = Dim.symbol(name.id)
-            if statement.value is not None:
-                self.scope.values[name.id] = self.elaborator.expression(statement.value, self.scope)
+            if name.id in self.implied:
+                place = f"used in line {self.implied[name.id].line}"
+                raise DslError(Diagnostic(Code.E0207, f"`{name.id}` is used before its `dim` line", name.span, place, "move the line up"))
+            self.unused(name, dimension=True)
+            self.scope.make(name, Dim.symbol(name.id) if statement.value is None else plain(self.dim(statement.value)))
             if statement.hint is not None:
-                self.hints.append((name.id, int(self.elaborator.expression(statement.hint, self.scope))))
+                hint = self.elaborator.expression(statement.hint, self.scope)
+                if not isinstance(hint, int) or isinstance(hint, bool) or hint < 1:
+                    raise DslError(Diagnostic(Code.E0305, "a usual size is a positive integer", statement.hint.span, "", f"write `dim {name.id} ~ 100_000`"))
+                self.hints.append((name.id, hint))
 
-    def unused(self, name: syntax.Name) -> None:
+    def unused(self, name: syntax.Name, dimension: bool = False) -> None:
         if name.id in self.scope.values:
-            raise DslError(Diagnostic(Code.E0202, f"`{name.id}` is made twice", name.span, "the first one stands above", "use a new name"))
+            raise twice(self.scope, name, "made", dimension)
 
     def declare(self, name: syntax.Name, role: str, type: syntax.TypeExpr | None) -> None:
-        self.unused(name)
         if type is None:
             node = self.undeclared(name.id, role)
             declared = Declared(node, span=name.span)
@@ -219,19 +235,41 @@ class Resolver:
             if role == "param" and type.dtype != "float":
                 message = f"a param is differentiated, and `{name.id}` is {type.dtype}"
                 raise DslError(Diagnostic(Code.E0402, message, name.span, help=f"declare it `input {name.id}: …`"))
-            shape = tuple(self.dim(each) for each in type.dims)
+            shape = tuple(self.dim(each, named=True) for each in type.dims)
             node = argument(name.id, role, TensorType(type.dtype, shape))
-            low, high = (None if each is None else self.sized(each) for each in (type.low, type.high))
-            declared = Declared(node, type.words, low, high, span=name.span)
+            declared = Declared(node, type.words, *self.domain(type, shape), span=name.span)
+        self.unused(name)
         self.arguments[name.id] = declared
-        self.scope.values[name.id] = node
+        self.scope.make(name, node)
 
-    def dim(self, expr: syntax.Expr) -> Dim:
-        """A dimension of a declared type."""
-        value = self.sized(expr)
-        if isinstance(value, (int, Dim)) and not isinstance(value, bool):
-            return as_dim(value)
-        raise DslError(Diagnostic(Code.E0305, "a dimension is an integer or a name", expr.span, "", "write `[N, D]`"))
+    def dim(self, expr: syntax.Expr, named: bool = False) -> Dim:
+        """A dimension of a declared type, where a new name is a new dimension; or the size that a ``dim`` line gives one."""
+        value = self.sized(expr) if named else self.elaborator.expression(expr, self.scope)
+        if isinstance(value, Input):
+            is_const = value.role == "const"
+            message = f"`{value.name}` is {'a const' if is_const else 'an array'}, and a size must be known when the program is compiled"
+            help = f"write `dim {value.name} = …` in place of the const" if is_const else "use another name for one of the two"
+            raise DslError(Diagnostic(Code.E0305 if is_const else Code.E0203, message, expr.span, "", help))
+        if not isinstance(value, (int, Dim)) or isinstance(value, bool):
+            raise DslError(Diagnostic(Code.E0305, "a dimension is an integer or a name", expr.span, "", "write `[N, D]`"))
+        if isinstance(value, int) and value < 0:
+            raise DslError(Diagnostic(Code.E0305, f"a dimension is negative: {value}", expr.span, "", "write 0 or more, or a name"))
+        return as_dim(value)
+
+    def domain(self, type: syntax.TypeExpr, shape: Shape) -> tuple[Value, Value]:
+        """The bounds of a declared type. Raises DslError for bounds and words that no array can have."""
+        bounds = [(each, None if each is None else self.sized(each)) for each in (type.low, type.high)]
+        for each, value in bounds:
+            if each is not None and (not isinstance(value, (int, float, Dim)) or isinstance(value, bool)):
+                raise DslError(Diagnostic(Code.E0309, "a bound of a domain is a number or a dimension", each.span, "", "write `in 0:K`"))
+        (_, low), (last, high) = bounds
+        if last is not None and isinstance(low, (int, float)) and isinstance(high, (int, float)) and low >= high:
+            raise DslError(Diagnostic(Code.E0109, f"nothing lies in {low}:{high}", last.span, "", "write the smaller bound first"))
+        square = next((word for word in type.words if word in SQUARE), None)
+        if square and (len(shape) < 2 or shape[-1] != shape[-2]):
+            message = f"`{square}` is said of square matrices, and this is {shape_text(shape)}"
+            raise DslError(Diagnostic(Code.E0305, message, type.span, "", f"write `[D, D] {square}`"))
+        return low, high
 
     def sized(self, expr: syntax.Expr) -> Value:
         """A value over dimensions; a name that is new is a new dimension."""
@@ -239,7 +277,8 @@ class Resolver:
         while stack:
             each = stack.pop()
             if isinstance(each, syntax.Name) and each.id not in self.scope.values:
-                self.scope.values[each.id] = Dim.symbol(each.id)
+                self.scope.make(each, Dim.symbol(each.id))
+                self.implied[each.id] = each.span
             elif isinstance(each, syntax.Binary):
                 stack += [each.left, each.right]
         return self.elaborator.expression(expr, self.scope)
@@ -264,7 +303,7 @@ class Resolver:
             raise DslError(Diagnostic(code, message, name.span, "", help))
         node = self.undeclared(name.id, "input")
         self.arguments[name.id] = Declared(node, span=name.span)
-        self.scope.values[name.id] = node
+        self.scope.make(name, node)
         return node
 
     @cached_property
@@ -274,6 +313,10 @@ class Resolver:
     def assign(self, statement: syntax.Assign) -> None:
         value = self.elaborator.expression(statement.value, self.scope)
         self.note_uses(statement)
+        with self.elaborator.at(statement.value):
+            self.bind(statement, value)
+
+    def bind(self, statement: syntax.Assign, value: Value) -> None:
         assign_targets(self.scope, statement, value)
         name_derived(self.scope, self.derived.intersection(name.id for name in statement.targets))
         for name in statement.targets:
