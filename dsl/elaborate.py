@@ -99,6 +99,7 @@ class Elaborator:
         self.lookup = lookup
         self.operators: Mapping[str, Function] = {}
         self.warnings: list[Diagnostic] = []
+        self.names: dict[Node, str] = {}
         self.placed = placed
         self.failed = failed
         self.calls: list[syntax.Def | syntax.Rule] = []
@@ -268,15 +269,11 @@ class Elaborator:
         args += yield self._each(expr.args, scope)
         values = yield self._each((each for _, each in expr.keywords), scope)
         keywords = dict(zip((key for key, _ in expr.keywords), values, strict=True))
-        if isinstance(function, Closure):
-            return (yield self._inline(function, args, keywords, expr))
-        if isinstance(function, RuleFunction):
-            return (yield self._ruled(function, args, keywords, expr))
-        if name in self.operators:
-            return self._operated(function, args, keywords, expr)
-        return call(function, args, keywords)
+        if function is self.operators.get(name):
+            return (yield self._operated(function, args, keywords, expr))
+        return (yield self.applied(function, args, keywords, expr))
 
-    def _operated(self, function: Function, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Value:
+    def _operated(self, function: Function, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
         """An operator takes its arguments as they are: arrays, functions, tuples of these."""
         names = [each.name for each in function.params]
         bound = bind(function.name, names, args, keywords)
@@ -285,7 +282,17 @@ class Elaborator:
                 raise ShapeError(Code.E0204, f"`{function.name}` needs `{param.name}`", help=f"write `{function.signature}`")
         if function.family == "derivatives":
             self._check_targets(expr, args)
-        return function.build(*(bound.get(i, param.default) for i, param in enumerate(function.params)))
+        values = [bound.get(i, param.default) for i, param in enumerate(function.params)]
+        if function.family == "loops":
+            return (yield function.build(Caller(self, expr), *values))
+        return function.build(*values)
+
+    def applied(self, function: Value, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
+        if isinstance(function, Closure):
+            return (yield self._inline(function, args, keywords, expr))
+        if isinstance(function, RuleFunction):
+            return (yield self._ruled(function, args, keywords, expr))
+        return call(function, args, keywords)
 
     def _check_targets(self, expr: syntax.Call, args: list[Value]) -> None:
         """What something is differentiated by are names. Warns of those that it does not depend on. Raises ShapeError."""
@@ -319,6 +326,7 @@ class Elaborator:
                 value = yield self.steps(statement.value, scope)
                 assign_targets(scope, statement, value)
                 name_derived(scope, derived.intersection(name.id for name in statement.targets))
+                self.names.update({each: name.id for name in statement.targets if isinstance(each := scope.values[name.id], Apply)})
             return (yield self.steps(definition.result, scope))
 
     @contextmanager
@@ -394,6 +402,16 @@ def _check_closed(rule: syntax.Rule, body: syntax.Expr, value: Node, params: lis
             raise DslError(Diagnostic(Code.E0403, message, body.span, "", f"make it one, and add a line `d/d{node.name}  EXPR`"))
         if isinstance(node, Apply) and node.op.name != "stop_gradient":
             stack += node.args
+
+
+class Caller:
+    """How an operator calls a function that it is given, and what functions called the nodes that they made."""
+
+    def __init__(self, elaborator: Elaborator, expr: syntax.Call) -> None:
+        self.elaborator, self.expr, self.names = elaborator, expr, elaborator.names
+
+    def __call__(self, f: Value, args: list[Value]) -> Steps:
+        return self.elaborator.applied(f, args, {}, self.expr)
 
 
 def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], list[Node]]:

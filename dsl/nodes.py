@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -35,6 +36,19 @@ class Input(Node):
     __slots__ = ("name", "role")
     name: str
     role: str
+
+
+class Nested(ABC):
+    """A setting that holds a graph of its own, such as the turn of a loop."""
+
+    @property
+    @abstractmethod
+    def made(self) -> tuple[Node, ...]:
+        """The roots of the graph."""
+
+    @abstractmethod
+    def rebuilt(self, change: Callable[[Node], Node]) -> Nested:
+        """The same with its graph rewritten."""
 
 
 class Apply(Node):
@@ -135,7 +149,10 @@ def rebuild(roots: Iterable[Node], change: Callable[[Node], Node], known: dict[N
         new = node
         if isinstance(node, Apply):
             args = tuple(mapped[arg] for arg in node.args)
-            if any(a is not b for a, b in zip(args, node.args, strict=True)):
+            if node.op.nested:
+                inner = {key: value.rebuilt(change) if isinstance(value, Nested) else value for key, value in node.attrs}
+                new = apply(node.op, *args, **inner)
+            elif any(a is not b for a, b in zip(args, node.args, strict=True)):
                 new = apply(node.op, *args, **dict(node.attrs))
         mapped[node] = change(new)
     return mapped
@@ -176,9 +193,10 @@ class Program:
     """A whole program at any stage.
 
     ``outputs`` are the nodes that ``forward`` returns by name; ``names`` and ``lines`` say what the user called a node and where it was
-    made; ``warnings`` are for the person who compiles. Once differentiated, ``cotangents`` holds an Input for each float output, ``gradients``
-    a node for each name in ``wrt``, ``fused`` the same for a first output that is scalar with its cotangent 1 worked in, ``adjoints`` and
-    ``fused_adjoints`` the primal that a cotangent on the way to either belongs to.
+    made, ``wishes`` what a function called a node that it made; ``warnings`` are for the person who compiles. Once differentiated,
+    ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, ``fused`` the same for a first output
+    that is scalar with its cotangent 1 worked in, ``adjoints`` and ``fused_adjoints`` the primal that a cotangent on the way to either
+    belongs to.
     """
 
     stem: str
@@ -195,6 +213,7 @@ class Program:
     fused: tuple[tuple[str, Node], ...] = ()
     adjoints: Mapping[Node, Node] = field(default_factory=dict)
     fused_adjoints: Mapping[Node, Node] = field(default_factory=dict)
+    wishes: Mapping[Node, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
 
@@ -232,7 +251,10 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
     """The program with every node below its roots replaced. A new node takes the name and the line of the one that it stands for."""
     names: dict[Node, str] = {}
     lines: dict[Node, Line] = {}
+    wishes: dict[Node, str] = {}
     for node, new in mapped.items():
+        if node in program.wishes:
+            wishes.setdefault(new, program.wishes[node])
         if node in program.lines:
             put_on_line(new, program.lines[node], lines)
         if isinstance(new, Apply):
@@ -247,6 +269,7 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
         fused_adjoints=_mapped_adjoints(program.fused_adjoints, mapped),
         names=names,
         lines=lines,
+        wishes=wishes,
     )
 
 

@@ -16,6 +16,7 @@ from dsl.nodes import Program
 from dsl.parse import parse
 from dsl.passes.differentiate import differentiate
 from dsl.passes.resolve import resolve
+from dsl.passes.share import share
 from dsl.passes.simplify import normalise, simplify
 from dsl.passes.stabilise import stabilise
 from dsl.printing import printed
@@ -58,6 +59,7 @@ STAGES: tuple[tuple[str, Stage], ...] = (
     ("stabilise", lambda job: stabilise(job.product)),
     ("normalise", lambda job: normalise(job.product)),
     ("differentiate", lambda job: differentiate(job.product)),
+    ("share", lambda job: share(job.product)),
     ("simplify", lambda job: simplify(job.product)),
     ("emit", lambda job: render_module(view(job.product, VERSION))),
     ("format", lambda job: format_module(job.product) if job.options.format else job.product),

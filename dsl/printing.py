@@ -14,8 +14,10 @@ from dsl.diagnostics import DslError, InternalError, Source
 from dsl.elaborate import COMPARISONS, OPERATORS, array
 from dsl.library import library
 from dsl.nodes import Apply, Const, Input, Line, Node, Program, cotangent_names, topological
+from dsl.notation import encoded
 from dsl.ops.builtins import functions
 from dsl.ops.core import Undecided
+from dsl.ops.loops import Turn
 from dsl.ops.spec import ATOM, COMPARE, LOWEST, POWER, PRODUCT, SUM, UNARY, Op, Text
 from dsl.parse import parse_expression
 from dsl.reading import Reader
@@ -58,6 +60,8 @@ def rules_of(program: Program) -> dict[str, Op]:
 
 def exact(value: object) -> str:
     """A setting such that it is read as just this: ``[N, 2]`` is a tuple of dimensions."""
+    if isinstance(value, Turn):
+        return exact(encoded(value))
     if isinstance(value, tuple) and value and all(isinstance(each, Dim) for each in value):
         return f"[{', '.join(map(str, value))}]"
     if isinstance(value, tuple):
@@ -156,7 +160,7 @@ class _Printer:
         self.program = program
         self.names = {**cotangent_names(program, program.fused_adjoints), **cotangent_names(program, program.adjoints), **program.names}
         adjoints = [node for pair in (*program.adjoints.items(), *program.fused_adjoints.items()) for node in pair]
-        self.kept = {*program.names, *program.every_root, *adjoints}
+        self.kept = {*program.names, *program.wishes, *program.every_root, *adjoints}
         self.order = topological([*program.names, *program.every_root, *adjoints])
         self.users: dict[Node, list[Node]] = {node: [] for node in self.order}
         for node in self.order:
@@ -206,6 +210,7 @@ class _Printer:
             "fused_adjoints": self.pairs(program.fused_adjoints),
             "checks": (exact((each.left, each.relation, each.right, each.reason)) for each in program.checks if isinstance(each, Check)),
             "names": (_tuple((self.called[node], repr(str(name)))) for node, name in program.names.items()),
+            "wishes": (_tuple((self.called[node], repr(name))) for node, name in program.wishes.items() if node in self.called),
         }
         return [f"_{key} = {text}" for key, parts in lists.items() if (text := _tuple(parts)) != "()"]
 

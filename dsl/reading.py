@@ -17,6 +17,7 @@ from dsl.elaborate import Elaborator, Steps, array
 from dsl.imports import declare_const
 from dsl.library import library
 from dsl.nodes import Apply, Declared, Line, Node, Program, apply, argument
+from dsl.notation import decoded
 from dsl.ops.builtins import operations
 from dsl.ops.spec import Op
 from dsl.parse import parse, parse_expression
@@ -80,6 +81,8 @@ class Reader(Elaborator):
             return NUMBERS[name]
         args = yield self._each(expr.args, scope)
         settings = {key: static(value) for key, value in expr.keywords}
+        if "turn" in settings:
+            settings["turn"] = decoded(settings["turn"], self.operation)
         return apply(self.operation(name), *map(array, args), **settings)
 
 
@@ -190,4 +193,5 @@ def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> P
         tuple(zip(wrt, made.nodes("_fused"), strict=False)),
         made.adjoints("_adjoints"),
         made.adjoints("_fused_adjoints"),
+        {node: static(name) for node, name in made.pairs("_wishes")},
     )

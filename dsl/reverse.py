@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from dsl.diagnostics import Code, Diagnostic, DslError
 from dsl.identities import rewrite
-from dsl.nodes import Apply, Line, Node, put_on_line, rebuild, topological
+from dsl.nodes import Apply, Input, Line, Node, argument, const, of_sizes, put_on_line, rebuild, topological
+from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
+from dsl.ops.factorisations import unparted
+from dsl.ops.loops import LOOP, Loop, Turn, as_loop, loop
 from dsl.rules import elementwise_cotangent
-from dsl.types import ShapeError
+from dsl.types import ShapeError, TensorType
 
 
 def pull_back(seeds: Sequence[tuple[Node, Node]], targets: Iterable[Node], lines: dict[Node, Line]) -> dict[Node, Node]:
@@ -51,9 +55,95 @@ def _vjp(node: Apply, g: Node, reaching: set[Node], lines: dict[Node, Line]) -> 
     try:
         if isinstance(op, Elementwise):
             return [elementwise_cotangent(node, op, i, g) if arg in reaching else None for i, arg in enumerate(node.args)]
+        if op is LOOP:
+            return _loop_cotangents(as_loop(node), unparted(g), reaching)
         if op.vjp is None:
             raise ShapeError(Code.E0401, f"`{op.name}` has no derivative", help="put it inside `stop_gradient(…)`")
         return op.vjp(node, g)
     except ShapeError as problem:
         span = lines[node].span if node in lines else None
         raise DslError(Diagnostic(problem.code, problem.message, span, help=problem.help)) from None
+
+
+def _loop_cotangents(made: Loop, parts: Mapping[int, Node], reaching: Container[Node]) -> list[Node | None]:
+    """A loop the other way: each turn takes the carries' cotangents back through the forward turn, adds up those of the constants, and gives
+    out those of the elements. What it needs of the forward turn, that turn gives out too (``passes/share.py`` makes the two loops one)."""
+    back = _Backwards(made, parts)
+    turn, n = made.turn, len(made.turn.carries)
+    wanted = [*turn.carries, *(one for one, arg in zip(turn.elements + turn.constants, made.node.args[n:], strict=True) if arg in reaching)]
+    wanted = [each for each in wanted if each.type.dtype == "float"]
+    found = pull_back(back.seeds, wanted, {})
+    carries = [each for each in turn.carries if each in back.cotangents]
+    sums = {each: argument(f"d{each.name}", back.role, each.type) for each in turn.constants if each in wanted and each in found}
+    elements = [each for each in turn.elements if each in wanted and each in found]
+    nexts = [back.carried(each, found) for each in carries] + [add(sums[each], found[each]) for each in sums]
+    initial = [back.initial[each] for each in carries] + [broadcast_to(const(0.0), each.type.known) for each in sums]
+    result = back.loop([*(back.cotangents[each] for each in carries), *sums.values()], nexts, [found[each] for each in elements], initial)
+    cotangents: list[Node | None] = [result.last(carries.index(each)) if each in carries else None for each in turn.carries]
+    cotangents += [result.out(elements.index(each)) if each in elements else None for each in turn.elements]
+    return cotangents + [result.last(len(carries) + list(sums).index(each)) if each in sums else None for each in turn.constants]
+
+
+class _Backwards:
+    """What the turn of a derivative's loop is given: cotangents of the forward loop's parts, and values of its turns."""
+
+    def __init__(self, made: Loop, parts: Mapping[int, Node]) -> None:
+        self.made, turn, n = made, made.turn, len(made.turn.carries)
+        self.role = f"{turn.given[0].role} cotangent"
+        self.cotangents = {each: argument(f"d{each.name}", self.role, each.type) for each in turn.carries if each.type.dtype == "float"}
+        self.initial: dict[Node, Node] = {}
+        self.elements: dict[Input, Node] = {}
+        self.trails: dict[Node, Input] = {}
+        for i, each in enumerate(turn.carries):
+            if each in self.cotangents:
+                self._take(i, each, parts.get(i), parts.get(n + i))
+        self.seeds = [(node, self.cotangents[each]) for each, node in zip(turn.carries, turn.nexts, strict=True) if each in self.cotangents]
+        for j, node in enumerate(turn.outs):
+            if 2 * n + j in parts:
+                self.seeds.append((node, self._element(f"dout{j}", node.type, parts[2 * n + j])))
+
+    def _take(self, i: int, carry: Input, last: Node | None, trail: Node | None) -> None:
+        """The cotangent of a carry at the end of the loop, and what its trail adds at every turn."""
+        end = last
+        if trail is not None:
+            ends, turns = self.made.split(trail)
+            end = ends if end is None else add(end, ends)
+            self.trails[carry] = self._element(f"dtrail{i}", carry.type, turns)
+        self.initial[carry] = broadcast_to(const(0.0), carry.type.known) if end is None else end
+
+    def _element(self, name: str, type: TensorType, sequence: Node) -> Input:
+        element = argument(name, self.role, type)
+        self.elements[element] = sequence
+        return element
+
+    def carried(self, carry: Node, found: Mapping[Node, Node]) -> Node:
+        """The cotangent of a carry before the turn."""
+        own = found.get(carry) or broadcast_to(const(0.0), carry.type.known)
+        return add(own, self.trails[carry]) if carry in self.trails else own
+
+    def loop(self, carries: Sequence[Input], nexts: Sequence[Node], outs: Sequence[Node], initial: Sequence[Node]) -> Loop:
+        """The loop the other way, given of the forward turn what its own reads."""
+        made, turn = self.made, self.made.turn
+        forward = set(topological(turn.made))
+        order = topological([*nexts, *outs])
+        read = dict.fromkeys(arg for node in order if node not in forward for arg in node.args)
+        kept = [node for node in (*read, *nexts, *outs) if isinstance(node, Apply) and node in forward and not of_sizes(node)]
+        extra = [node for node in dict.fromkeys(kept) if node not in turn.nexts and node not in turn.outs]
+        if extra:
+            made = loop(replace(turn, outs=(*turn.outs, *extra)), made.initial, made.sequences, made.constants, made.length, made.backwards)
+        called = dict(turn.names)
+        values: dict[Node, Node] = {}
+        for node in dict.fromkeys(kept):
+            sequence = made.after(turn.nexts.index(node)) if node in turn.nexts else made.out(made.turn.outs.index(node))
+            values[node] = self._element(called.get(node, f"value{len(values)}"), node.type, sequence)
+        mapped = rebuild([*nexts, *outs], lambda node: node, {**values, **{each: each for each in turn.given}})
+        nexts, outs = [mapped[node] for node in nexts], [mapped[node] for node in outs]
+        reads = set(topological([*nexts, *outs]))
+        for i, each in enumerate(turn.carries):
+            if each in reads:
+                self.elements[each] = made.before(i)
+        self.elements.update((each, sequence) for each, sequence in zip(turn.elements, made.sequences, strict=True) if each in reads)
+        constants = [(each, value) for each, value in zip(turn.constants, made.constants, strict=True) if each in reads]
+        given = {each: sequence for each, sequence in self.elements.items() if each in reads}
+        new = Turn(tuple(carries), tuple(given), tuple(each for each, _ in constants), tuple(nexts), tuple(outs))
+        return loop(new, initial, list(given.values()), [value for _, value in constants], made.length, not made.backwards)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from dsl.emit.loop import LoopPrinter, kept_by_loops
 from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
 from dsl.ops.spec import ATOM, UNARY, Text
 from dsl.types import Dim
@@ -32,14 +33,25 @@ class Names:
 
     taken: set[str]
     chosen: dict[Node, str] = field(default_factory=dict)
+    counters: list[str] = field(default_factory=list)
 
     def give(self, node: Node, wish: str) -> str:
+        self.chosen[node] = self.fresh(wish)
+        return self.chosen[node]
+
+    def counter(self, depth: int) -> str:
+        """The variable that counts the turns of a loop within so many others."""
+        while len(self.counters) <= depth:
+            self.counters.append(self.fresh("tijk"[len(self.counters) % 4]))
+        return self.counters[depth]
+
+    def fresh(self, wish: str) -> str:
+        """A name that nothing else has."""
         name, count = wish, 1
         while name in self.taken:
             count += 1
             name = f"{wish}_{count}"
         self.taken.add(name)
-        self.chosen[node] = name
         return name
 
 
@@ -57,6 +69,14 @@ class Body:
         self.raising: set[str] = set()
         self._risky: set[Node] = set()
         self._parts: dict[Node, dict[int, Node]] = {}
+        self._whole: set[Node] = set()
+        self.depth = 0
+
+    def nested(self, uses: Counter[Node], whole: set[Node], wishes: Mapping[Node, str]) -> Body:
+        """A body for the statements of a loop's turn, with this one's names and dimensions; what is ``whole`` is a right-hand side of its own."""
+        inner = Body(replace(self.program, lines={}, wishes=wishes), self.names, uses, ())
+        inner.sizes, inner._whole, inner.depth = self.sizes, whole, self.depth + 1
+        return inner
 
     @property
     def dtype(self) -> str:
@@ -67,6 +87,13 @@ class Body:
         for symbol in dim.symbols():
             self.sizes[symbol.name] = None
         return dim.text()
+
+    def needs_name(self, node: Node) -> bool:
+        """Whether a node is more than a step on the way."""
+        return node in self.keep or node in self.program.names
+
+    def word(self, node: Node) -> str:
+        return _word(node) if isinstance(node, Apply) else "value"
 
     def shape(self, node: Node) -> str:
         if node.type.shape is None:
@@ -79,6 +106,7 @@ class Body:
 
     def emit(self, nodes: Iterable[Node]) -> None:
         nodes = list(nodes)
+        self.keep |= kept_by_loops(nodes)
         for node in nodes:
             if isinstance(node, Apply) and node.op.name == "part":
                 self._parts.setdefault(node.args[0], {})[int(str(node.attr("index")))] = node
@@ -89,6 +117,11 @@ class Body:
                 self._step(node)
 
     def _step(self, node: Apply) -> None:
+        if node.op.nested:
+            for line in LoopPrinter(self, node, self._parts.get(node, {})).lines():
+                self._line(node, line)
+            self.texts[node] = Text("")
+            return
         text = node.op.emit(node, self._operands(node), self)
         if node.op.raises or not self._risky.isdisjoint(node.args):
             self._risky.add(node)
@@ -132,13 +165,15 @@ class Body:
             self.raising.add(text)
 
     def _inlines(self, node: Apply, text: Text) -> bool:
-        if node.op.name in ("dimension", "size") or (text.text.isidentifier() and node not in self.program.names):
+        if node in self._whole or node.op.name in ("dimension", "size") or (text.text.isidentifier() and node not in self.program.names):
             return True
         wide = NUMBER_WIDTH if node.type.weak and node.type.shape == () else 0
         return node not in self.program.names and len(text.text) <= (INLINE_WIDTH if self.uses[node] <= 1 else wide)
 
     def _wish(self, node: Apply) -> str:
-        """A cotangent is named after its primal, anything else after what it does to what."""
+        """A cotangent is named after its primal, what a function named after that, anything else after what it does to what."""
+        if node in self.program.wishes:
+            return self.program.wishes[node]
         primal = self.program.adjoints.get(node)
         if primal is not None:
             of = primal.name if isinstance(primal, Input) else self.names.chosen.get(primal)

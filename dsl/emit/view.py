@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
+from dsl.emit.loop import rows_of_loop
 from dsl.emit.snippets import helpers_for
 from dsl.nodes import Apply, Const, Input, Node, Program, cotangent_names, of_sizes, topological
 from dsl.ops.product_text import split_spec
@@ -64,6 +65,7 @@ def view(program: Program, version: str) -> ModuleView:
     if len(program.outputs) > 1:
         classes.append(ClassView("Outputs", "What forward returns.", tuple(Field(name, _annotation(node)) for name, node in program.outputs)))
     text = "\n".join(line for function in functions for line in function.lines)
+    functions = [replace(each, lines=tuple(line for item in each.lines for line in item.split("\n"))) for each in functions]
     return ModuleView(_docstring(program, version), helpers_for(text), tuple(classes), tuple(functions), _pragmas(text))
 
 
@@ -201,16 +203,16 @@ def _backward_order(program: Program, forward: Sequence[Node], roots: Sequence[N
 def _saved(program: Program, later: Sequence[Node], made: set[Node]) -> dict[Node, None]:
     """The nodes of forward that backward reads, in the order in which it first does."""
     saved: dict[Node, None] = {}
-    read = (arg for node in later for arg in node.args)
-    for node in (*read, *(node for _, node in program.gradients)):
-        if node in made and not isinstance(node, Const) and not _free(node):
-            saved[node] = None
+    read = [*(arg for node in later for arg in node.args), *(node for _, node in program.gradients)]
+    for node in read:
+        if node in made and not isinstance(node, Const):
+            saved.update(dict.fromkeys(node.args if rows_of_loop(node) else () if _free(node) else (node,)))
     return saved
 
 
 def _free(node: Node) -> bool:
-    """What backward makes again rather than keep: a number of the program's sizes."""
-    return of_sizes(node) or (isinstance(node, Apply) and not node.args and node.op.name in ("arange", "eye"))
+    """What backward makes again rather than keep: a number of the program's sizes, rows of what a loop leaves."""
+    return of_sizes(node) or rows_of_loop(node) or (isinstance(node, Apply) and not node.args and node.op.name in ("arange", "eye"))
 
 
 def _uses(order: Iterable[Node], roots: Iterable[Node]) -> Counter[Node]:

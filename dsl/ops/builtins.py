@@ -17,6 +17,7 @@ from dsl.ops import (
     indexing,
     linalg,
     linalg_ops,
+    loops,
     making,
     moving,
     prods,
@@ -58,6 +59,7 @@ MODULES = (
     reduction,
     shaping,
     linalg_ops,
+    loops,
     factorisations,
     signal_ops,
 )

@@ -57,14 +57,20 @@ def part(node: Apply, index: int, shape: Shape, dtype: str = "float") -> Node:
 
 def cotangents(node: Apply, g: Node) -> list[Node | None]:
     """The cotangent of each part, out of the sum of ``unpart`` nodes that reverse mode made."""
-    found: list[Node | None] = [None] * len(node.op.parts)
+    found = unparted(g)
+    return [found.get(i) for i in range(len(node.op.parts))]
+
+
+def unparted(g: Node) -> dict[int, Node]:
+    """The cotangents of those parts that have one."""
+    found: dict[int, Node] = {}
     stack = [g]
     while stack:
         each = stack.pop()
         assert isinstance(each, Apply)
         if each.op is UNPART:
-            index, old = int(str(each.attr("index"))), found[int(str(each.attr("index")))]
-            found[index] = each.args[0] if old is None else add(old, each.args[0])
+            index = int(str(each.attr("index")))
+            found[index] = add(found[index], each.args[0]) if index in found else each.args[0]
         else:
             assert each.op.name == "add"
             stack += reversed(each.args)

@@ -51,6 +51,7 @@ class Op:
     gives a cotangent per argument, None where it is zero, each of exactly its argument's shape, built of registered ops. ``elementwise``
     ops have ``partials`` instead: source text per argument, in the language, over the arguments' names and ``out``.
     An ``alias`` is its first argument's value with a derivative of its own.
+    One that is ``nested`` has a graph among its settings.
     One that ``raises`` NumPy's LinAlgError gets the line of the source into the message. ``parts`` names the results of an operation that
     has several: its node stands for all of them, and a node of ``ops.factorisations.PART`` takes out one.
     """
@@ -63,6 +64,7 @@ class Op:
     elementwise: bool = False
     alias: bool = False
     raises: bool = False
+    nested: bool = False
     parts: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     latex: str = ""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from dsl import derivatives, syntax
+from dsl import derivatives, loops, syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
 from dsl.elaborate import Elaborator, array
 from dsl.imports import Find, Imports, declare_const, nowhere
@@ -49,7 +49,7 @@ def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = (), find: F
 
 
 SQUARE = ("nonsingular", "spd", "symmetric", "triangular")
-OPERATORS = {each.name: each for each in derivatives.FUNCTIONS}
+OPERATORS = {each.name: each for each in (*derivatives.FUNCTIONS, *loops.FUNCTIONS)}
 
 
 class Resolver:
@@ -113,6 +113,7 @@ class Resolver:
             self.lines,
             targets,
             hints=tuple(self.hints),
+            wishes=self.elaborator.names,
             warnings=(*self.elaborator.warnings, *self.unused_arguments(chosen)),
         )
         return remapped(program, rebuild(program.every_root, unnamed))

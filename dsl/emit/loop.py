@@ -1,0 +1,186 @@
+"""A loop as a plain ``for``: carries in variables, or in the rows of an array where their history is wanted.
+
+    hs = np.empty((T + 1, K), dtype=dtype)
+    hs[0] = h0
+    for t in range(T):
+        hs[t + 1] = np.tanh(X[t] @ Wx + hs[t] @ Wh)
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from keyword import iskeyword
+from typing import TYPE_CHECKING
+
+from dsl.nodes import Apply, Node, topological
+from dsl.ops.broadcasting import dtype_text
+from dsl.ops.core import is_number
+from dsl.ops.factorisations import PART
+from dsl.ops.indexing import FULL
+from dsl.ops.loops import as_loop
+from dsl.ops.spec import ATOM
+from dsl.types import Dim
+
+if TYPE_CHECKING:
+    from dsl.emit.body import Body
+
+INDENT = "    "
+
+
+def rows(node: Node) -> tuple[Node, Dim] | None:
+    """The array of which a node is rows on end, and the first of them."""
+    if not (isinstance(node, Apply) and node.op.name == "index" and len(node.args) == 1):
+        return None
+    items = node.attr("items")
+    assert isinstance(items, tuple)
+    if not items or items[0][0] != "slice" or items[0][3] != 1 or any(each != FULL for each in items[1:]):
+        return None
+    return node.args[0], items[0][1] or Dim.number(0)
+
+
+def rows_of_loop(node: Node) -> bool:
+    """Whether a node is rows of the history of a loop's carry."""
+    found = rows(node)
+    return found is not None and isinstance(found[0], Apply) and found[0].op is PART and isinstance(found[0].args[0], Apply) and found[0].args[0].op.nested
+
+
+def kept_by_loops(nodes: Iterable[Node]) -> set[Node]:
+    """What loops read in every turn, and so has a name before them."""
+    loops = [as_loop(node) for node in nodes if isinstance(node, Apply) and node.op.nested]
+    return {each for made in loops for each in (*made.sequences, *made.constants) if isinstance(each, Apply) and rows(each) is None}
+
+
+def plural(name: str) -> str:
+    """The name of an array of what has that name in every turn."""
+    return f"{name}_all" if iskeyword(f"{name}s") or hasattr(builtins, f"{name}s") else f"{name}s"
+
+
+class LoopPrinter:
+    """One loop among the statements of a body. ``parts`` are those of its results that something reads, by their place."""
+
+    def __init__(self, outer: Body, node: Apply, parts: Mapping[int, Node]) -> None:
+        self.outer, self.made, self.parts = outer, as_loop(node), parts
+        turn = self.made.turn
+        self.n = len(turn.carries)
+        self.t = outer.names.counter(outer.depth)
+        self.sums = {i: term for i in range(self.n) if (term := self._summed(i)) is not None}
+        self.out_places = [j for j in range(len(turn.outs)) if 2 * self.n + j in parts]
+        self.nexts = [self.sums.get(i, node) for i, node in enumerate(turn.nexts)]
+        self.wishes = dict(turn.names)
+        self.roots = [*self.nexts, *(turn.outs[j] for j in self.out_places)]
+
+    def lines(self) -> list[str]:
+        """What is set up before the loop, the loop as one item, and what is named after it."""
+        outer, setup = self.outer, []
+        order = topological(self.roots)
+        uses = Counter([*(arg for node in order for arg in node.args), *self.roots])
+        inner = outer.nested(uses, {node for node in self.roots if uses[node] == 1}, self.wishes)
+        variables: dict[int, str] = {}
+        for i, carry in enumerate(self.made.turn.carries):
+            start = outer.texts[self.made.initial[i]].text
+            trail = self.parts.get(self.n + i)
+            if trail is None:
+                variables[i] = self._variable(i, carry.name)
+                setup.append(f"{variables[i]} = {start}")
+                inner.bind(carry, variables[i])
+            else:
+                name = self._array(trail, plural(carry.name), setup)
+                setup.append(f"{name}[{-1 if self.made.backwards else 0}] = {start}")
+                inner.bind(carry, f"{name}[{self._shifted(self.made.backwards)}]")
+        outs = {j: self._array(self.parts[2 * self.n + j], self._plural(self.made.turn.outs[j]), setup) for j in self.out_places}
+        taken = set(outer.names.taken)
+        rows_read = self._bind_given(inner, uses)
+        inner.emit(order)
+        ends = [f"{name}[{self.t}] = {inner.texts[self.made.turn.outs[j]].text}" for j, name in outs.items()]
+        ends += self._carried(inner, variables)
+        turn = [*rows_read, *inner.lines, *ends] or ["pass"]
+        length = outer.dim(self.made.length)
+        count = f"reversed(range({length}))" if self.made.backwards else f"range({length})"
+        outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
+        # what a turn calls its own values may be called so again below
+        outer.names.taken &= taken | {*outer.names.counters}
+        block = [f"for {self.t} in {count}:", *(INDENT + line for each in turn for line in each.split("\n"))]
+        return [*setup, "\n".join(block), *self._named_after(variables)]
+
+    def _variable(self, i: int, wish: str) -> str:
+        """The variable of a carry: a sum has its name in the program from the start, another carry only where that is its own."""
+        last = self.parts.get(i)
+        chosen = None if last is None else self.outer.names.chosen.get(last)
+        if last is not None and chosen is None and not self.outer.needs_name(last):
+            return self.outer.names.give(last, wish)
+        return chosen if chosen is not None and (i in self.sums or chosen == wish) else self.outer.names.fresh(wish)
+
+    def _summed(self, i: int) -> Node | None:
+        """What is added to a carry that begins with zeros and is nothing but a sum."""
+        turn, carry = self.made.turn, self.made.turn.carries[i]
+        start, node = self.made.initial[i], turn.nexts[i]
+        while isinstance(start, Apply) and start.op.name == "broadcast_to":
+            start = start.args[0]
+        if not is_number(start, 0) or not isinstance(node, Apply) or node.op.name != "add" or carry not in node.args or self.n + i in self.parts:
+            return None
+        term = node.args[1] if node.args[0] is carry else node.args[0]
+        others = [*(each for j, each in enumerate(turn.nexts) if j != i), *turn.outs, term]
+        return None if carry in topological(others) or not term.type.matches(carry.type) else term
+
+    def _array(self, part: Node, wish: str, setup: list[str]) -> str:
+        """The name of an array that a row is written to in every turn."""
+        name = self.outer.names.chosen.get(part) or self.outer.names.give(part, wish)
+        setup.append(f"{name} = np.empty({self.outer.shape(part)}, dtype={dtype_text(part.type.dtype, self.outer)})")
+        self.outer.bind(part, name)
+        return name
+
+    def _plural(self, node: Node) -> str:
+        wish = self.wishes.get(node)
+        return plural(wish) if wish else f"{self.outer.word(node)}_all"
+
+    def _shifted(self, up: bool) -> str:
+        return f"{self.t} + 1" if up else self.t
+
+    def _bind_given(self, inner: Body, uses: Counter[Node]) -> list[str]:
+        """Texts for what the turn is given: an element that is read more than once is a variable."""
+        lines: list[str] = []
+        for element, sequence in zip(self.made.turn.elements, self.made.sequences, strict=True):
+            base, start = rows(sequence) or (sequence, Dim.number(0))
+            place = self.t if start == Dim.number(0) else f"{self.t} + {self.outer.dim(start)}"
+            text = f"{self.outer.texts[base].at(ATOM)}[{place}]"
+            if uses[element] > 1:
+                name = inner.names.fresh(element.name)
+                lines.append(f"{name} = {text}")
+                text = name
+            inner.bind(element, text)
+        for constant, value in zip(self.made.turn.constants, self.made.constants, strict=True):
+            inner.texts[constant] = self.outer.texts[value]
+        return lines
+
+    def _carried(self, inner: Body, variables: Mapping[int, str]) -> list[str]:
+        """The carries of the next turn: rows and sums first, then the variables at once, for each may read the others."""
+        lines: list[str] = []
+        for i, node in enumerate(self.nexts):
+            trail = self.parts.get(self.n + i)
+            if trail is not None:
+                lines.append(f"{self.outer.texts[trail].text}[{self._shifted(not self.made.backwards)}] = {inner.texts[node].text}")
+            elif i in self.sums:
+                lines.append(f"{variables[i]} += {inner.texts[node].text}")
+        plain = {variables[i]: inner.texts[node].text for i, node in enumerate(self.nexts) if i in variables and i not in self.sums}
+        plain = {name: text for name, text in plain.items() if name != text}
+        return [*lines, f"{', '.join(plain)} = {', '.join(plain.values())}"] if plain else lines
+
+    def _named_after(self, variables: Mapping[int, str]) -> list[str]:
+        """The last carries, by the names that they have after the loop."""
+        lines: list[str] = []
+        for i in range(self.n):
+            last, trail = self.parts.get(i), self.parts.get(self.n + i)
+            if last is None:
+                continue
+            text = variables[i] if trail is None else f"{self.outer.texts[trail].text}[{0 if self.made.backwards else -1}]"
+            if self.outer.needs_name(last) and self.outer.names.chosen.get(last) != text:
+                name = self.outer.names.chosen.get(last) or self.outer.names.give(last, self.made.turn.carries[i].name)
+                lines.append(f"{name} = {text}")
+                text = name
+            self.outer.bind(last, text)
+        return lines
+
+
+__all__ = ["LoopPrinter", "kept_by_loops", "rows", "rows_of_loop"]

@@ -1,0 +1,150 @@
+"""``fold`` and ``scan``: a user's function becomes the turn of a loop, and the loop gets a derivative.
+
+What a turn does not change, whatever it captures of the program around it, is computed before the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from dsl import syntax
+from dsl.diagnostics import Code
+from dsl.elaborate import Steps, array, describe
+from dsl.nodes import Input, Node, argument, of_sizes, rebuild, topological
+from dsl.ops.core import shape_of
+from dsl.ops.elementwise import cast
+from dsl.ops.loops import Loop, Turn, loop
+from dsl.ops.spec import function
+from dsl.scope import Closure, Value
+from dsl.types import Dim, ShapeError, TensorType, as_dim, same
+
+
+class Call(Protocol):
+    """How a function that is a value is called; ``names`` are what functions called the nodes that they made."""
+
+    names: Mapping[Node, str]
+
+    def __call__(self, f: Value, args: list[Value]) -> Steps: ...
+
+
+
+def fold(call: Call, f: Value, init: Value, sequences: Value) -> Steps:
+    """The carry after the last turn."""
+    made = yield _looped(call, "fold", f, init, sequences)
+    return _shaped(init, [made.last(i) for i in range(len(made.turn.carries))])
+
+
+def scan(call: Call, f: Value, init: Value, sequences: Value) -> Steps:
+    """The carries after every turn, stacked on a new first axis."""
+    made = yield _looped(call, "scan", f, init, sequences)
+    return _shaped(init, [made.after(i) for i in range(len(made.turn.carries))])
+
+
+def _flat(value: Value) -> list[Value]:
+    return [leaf for each in value for leaf in _flat(each)] if isinstance(value, tuple) else [value]
+
+
+def _shaped(like: Value, leaves: Sequence[Value]) -> Value:
+    """Leaves in the tuples of another value."""
+    rest = iter(leaves)
+
+    def fill(each: Value) -> Value:
+        return tuple(fill(one) for one in each) if isinstance(each, tuple) else next(rest)
+
+    return fill(like)
+
+
+def _looped(call: Call, name: str, f: Value, init: Value, sequences: Value) -> Generator[Any, Any, Loop]:
+    """The loop of a function over sequences, or for a number of times. Raises ShapeError."""
+    if isinstance(f, (Node, tuple, int, float, Dim)):
+        raise ShapeError(Code.E0204, f"`{name}` needs a function first, not {describe(f)}", help=f"write `{name}(step, h0, X)`")
+    count = isinstance(sequences, (int, Dim)) and not isinstance(sequences, bool)
+    arrays = [] if count else [array(each) for each in _flat(sequences)]
+    length = as_dim(sequences) if count else _length(name, arrays)
+    start = [array(each) for each in _flat(init)]
+    role, names = f"loop {_depth.get()}", _parameters(f, len(start), len(arrays))
+    rows = [TensorType(each.type.dtype, shape_of(each)[1:]) for each in arrays]
+    elements = tuple(argument(names[len(start) + i], role, each) for i, each in enumerate(rows))
+    while True:
+        carries = tuple(argument(names[i], role, TensorType(each.type.dtype, shape_of(each, 0))) for i, each in enumerate(start))
+        token = _depth.set(_depth.get() + 1)
+        try:
+            value = yield call(f, [_shaped(init, carries)] + ([] if count else [_shaped(sequences, elements)]))
+        finally:
+            _depth.reset(token)
+        nexts = [array(each) for each in _flat(value)]
+        floats = _fitting(name, carries, nexts)
+        if not floats:
+            break
+        start = [cast(each, "float") if i in floats else each for i, each in enumerate(start)]
+    nexts = [cast(each, old.type.dtype) for each, old in zip(nexts, carries, strict=True)]
+    turn, constants = _closed(carries, elements, nexts, role, call.names)
+    return loop(turn, start, arrays, constants, length)
+
+
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+
+
+def _length(name: str, arrays: Sequence[Node]) -> Dim:
+    """The number of turns. Raises ShapeError where the sequences have no first axis, or differ in it."""
+    lengths: list[Dim] = []
+    for each in arrays:
+        if not shape_of(each):
+            help = f"write a count, as in `{name}(step, x0, 20)`, or an array"
+            raise ShapeError(Code.E0302, f"`{name}` runs along a first axis, and this is a scalar", help=help)
+        lengths.append(shape_of(each)[0])
+    for other in lengths[1:]:
+        if not same(lengths[0], other):
+            raise ShapeError(Code.E0301, f"the sequences of `{name}` differ in length: {lengths[0]} and {other}", help="declare both with one name")
+    return lengths[0]
+
+
+def _parameters(f: Value, carries: int, elements: int) -> list[str]:
+    """What the function calls the carries and the elements."""
+    targets = [target for param in f.definition.params for target in _flat(param.target)] if isinstance(f, Closure) else []
+    names = [each.id for each in targets if isinstance(each, syntax.Name)]
+    if len(names) == carries + elements:
+        return names
+    return [f"carry{i}" for i in range(carries)] + [f"element{i}" for i in range(elements)]
+
+
+def _fitting(name: str, carries: Sequence[Input], nexts: Sequence[Node]) -> set[int]:
+    """The integer carries that must be floats, for they become that. Raises ShapeError for a carry that changes shape."""
+    if len(carries) != len(nexts):
+        raise ShapeError(Code.E0305, f"`{name}` starts with {len(carries)} carries, and its function gives {len(nexts)}", help="return what you were given")
+    for old, new in zip(carries, nexts, strict=True):
+        shape = shape_of(new, len(old.type.known))
+        if len(shape) != len(old.type.known) or not all(map(same, shape, old.type.known)):
+            message = f"a carry may not change shape: `{old.name}` starts as {old.type} and becomes {new.type}"
+            raise ShapeError(Code.E0305, message, help="start with an array of the final shape, such as `zeros((N, K))`")
+    return {i for i, (old, new) in enumerate(zip(carries, nexts, strict=True)) if old.type.dtype != "float" and new.type.dtype == "float"}
+
+
+def _closed(carries: tuple[Input, ...], elements: tuple[Input, ...], nexts: Sequence[Node], role: str, names: Mapping[Node, str]) -> tuple[Turn, list[Node]]:
+    """The turn with everything that it captures given to it as a constant, and these constants: they are computed once, before the loop."""
+    varying: set[Node] = {*carries, *elements}
+    captured: dict[Node, Node] = {}
+    for node in topological(nexts):
+        if varying.isdisjoint(node.args):
+            continue
+        varying.add(node)
+        captured.update({arg: arg for arg in node.args if arg not in varying and not of_sizes(arg)})
+    captured.update({node: node for node in nexts if node not in varying and not of_sizes(node)})
+    given: dict[Node, Input] = {}
+    for node in captured:
+        name = node.name if isinstance(node, Input) else names.get(node, "constant")
+        name = f"{name}_{len(given)}" if name == "constant" or any(name == each.name for each in given.values()) else name
+        given[node] = argument(name, f"{role} constant", node.type)
+    mapped = rebuild(nexts, lambda node: node, {**given, **{each: each for each in (*carries, *elements)}})
+    called = tuple((new, names[node]) for node, new in mapped.items() if node in names and node in varying)
+    return Turn(carries, elements, tuple(given.values()), tuple(mapped[node] for node in nexts), (), called), list(captured)
+
+
+FUNCTIONS = (
+    function("fold(f, init, sequences, /)", "loops", "The carry after the last turn of `carry = f(carry, element)` along the first axis.", fold),
+    function("scan(f, init, sequences, /)", "loops", "The carries after every turn, stacked on a new first axis; `init` is not among them.", scan),
+)
+
+__all__ = ["FUNCTIONS", "fold", "scan"]

@@ -1,0 +1,49 @@
+"""The turn of a loop as plain data, for a printed program to hold: its nodes numbered, the inputs first, then what is made, arguments before use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dsl.nodes import Apply, Const, Input, Node, apply, argument, const, topological
+from dsl.ops.loops import Turn
+from dsl.ops.spec import Op
+from dsl.types import TensorType
+
+
+def encoded(turn: Turn) -> tuple[Any, ...]:
+    """Inputs, constants and operations, then the numbers of what the turn makes. ``exact`` prints it, ``decoded`` reads it."""
+    order = [node for node in topological([*turn.made, *(node for node, _ in turn.names)]) if node not in turn.given]
+    numbers = {node: i for i, node in enumerate((*turn.given, *order))}
+    inputs = tuple(tuple(_input(each) for each in group) for group in turn.inputs)
+    made = tuple(_made(node, numbers) for node in order)
+    places = tuple(tuple(numbers[node] for node in group) for group in (turn.nexts, turn.outs))
+    return (*inputs, made, *places, tuple((numbers[node], name) for node, name in turn.names))
+
+
+def _input(node: Input) -> tuple[Any, ...]:
+    return node.name, node.role, node.type.dtype, node.type.shape, node.type.weak
+
+
+def _made(node: Node, numbers: dict[Node, int]) -> tuple[Any, ...]:
+    if isinstance(node, Const):
+        return (node.value,)
+    assert isinstance(node, Apply)
+    settings = tuple((key, encoded(value) if isinstance(value, Turn) else value) for key, value in node.attrs)
+    return node.op.name, tuple(numbers[arg] for arg in node.args), settings
+
+
+def decoded(data: tuple[Any, ...], operation: Callable[[str], Op]) -> Turn:
+    """The turn again."""
+    carries, elements, constants, made, nexts, outs, names = data
+    groups = [tuple(argument(name, role, TensorType(dtype, shape, weak)) for name, role, dtype, shape, weak in group) for group in (carries, elements, constants)]
+    nodes: list[Node] = [each for group in groups for each in group]
+    for each in made:
+        if len(each) == 1:
+            nodes.append(const(each[0]))
+        else:
+            name, args, settings = each
+            given = {key: decoded(value, operation) if key == "turn" else value for key, value in settings}
+            nodes.append(apply(operation(name), *(nodes[i] for i in args), **given))
+    called = tuple((nodes[i], name) for i, name in names)
+    return Turn(*groups, tuple(nodes[i] for i in nexts), tuple(nodes[i] for i in outs), called)

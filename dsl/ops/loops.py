@@ -1,0 +1,137 @@
+"""A loop: one operation that holds the graph of one turn.
+
+``fold`` and ``scan`` are this operation, and so is its derivative, which runs the other way. Its node stands for several results
+(``ops/factorisations.py``): the last carries, then the trails, each carry before the first turn and after every one, stacked on a first axis of
+``length + 1``, then what each turn gives out, stacked on a first axis of ``length``. A loop that runs backwards fills its trails from the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dsl.nodes import Apply, Input, Nested, Node, apply, rebuild
+from dsl.ops.factorisations import part
+from dsl.ops.indexing import FULL, index
+from dsl.ops.spec import Op, Printer, Text
+from dsl.types import ONE, Dim, TensorType
+
+
+@dataclass(frozen=True)
+class Turn(Nested):
+    """One turn of a loop: what it is given (``carries``, the ``elements`` of the sequences, the ``constants``) and what it makes of them, the
+    ``nexts`` of its carries and what it gives ``outs``. ``names`` are those that the user's function gave."""
+
+    carries: tuple[Input, ...]
+    elements: tuple[Input, ...]
+    constants: tuple[Input, ...]
+    nexts: tuple[Node, ...]
+    outs: tuple[Node, ...]
+    names: tuple[tuple[Node, str], ...] = field(default=(), compare=False)
+
+    @property
+    def inputs(self) -> tuple[tuple[Input, ...], tuple[Input, ...], tuple[Input, ...]]:
+        return self.carries, self.elements, self.constants
+
+    @property
+    def given(self) -> tuple[Input, ...]:
+        return self.carries + self.elements + self.constants
+
+    @property
+    def made(self) -> tuple[Node, ...]:
+        return self.nexts + self.outs
+
+    def rebuilt(self, change: Callable[[Node], Node]) -> Turn:
+        """The same turn with its graph rewritten."""
+        mapped = rebuild(self.made, change)
+        names = tuple((mapped[node], name) for node, name in self.names if node in mapped)
+        return Turn(*self.inputs, tuple(mapped[node] for node in self.nexts), tuple(mapped[node] for node in self.outs), names)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A loop's node, and its parts by name."""
+
+    node: Apply
+    turn: Turn
+    length: Dim
+
+    def last(self, i: int) -> Node:
+        """Carry i after the last turn."""
+        return self._part(i, self.turn.carries[i], ())
+
+    def trail(self, i: int) -> Node:
+        """Carry i before the first turn and after every one."""
+        return self._part(len(self.turn.carries) + i, self.turn.carries[i], (self.length + ONE,))
+
+    def before(self, i: int) -> Node:
+        """Carry i as every turn is given it."""
+        return self._along(i, 1 if self.backwards else 0)
+
+    def after(self, i: int) -> Node:
+        """Carry i as every turn leaves it."""
+        return self._along(i, 0 if self.backwards else 1)
+
+    def split(self, trail: Node) -> tuple[Node, Node]:
+        """A cotangent of a trail, as that of the carry after the last turn and those of the carries before every turn."""
+        end = Dim.number(0) if self.backwards else self.length
+        return index(trail, (("int", end), *[FULL] * len(trail.type.known[1:]))), self._entries(trail, 1 if self.backwards else 0)
+
+    def _along(self, i: int, start: int) -> Node:
+        return self._entries(self.trail(i), start)
+
+    def _entries(self, trail: Node, start: int) -> Node:
+        low = Dim.number(start)
+        return index(trail, (("slice", low if start else None, None if start else self.length, 1), *[FULL] * len(trail.type.known[1:])))
+
+    def out(self, i: int) -> Node:
+        """What every turn gives out."""
+        return self._part(2 * len(self.turn.carries) + i, self.turn.outs[i], (self.length,))
+
+    def _part(self, index: int, like: Node, lead: tuple[Dim, ...]) -> Node:
+        return part(self.node, index, lead + like.type.known, like.type.dtype)
+
+    @property
+    def initial(self) -> tuple[Node, ...]:
+        return self.node.args[: len(self.turn.carries)]
+
+    @property
+    def sequences(self) -> tuple[Node, ...]:
+        start = len(self.turn.carries)
+        return self.node.args[start : start + len(self.turn.elements)]
+
+    @property
+    def constants(self) -> tuple[Node, ...]:
+        return self.node.args[len(self.turn.carries) + len(self.turn.elements) :]
+
+    @property
+    def backwards(self) -> bool:
+        return bool(self.node.attr("backwards"))
+
+
+def _infer(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return TensorType("float", ())
+
+
+def _emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    raise AssertionError("a loop is printed as statements")
+
+
+LOOP = Op("loop", _infer, _emit, nested=True)
+
+
+def loop(turn: Turn, initial: Sequence[Node], sequences: Sequence[Node], constants: Sequence[Node], length: Dim, backwards: bool = False) -> Loop:
+    """A loop of ``length`` turns, from the last element to the first where it runs ``backwards``."""
+    return as_loop(apply(LOOP, *initial, *sequences, *constants, turn=turn, length=length, backwards=backwards))
+
+
+def as_loop(node: Apply) -> Loop:
+    """A node of LOOP by the names of its parts."""
+    turn, length = node.attr("turn"), node.attr("length")
+    assert isinstance(turn, Turn) and isinstance(length, Dim)
+    return Loop(node, turn, length)
+
+
+OPS = (LOOP,)
+
+__all__ = ["LOOP", "OPS", "Loop", "Turn", "as_loop", "loop"]

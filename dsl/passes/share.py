@@ -1,0 +1,51 @@
+"""Loops that run the same turns over the same arrays are one loop, which gives out what each of them did.
+
+Before: ``fold``, and beside it the loop that also gives out what its derivative needs. After: the second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dsl.nodes import Apply, Node, Program, apply, remapped, topological
+from dsl.ops.factorisations import PART
+from dsl.ops.loops import LOOP, Loop, Turn, as_loop, loop
+
+Key = tuple[tuple[Node, ...], Turn, object, bool]
+
+
+def share(program: Program) -> Program:
+    """The same program, with every loop run once."""
+    order = topological(program.every_root)
+    outs: dict[Key, dict[Node, None]] = {}
+    for node in order:
+        if isinstance(node, Apply) and node.op is LOOP:
+            outs.setdefault(_key(as_loop(node)), {}).update(dict.fromkeys(as_loop(node).turn.outs))
+    if not outs:
+        return program
+    mapped: dict[Node, Node] = {}
+    for node in order:
+        mapped[node] = _with(node, tuple(mapped[arg] for arg in node.args), outs)
+    return remapped(program, mapped)
+
+
+def _key(made: Loop) -> Key:
+    return made.node.args, replace(made.turn, outs=()), made.length, made.backwards
+
+
+def _with(node: Node, args: tuple[Node, ...], outs: dict[Key, dict[Node, None]]) -> Node:
+    """A node upon its new arguments: a loop with everything that its like gives out, and of a part its new place."""
+    if not isinstance(node, Apply):
+        return node
+    if node.op is LOOP:
+        made = as_loop(node)
+        turn = replace(made.turn, outs=tuple(outs[_key(made)]))
+        n, m = len(turn.carries), len(turn.carries) + len(turn.elements)
+        return loop(turn, args[:n], args[n:m], args[m:], made.length, made.backwards).node
+    if node.op is PART and isinstance(node.args[0], Apply) and node.args[0].op is LOOP:
+        made = as_loop(node.args[0])
+        place, first = int(str(node.attr("index"))), 2 * len(made.turn.carries)
+        if place >= first:
+            place = first + list(outs[_key(made)]).index(made.turn.outs[place - first])
+        return apply(PART, *args, **{**dict(node.attrs), "index": place})
+    return apply(node.op, *args, **dict(node.attrs)) if args != node.args else node

@@ -1,0 +1,130 @@
+"""Loops against the same loop in Python, their gradients against central differences, and what they refuse."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dsl
+from dsl.api import module_of
+
+RNG = np.random.default_rng(1)
+X, Z, W, H0 = RNG.normal(size=(5, 3)), RNG.normal(size=(5, 4)), RNG.normal(size=(3, 4)) / 2, RNG.normal(size=4)
+HEAD = "param X: [T, D]\nparam Z: [T, K]\nparam W: [D, K]\nparam h0: [K]\ninput n: int[]\n"
+
+
+def turns(step: Callable[..., Any], carry: Any, *sequences: Any) -> list[Any]:
+    """The carries after every turn."""
+    made = []
+    for elements in zip(*sequences, strict=True):
+        carry = step(carry, *elements)
+        made.append(carry)
+    return made
+
+
+def tanh_step(h: Any, x: Any) -> Any:
+    return np.tanh(x @ W + 0.5 * h)
+
+
+def doubled(carry: Any) -> Any:
+    return 2 * carry
+
+
+PROGRAMS = {
+    "fold": ("def f(h, x) = tanh(x @ W + 0.5 * h)\ny = fold(f, h0, X)", lambda: turns(tanh_step, H0, X)[-1]),
+    "scan": ("def f(h, x) = tanh(x @ W + 0.5 * h)\ny = scan(f, h0, X)", lambda: turns(tanh_step, H0, X)),
+    "of no captured name": ("def f(h, z) = h * cos(z)\ny = scan(f, h0, Z)", lambda: turns(lambda h, z: h * np.cos(z), H0, Z)),
+    "several sequences": (
+        "def f(h, (x, z)) = tanh(x @ W) * z + h / 2\ny = fold(f, h0, (X, Z))",
+        lambda: turns(lambda h, x, z: np.tanh(x @ W) * z + h / 2, H0, X, Z)[-1],
+    ),
+    "tuples of carries": (
+        "def f((a, b), x):\n    c = a * b + x @ W\n    return c, a\ny, before = fold(f, (h0, ones(K)), X)\nz = sum(before)",
+        lambda: turns(lambda s, x: (s[0] * s[1] + x @ W, s[0]), (H0, np.ones(4)), X)[-1][0],
+    ),
+    "an output of every turn": (
+        "def f((h, last), x):\n    g = sin(h + x @ W)\n    return g, g ** 2\nh, y = scan(f, (h0, zeros(K)), X)",
+        lambda: [np.square(each) for each in turns(lambda h, x: np.sin(h + x @ W), H0, X)],
+    ),
+    "a fixed count": ("def f(h) = h + 0.1 * sin(h)\ny = fold(f, h0, 4)", lambda: turns(lambda h, _: h + 0.1 * np.sin(h), H0, range(4))[-1]),
+    "a count that is a dimension": ("def f(h) = h * 0.9\ny = fold(f, h0, T)", lambda: H0 * 0.9**5),
+    "a number as carry": ("def f(s, z) = s + sum(z ** 2)\ny = fold(f, 0, Z)", lambda: np.sum(Z**2)),
+    "a function of the language": ("y = fold(logaddexp, 0.0, Z[:, 0])", lambda: turns(np.logaddexp, 0.0, Z[:, 0])[-1]),
+    "within another": (
+        "def g(s, w) = s + sin(w) * sum(h0)\ndef f(v, z) = 0.5 * v + fold(g, v, z)\ny = fold(f, 0.0, Z)",
+        lambda: turns(lambda v, z: 0.5 * v + turns(lambda s, w: s + np.sin(w) * H0.sum(), v, z)[-1], 0.0, Z)[-1],
+    ),
+    "within a function": ("def f(h, z) = h * cos(z)\ndef run(a, b) = fold(f, a, b)\ny = run(h0, Z) + run(h0, 2 * Z)", None),
+    "of its own result": ("def f(h, z) = h * cos(z)\nh = fold(f, h0, Z)\ny = fold(f, h, Z)", None),
+    "of sequences made before": ("def f(h, z) = h + tanh(z * h)\ny = fold(f, h0, flip(Z, 0) @ outer(h0, h0))", None),
+}
+
+
+def compiled(program: str) -> Any:
+    return module_of(dsl.compile_text(f"{HEAD}{program}\nL = sum(y ** 2)\noutput L, y"), "program")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_value(name: str) -> None:
+    program, expected = PROGRAMS[name]
+    if expected is not None:
+        np.testing.assert_allclose(compiled(program).value(X, Z, W, H0, 2).y, expected(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_gradient(name: str) -> None:
+    module = compiled(PROGRAMS[name][0])
+    arguments = [X, Z, W, H0]
+    value, fused = module.value_and_grad(*arguments, 2)
+    outputs, tape = module.forward(*arguments, 2)
+    pair = module.backward(tape)
+    assert value == outputs.L
+    for i, each in enumerate(arguments):
+        direction = RNG.normal(size=each.shape)
+        ends = [module.value(*arguments[:i], each + s * direction, *arguments[i + 1 :], 2).L for s in (1e-6, -1e-6)]
+        expected = (ends[0] - ends[1]) / 2e-6
+        np.testing.assert_allclose(np.sum(pair[i] * direction), expected, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(fused[i], pair[i], rtol=1e-12, atol=1e-14)
+
+
+def test_no_turns_at_all() -> None:
+    module = compiled(PROGRAMS["fold"][0])
+    value, gradients = module.value_and_grad(X[:0], Z[:0], W, H0, 2)
+    assert value == np.sum(H0**2)
+    np.testing.assert_array_equal(gradients.h0, 2 * H0)
+    np.testing.assert_array_equal(gradients.W, np.zeros_like(W))
+
+
+def test_float32_stays() -> None:
+    module = compiled(PROGRAMS["tuples of carries"][0])
+    value, gradients = module.value_and_grad(*(each.astype(np.float32) for each in (X, Z, W, H0)), 2)
+    assert {np.asarray(each).dtype for each in (value, *gradients)} == {np.dtype(np.float32)}
+
+
+def test_second_derivatives() -> None:
+    text = f"{HEAD}def f(h, x) = tanh(x @ W + 0.5 * h)\nE = sum(fold(f, h0, X) ** 2)\ng = grad(E, h0)\nv = hvp(E, h0, g)\noutput g, v"
+    module = module_of(dsl.compile_text(text), "program")
+    g, v = module.value(X, Z, W, H0, 2)
+    up, down = (module.value(X, Z, W, H0 + s * g, 2).g for s in (1e-6, -1e-6))
+    np.testing.assert_allclose(v, (up - down) / 2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "says"),
+    [
+        ("def f(h, x) = outer(h, h)\ny = fold(f, h0, X)", "E0305", "may not change shape"),
+        ("def f(h, x) = h, h\ny = fold(f, h0, X)", "E0305", "1 carries, and its function gives 2"),
+        ("y = fold(h0, h0, X)", "E0204", "needs a function first"),
+        ("def f(h, x) = h\ny = fold(f, h0, sum(X))", "E0302", "a count"),
+        ("def f(h, (x, z)) = h\ny = fold(f, h0, (X, W))", "E0301", "differ in length"),
+        ("def f(h, x, z) = h\ny = fold(f, h0, X)", "E0204", "needs `z`"),
+        ("def f(h, x) = h\ny = fold(f, h0)", "E0204", "needs `sequences`"),
+    ],
+)
+def test_what_is_refused(program: str, code: str, says: str) -> None:
+    with pytest.raises(dsl.DslError) as caught:
+        dsl.compile_text(HEAD + program)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code.name == code
+    assert says in f"{diagnostic.message} {diagnostic.label} {diagnostic.help}"
