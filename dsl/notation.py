@@ -33,17 +33,21 @@ def _made(node: Node, numbers: dict[Node, int]) -> tuple[Any, ...]:
     return node.op.name, tuple(numbers[arg] for arg in node.args), settings
 
 
+def _inputs(group: tuple[Any, ...]) -> tuple[Input, ...]:
+    return tuple(argument(name, role, TensorType(dtype, shape, weak)) for name, role, dtype, shape, weak in group)
+
+
 def decoded(data: tuple[Any, ...], operation: Callable[[str], Op]) -> Turn:
     """The turn again."""
     carries, elements, constants, made, nexts, outs, names = data
-    groups = [tuple(argument(name, role, TensorType(dtype, shape, weak)) for name, role, dtype, shape, weak in group) for group in (carries, elements, constants)]
-    nodes: list[Node] = [each for group in groups for each in group]
+    given = (_inputs(carries), _inputs(elements), _inputs(constants))
+    nodes: list[Node] = [each for group in given for each in group]
     for each in made:
         if len(each) == 1:
             nodes.append(const(each[0]))
         else:
             name, args, settings = each
-            given = {key: decoded(value, operation) if key == "turn" else value for key, value in settings}
-            nodes.append(apply(operation(name), *(nodes[i] for i in args), **given))
+            attrs = {key: decoded(value, operation) if key == "turn" else value for key, value in settings}
+            nodes.append(apply(operation(name), *(nodes[i] for i in args), **attrs))
     called = tuple((nodes[i], name) for i, name in names)
-    return Turn(*groups, tuple(nodes[i] for i in nexts), tuple(nodes[i] for i in outs), called)
+    return Turn(*given, tuple(nodes[i] for i in nexts), tuple(nodes[i] for i in outs), called)

@@ -51,7 +51,7 @@ class Tape(NamedTuple):
 
     A: NDArray[Any]
     Wo: NDArray[Any]
-    softmax_chosen: NDArray[Any]
+    softmax_kept: NDArray[Any]
     Z: NDArray[Any]
     Z_Wv: NDArray[Any]
     causal: NDArray[Any]
@@ -60,8 +60,8 @@ class Tape(NamedTuple):
     Wv: NDArray[Any]
     Wk: NDArray[Any]
     Wq: NDArray[Any]
-    difference: NDArray[Any]
-    sqrt_added: NDArray[Any]
+    centred: NDArray[Any]
+    scale: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -137,39 +137,37 @@ def forward(
     arange = np.arange(T)
     causal = arange[:, None] >= arange
     # Z = layer_norm(X, gain, bias)
-    difference = X - X.mean(axis=-1, keepdims=True)
-    added = (difference**2).mean(axis=-1, keepdims=True) + 1e-05
-    sqrt_added = np.sqrt(added)
-    Z = difference / sqrt_added * gain + bias
+    centred = X - X.mean(axis=-1, keepdims=True)
+    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    scale = np.sqrt(added)
+    Z = centred / scale * gain + bias
     # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
     Z_Wq = Z @ Wq
     Z_Wk = Z @ Wk
-    chosen = np.where(causal, Z_Wq @ Z_Wk.swapaxes(-1, -2) / H**0.5, -1e30)
-    softmax_chosen = _softmax(chosen, axis=-1)
+    kept = np.where(causal, Z_Wq @ Z_Wk.swapaxes(-1, -2) / H**0.5, -1e30)
+    softmax_kept = _softmax(kept, axis=-1)
     Z_Wv = Z @ Wv
-    A = softmax_chosen @ Z_Wv
+    A = softmax_kept @ Z_Wv
     # Y = X + A @ Wo
     Y = X + A @ Wo
-    tape = Tape(
-        A, Wo, softmax_chosen, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, difference, sqrt_added
-    )
+    tape = Tape(A, Wo, softmax_kept, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, centred, scale)
     return Y, tape
 
 
 def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of Y."""
-    A, Wo, softmax_chosen, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, difference, sqrt_added = tape
+    A, Wo, softmax_kept, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, centred, scale = tape
     H = A.shape[2]
     dY = np.broadcast_to(np.asarray(dY, dtype=Z.dtype), Z.shape)
     # Y = X + A @ Wo
     dY_dWo = np.tensordot(A, dY, axes=((0, 1), (0, 1)))
     dY_dA = dY @ Wo.T
     # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
-    dY_dZ_Wv = softmax_chosen.swapaxes(-1, -2) @ dY_dA
+    dY_dZ_Wv = softmax_kept.swapaxes(-1, -2) @ dY_dA
     dY_dWv = np.tensordot(Z, dY_dZ_Wv, axes=((0, 1), (0, 1)))
-    dY_dsoftmax_chosen = dY_dA @ Z_Wv.swapaxes(-1, -2)
-    total = (dY_dsoftmax_chosen * softmax_chosen).sum(axis=-1, keepdims=True)
-    ratio = softmax_chosen * (dY_dsoftmax_chosen - total) / H**0.5
+    dY_dsoftmax_kept = dY_dA @ Z_Wv.swapaxes(-1, -2)
+    total = (dY_dsoftmax_kept * softmax_kept).sum(axis=-1, keepdims=True)
+    ratio = softmax_kept * (dY_dsoftmax_kept - total) / H**0.5
     dY_dproduct = np.where(causal, ratio, 0.0)
     dY_dZ_Wk = dY_dproduct.swapaxes(-1, -2) @ Z_Wq
     dY_dWk = np.tensordot(Z, dY_dZ_Wk, axes=((0, 1), (0, 1)))
@@ -178,7 +176,7 @@ def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     dY_dZ = dY_dZ_Wv @ Wv.T + dY_dZ_Wk @ Wk.T + dY_dZ_Wq @ Wq.T
     # Z = layer_norm(X, gain, bias)
     dY_dbias = dY_dZ.sum(axis=(0, 1))
-    dY_dgain = (dY_dZ * difference / sqrt_added).sum(axis=(0, 1))
+    dY_dgain = (dY_dZ * centred / scale).sum(axis=(0, 1))
     return Gradients(dY_dgain, dY_dbias, dY_dWq, dY_dWk, dY_dWv, dY_dWo)
 
 
@@ -199,15 +197,15 @@ def value(
     arange = np.arange(T)
     causal = arange[:, None] >= arange
     # Z = layer_norm(X, gain, bias)
-    difference = X - X.mean(axis=-1, keepdims=True)
-    added = (difference**2).mean(axis=-1, keepdims=True) + 1e-05
-    Z = difference / np.sqrt(added) * gain + bias
+    centred = X - X.mean(axis=-1, keepdims=True)
+    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    Z = centred / np.sqrt(added) * gain + bias
     # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
-    chosen = np.where(causal, Z @ Wq @ (Z @ Wk).swapaxes(-1, -2) / H**0.5, -1e30)
-    A = _softmax(chosen, axis=-1) @ (Z @ Wv)
+    kept = np.where(causal, Z @ Wq @ (Z @ Wk).swapaxes(-1, -2) / H**0.5, -1e30)
+    A = _softmax(kept, axis=-1) @ (Z @ Wv)
     # Y = X + A @ Wo
     Y: NDArray[Any] = X + A @ Wo
     return Y
 
 
-# gradc: 3274099a30564c0ab52632dc5c0fe5efb274b1d17135818c6b1a52ec2cb3d186
+# gradc: d9f73df7a4e4b9e48e76a2fa69f0428db3d859a55cc5e26394936df14fb3a1c2

@@ -71,7 +71,7 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     y: NDArray[Any]
-    log_softmax_logits: NDArray[Any]
+    log_probs: NDArray[Any]
     hidden: NDArray[Any]
     W2: NDArray[Any]
     added: NDArray[Any]
@@ -143,27 +143,25 @@ def forward(
     # logits = dense(hidden, W2, b2)
     logits = hidden @ W2 + b2
     # L = cross_entropy(logits, y)
-    log_softmax_logits = _log_softmax(logits, axis=-1)
+    log_probs = _log_softmax(logits, axis=-1)
     arange = np.arange(N)
-    L = -log_softmax_logits[arange, y].mean()
+    L = -log_probs[arange, y].mean()
     # accuracy = mean(argmax(logits, axis=-1) == y)
     accuracy = (logits.argmax(axis=-1) == y).astype(dtype).mean()
-    tape = Tape(y, log_softmax_logits, hidden, W2, added, X, dtype)
+    tape = Tape(y, log_probs, hidden, W2, added, X, dtype)
     return Outputs(L, accuracy), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, daccuracy: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, accuracy."""
-    y, log_softmax_logits, hidden, W2, added, X, dtype = tape
+    y, log_probs, hidden, W2, added, X, dtype = tape
     N = y.shape[0]
-    K = log_softmax_logits.shape[1]
+    K = log_probs.shape[1]
     dL = dtype.type(dL)
     # L = cross_entropy(logits, y)
-    dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
-    )
-    total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
-    dL_dlogits = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
+    dL_dlog_probs = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
+    scaled = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
+    dL_dlogits = dL_dlog_probs - scaled
     # logits = dense(hidden, W2, b2)
     dL_db2 = dL_dlogits.sum(axis=0)
     dL_dW2 = hidden.T @ dL_dlogits
@@ -208,14 +206,12 @@ def value_and_grad(
     # logits = dense(hidden, W2, b2)
     logits = hidden @ W2 + b2
     # L = cross_entropy(logits, y)
-    log_softmax_logits = _log_softmax(logits, axis=-1)
+    log_probs = _log_softmax(logits, axis=-1)
     arange = np.arange(N)
-    L = -log_softmax_logits[arange, y].mean()
-    dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype)
-    )
-    total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
-    dL_dlogits = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
+    L = -log_probs[arange, y].mean()
+    dL_dlog_probs = _scatter((N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype))
+    scaled = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
+    dL_dlogits = dL_dlog_probs - scaled
     # logits = dense(hidden, W2, b2)
     dL_db2 = dL_dlogits.sum(axis=0)
     dL_dW2 = hidden.T @ dL_dlogits
@@ -227,4 +223,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 04a82294a56deb0faf9f073e76705f2316143a6f4f3f9d0e6ceda33c5abb915b
+# gradc: 151671b4a8f8b4048c8ed2303b57602777a6d09004e36df22dc9ecef8cd7fb51

@@ -72,7 +72,7 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     target: NDArray[Any]
-    log_softmax: NDArray[Any]
+    log_probs: NDArray[Any]
     X: NDArray[Any]
     dtype: Any
 
@@ -123,21 +123,21 @@ def forward(
     scaled = (1 - eps) * (y[:, None] == np.arange(K)).astype(dtype)
     target = scaled + eps / max(K, 1)
     # L = cross_entropy(X @ W + b, target)
-    log_softmax = _log_softmax(X @ W + b, axis=-1)
-    L = -(target * log_softmax).sum(axis=-1).mean()
-    tape = Tape(target, log_softmax, X, dtype)
+    log_probs = _log_softmax(X @ W + b, axis=-1)
+    L = -(target * log_probs).sum(axis=-1).mean()
+    tape = Tape(target, log_probs, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    target, log_softmax, X, dtype = tape
+    target, log_probs, X, dtype = tape
     N = target.shape[0]
     dL = dtype.type(dL)
     # L = cross_entropy(X @ W + b, target)
-    dL_dlog_softmax = -dL / N * target
-    scaled_2 = np.exp(log_softmax) * dL_dlog_softmax.sum(axis=-1, keepdims=True)
-    dL_dadded = dL_dlog_softmax - scaled_2
+    dL_dlog_probs = -dL / N * target
+    scaled_2 = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
+    dL_dadded = dL_dlog_probs - scaled_2
     dL_db = dL_dadded.sum(axis=0)
     dL_dW = X.T @ dL_dadded
     return Gradients(dL_dW, dL_db)
@@ -169,14 +169,14 @@ def value_and_grad(
     scaled = (1 - eps) * (y[:, None] == np.arange(K)).astype(dtype)
     target = scaled + eps / max(K, 1)
     # L = cross_entropy(X @ W + b, target)
-    log_softmax = _log_softmax(X @ W + b, axis=-1)
-    L = -(target * log_softmax).sum(axis=-1).mean()
-    dL_dlog_softmax = -1.0 / max(N, 1) * target
-    scaled_2 = np.exp(log_softmax) * dL_dlog_softmax.sum(axis=-1, keepdims=True)
-    dL_dadded = dL_dlog_softmax - scaled_2
+    log_probs = _log_softmax(X @ W + b, axis=-1)
+    L = -(target * log_probs).sum(axis=-1).mean()
+    dL_dlog_probs = -1.0 / max(N, 1) * target
+    scaled_2 = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
+    dL_dadded = dL_dlog_probs - scaled_2
     dL_db = dL_dadded.sum(axis=0)
     dL_dW = X.T @ dL_dadded
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: d6b8d5c2f85ce353ab4efc17dbd9e0909f3da4949ba1ed67f5c52afd4f02b290
+# gradc: ab10c25cf5df106ce443677c0b25209eb92f9254cb67ffb14df1a3ae375f4806

@@ -51,7 +51,8 @@ def test_of_a_logistic_loss(expression: str, expected: Any) -> None:
 
 
 def test_tuples_of_names() -> None:
-    text = "param a: [N]\nparam b: [N]\nL = sum(a ** 2 * b)\nga, gb = grad(L, (a, b))\nha, hb = hvp(L, (a, b), (b, a))\nt = jvp(a * b, (a, b), (b, a))\noutput ga, gb, ha, hb, t"
+    text = "param a: [N]\nparam b: [N]\nL = sum(a ** 2 * b)\nga, gb = grad(L, (a, b))\n"
+    text += "ha, hb = hvp(L, (a, b), (b, a))\nt = jvp(a * b, (a, b), (b, a))\noutput ga, gb, ha, hb, t"
     a, b = V, W
     found = module(text).value(a, b)
     expected = (2 * a * b, a**2, 2 * b * b + 2 * a * a, 2 * a * b, b * b + a * a)

@@ -123,7 +123,7 @@ def test_wrong_size_is_refused(path: Path) -> None:
             wrong = np.repeat(arguments[node.name], 2, axis=axis)
             with pytest.raises(ValueError) as told:
                 found.module.forward(**{**arguments, node.name: wrong})
-            assert any(name in str(told.value) for name in arguments) and str(wrong.shape[axis]) in str(told.value)
+            assert any(name in str(told.value) for name in arguments) and any(str(times * wrong.shape[axis]) in str(told.value) for times in (1, 4))
 
 
 @pytest.mark.parametrize("path", PATHS)

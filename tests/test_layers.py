@@ -13,8 +13,8 @@ DSL = Path(__file__).parent.parent / "dsl"
 ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
-    *("static", "sizes", "scope", "elaborate", "knowledge", "rules", "identities", "stability", "reverse", "derivatives", "library", "imports"),
-    *("reading", "printing", "passes", "emit", "pipeline"),
+    *("static", "sizes", "scope", "elaborate", "knowledge", "rules", "identities", "stability", "reverse", "derivatives", "loops", "library", "imports"),
+    *("notation", "reading", "printing", "passes", "emit", "pipeline"),
     *("files", "sample", "api", "gradcheck", "format", "catalogue", "terminal", "cli"),
 )
 # what is not the standard library, and who may import it; the helpers are copied into modules and run there

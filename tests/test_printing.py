@@ -9,7 +9,7 @@ import pytest
 
 from dsl.diagnostics import Source
 from dsl.files import finder, read
-from dsl.nodes import Const, Program, topological
+from dsl.nodes import Program, topological
 from dsl.pipeline import STAGES, Job, Options, dump_source
 from dsl.printing import printed, rules_of
 from dsl.reading import program_of

@@ -79,22 +79,22 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     total: Any
-    chosen_2: Any
+    chosen: Any
     norm: Any
     tied: Any
     norm_2: Any
     picked_logits_2: NDArray[Any]
     picked_logits: NDArray[Any]
-    hidden_minus_X: NDArray[Any]
+    error: NDArray[Any]
     below: NDArray[Any]
     y: NDArray[Any]
-    log_softmax_logits: NDArray[Any]
+    log_probs: NDArray[Any]
     hidden: NDArray[Any]
     W: NDArray[Any]
     added_2: NDArray[Any]
     sigmoid_scaled: NDArray[Any]
-    difference: NDArray[Any]
-    sqrt_added: NDArray[Any]
+    centred: NDArray[Any]
+    scale: NDArray[Any]
     dtype: Any
 
 
@@ -153,50 +153,49 @@ def forward(
     N = X.shape[0]
     dtype = np.result_type(X, W, b, gain, bias)
     # hidden = gelu(layer_norm(X, gain, bias))
-    difference = X - X.mean(axis=-1, keepdims=True)
-    added = (difference**2).mean(axis=-1, keepdims=True) + 1e-05
-    sqrt_added = np.sqrt(added)
-    added_2 = difference / sqrt_added * gain + bias
+    centred = X - X.mean(axis=-1, keepdims=True)
+    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    scale = np.sqrt(added)
+    added_2 = centred / scale * gain + bias
     scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
     sigmoid_scaled = _sigmoid(scaled)
     hidden = added_2 * sigmoid_scaled
     # logits = dense(hidden, W, b)
     logits = hidden @ W + b
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-    log_softmax_logits = _log_softmax(logits, axis=-1)
+    log_probs = _log_softmax(logits, axis=-1)
     arange = np.arange(N)
-    hidden_minus_X = hidden - X
-    abs = np.abs(hidden_minus_X)
-    below = abs <= 1.0
-    chosen = np.where(below, 0.5 * hidden_minus_X**2, abs - 0.5)
-    added_3 = -log_softmax_logits[arange, y].mean() + chosen.mean()
+    error = hidden - X
+    size = np.abs(error)
+    below = size <= 1.0
+    average = np.where(below, 0.5 * error**2, size - 0.5).mean()
     picked_logits = logits[0]
     picked_logits_2 = logits[1]
     total = (picked_logits * picked_logits_2).sum()
     norm = np.linalg.norm(picked_logits)
     norm_2 = np.linalg.norm(picked_logits_2)
-    norm_times_norm_2 = norm * norm_2
-    tied = norm_times_norm_2 == 0
-    chosen_2 = np.where(tied, 1, norm_times_norm_2)
-    L = added_3 + total / chosen_2
+    lengths = norm * norm_2
+    tied = lengths == 0
+    chosen = np.where(tied, 1, lengths)
+    L = -log_probs[arange, y].mean() + average + total / chosen
     tape = Tape(
         total,
-        chosen_2,
+        chosen,
         norm,
         tied,
         norm_2,
         picked_logits_2,
         picked_logits,
-        hidden_minus_X,
+        error,
         below,
         y,
-        log_softmax_logits,
+        log_probs,
         hidden,
         W,
         added_2,
         sigmoid_scaled,
-        difference,
-        sqrt_added,
+        centred,
+        scale,
         dtype,
     )
     return L, tape
@@ -206,31 +205,31 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     (
         total,
-        chosen_2,
+        chosen,
         norm,
         tied,
         norm_2,
         picked_logits_2,
         picked_logits,
-        hidden_minus_X,
+        error,
         below,
         y,
-        log_softmax_logits,
+        log_probs,
         hidden,
         W,
         added_2,
         sigmoid_scaled,
-        difference,
-        sqrt_added,
+        centred,
+        scale,
         dtype,
     ) = tape
-    N = hidden_minus_X.shape[0]
-    D = hidden_minus_X.shape[1]
+    N = error.shape[0]
+    D = error.shape[1]
     K = picked_logits_2.shape[0]
     dL = dtype.type(dL)
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-    ratio = dL * total / chosen_2 / chosen_2
-    dL_dtotal = dL / chosen_2
+    ratio = dL * total / chosen / chosen
+    dL_dtotal = dL / chosen
     tied_2 = norm_2 == 0
     ratio_2 = np.where(tied, 0.0, -(ratio * norm)) / np.where(tied_2, 1.0, norm_2)
     dL_dpicked_logits_2 = (
@@ -240,28 +239,23 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     ratio_3 = np.where(tied, 0.0, -(ratio * norm_2)) / np.where(tied_3, 1.0, norm)
     dL_dpicked_logits = np.where(tied_3, 0.0, ratio_3) * picked_logits + dL_dtotal * picked_logits_2
     ratio_4 = dL / (D * N)
-    dL_dhidden_minus_X = np.where(
-        below, ratio_4 * hidden_minus_X, ratio_4 * np.sign(hidden_minus_X)
-    )
-    dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
-    )
-    added_4 = _scatter((N, K), np.s_[1], dL_dpicked_logits_2) + _scatter(
+    dL_derror = np.where(below, ratio_4 * error, ratio_4 * np.sign(error))
+    dL_dlog_probs = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
+    added_3 = _scatter((N, K), np.s_[1], dL_dpicked_logits_2) + _scatter(
         (N, K), np.s_[0], dL_dpicked_logits
     )
-    total_2 = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
-    difference_2 = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total_2
-    dL_dlogits = added_4 + difference_2
+    scaled_2 = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
+    dL_dlogits = added_3 + (dL_dlog_probs - scaled_2)
     # logits = dense(hidden, W, b)
     dL_db = dL_dlogits.sum(axis=0)
     dL_dW = hidden.T @ dL_dlogits
-    dL_dhidden = dL_dhidden_minus_X + dL_dlogits @ W.T
+    dL_dhidden = dL_derror + dL_dlogits @ W.T
     # hidden = gelu(layer_norm(X, gain, bias))
     dL_dscaled = dL_dhidden * added_2 * (sigmoid_scaled * (1 - sigmoid_scaled))
-    added_5 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
-    dL_dadded_2 = added_5 + 0.21406444881780073 * dL_dscaled * added_2**2
+    added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
+    dL_dadded_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
     dL_dbias = dL_dadded_2.sum(axis=0)
-    dL_dgain = (dL_dadded_2 * difference / sqrt_added).sum(axis=0)
+    dL_dgain = (dL_dadded_2 * centred / scale).sum(axis=0)
     return Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
@@ -272,22 +266,22 @@ def value(
     X, y, W, b, gain, bias = _checked(X, y, W, b, gain, bias)
     N = X.shape[0]
     # hidden = gelu(layer_norm(X, gain, bias))
-    difference = X - X.mean(axis=-1, keepdims=True)
-    added = (difference**2).mean(axis=-1, keepdims=True) + 1e-05
-    added_2 = difference / np.sqrt(added) * gain + bias
+    centred = X - X.mean(axis=-1, keepdims=True)
+    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    added_2 = centred / np.sqrt(added) * gain + bias
     scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
     hidden = added_2 * _sigmoid(scaled)
     # logits = dense(hidden, W, b)
     logits = hidden @ W + b
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
     average = _log_softmax(logits, axis=-1)[np.arange(N), y].mean()
-    hidden_minus_X = hidden - X
-    abs = np.abs(hidden_minus_X)
-    chosen = np.where(abs <= 1.0, 0.5 * hidden_minus_X**2, abs - 0.5)
+    error = hidden - X
+    size = np.abs(error)
+    chosen = np.where(size <= 1.0, 0.5 * error**2, size - 0.5)
     picked_logits = logits[0]
     picked_logits_2 = logits[1]
-    scaled_2 = np.linalg.norm(picked_logits) * np.linalg.norm(picked_logits_2)
-    ratio = (picked_logits * picked_logits_2).sum() / np.where(scaled_2 == 0, 1, scaled_2)
+    lengths = np.linalg.norm(picked_logits) * np.linalg.norm(picked_logits_2)
+    ratio = (picked_logits * picked_logits_2).sum() / np.where(lengths == 0, 1, lengths)
     L = -average + chosen.mean() + ratio
     return L
 
@@ -301,66 +295,61 @@ def value_and_grad(
     K = W.shape[1]
     dtype = np.result_type(X, W, b, gain, bias)
     # hidden = gelu(layer_norm(X, gain, bias))
-    difference = X - X.mean(axis=-1, keepdims=True)
-    added = (difference**2).mean(axis=-1, keepdims=True) + 1e-05
-    sqrt_added = np.sqrt(added)
-    added_2 = difference / sqrt_added * gain + bias
+    centred = X - X.mean(axis=-1, keepdims=True)
+    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    scale = np.sqrt(added)
+    added_2 = centred / scale * gain + bias
     scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
     sigmoid_scaled = _sigmoid(scaled)
     hidden = added_2 * sigmoid_scaled
     # logits = dense(hidden, W, b)
     logits = hidden @ W + b
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-    log_softmax_logits = _log_softmax(logits, axis=-1)
+    log_probs = _log_softmax(logits, axis=-1)
     arange = np.arange(N)
-    hidden_minus_X = hidden - X
-    abs = np.abs(hidden_minus_X)
-    below = abs <= 1.0
-    chosen = np.where(below, 0.5 * hidden_minus_X**2, abs - 0.5)
-    added_3 = -log_softmax_logits[arange, y].mean() + chosen.mean()
+    error = hidden - X
+    size = np.abs(error)
+    below = size <= 1.0
+    average = np.where(below, 0.5 * error**2, size - 0.5).mean()
     picked_logits = logits[0]
     picked_logits_2 = logits[1]
     norm = np.linalg.norm(picked_logits)
     norm_2 = np.linalg.norm(picked_logits_2)
-    norm_times_norm_2 = norm * norm_2
-    tied = norm_times_norm_2 == 0
-    chosen_2 = np.where(tied, 1, norm_times_norm_2)
-    ratio = (picked_logits * picked_logits_2).sum() / chosen_2
-    L = added_3 + ratio
-    ratio_over_chosen_2 = ratio / chosen_2
-    dL_dnorm_2 = np.where(tied, 0.0, -(ratio_over_chosen_2 * norm))
-    dL_dnorm = np.where(tied, 0.0, -(ratio_over_chosen_2 * norm_2))
-    dL_dtotal = 1.0 / chosen_2
+    lengths = norm * norm_2
+    tied = lengths == 0
+    chosen = np.where(tied, 1, lengths)
+    ratio = (picked_logits * picked_logits_2).sum() / chosen
+    L = -log_probs[arange, y].mean() + average + ratio
+    ratio_over_chosen = ratio / chosen
+    dL_dnorm = np.where(tied, 0.0, -(ratio_over_chosen * norm_2))
+    dL_dtotal = 1.0 / chosen
     tied_2 = norm_2 == 0
-    chosen_3 = np.where(tied_2, 0.0, dL_dnorm_2 / np.where(tied_2, 1.0, norm_2))
-    dL_dpicked_logits_2 = chosen_3 * picked_logits_2 + dL_dtotal * picked_logits
+    ratio_2 = np.where(tied, 0.0, -(ratio_over_chosen * norm)) / np.where(tied_2, 1.0, norm_2)
+    dL_dpicked_logits_2 = (
+        np.where(tied_2, 0.0, ratio_2) * picked_logits_2 + dL_dtotal * picked_logits
+    )
     tied_3 = norm == 0
-    chosen_4 = np.where(tied_3, 0.0, dL_dnorm / np.where(tied_3, 1.0, norm))
-    dL_dpicked_logits = chosen_4 * picked_logits + dL_dtotal * picked_logits_2
-    ratio_2 = 1.0 / max(D * N, 1)
-    dL_dhidden_minus_X = np.where(
-        below, ratio_2 * hidden_minus_X, ratio_2 * np.sign(hidden_minus_X)
-    )
-    dL_dlog_softmax_logits = _scatter(
-        (N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype)
-    )
-    added_4 = _scatter((N, K), np.s_[1], dL_dpicked_logits_2) + _scatter(
+    chosen_2 = np.where(tied_3, 0.0, dL_dnorm / np.where(tied_3, 1.0, norm))
+    dL_dpicked_logits = chosen_2 * picked_logits + dL_dtotal * picked_logits_2
+    ratio_3 = 1.0 / max(D * N, 1)
+    dL_derror = np.where(below, ratio_3 * error, ratio_3 * np.sign(error))
+    dL_dlog_probs = _scatter((N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype))
+    added_3 = _scatter((N, K), np.s_[1], dL_dpicked_logits_2) + _scatter(
         (N, K), np.s_[0], dL_dpicked_logits
     )
-    total = dL_dlog_softmax_logits.sum(axis=-1, keepdims=True)
-    difference_2 = dL_dlog_softmax_logits - np.exp(log_softmax_logits) * total
-    dL_dlogits = added_4 + difference_2
+    scaled_2 = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
+    dL_dlogits = added_3 + (dL_dlog_probs - scaled_2)
     # logits = dense(hidden, W, b)
     dL_db = dL_dlogits.sum(axis=0)
     dL_dW = hidden.T @ dL_dlogits
-    dL_dhidden = dL_dhidden_minus_X + dL_dlogits @ W.T
+    dL_dhidden = dL_derror + dL_dlogits @ W.T
     # hidden = gelu(layer_norm(X, gain, bias))
     dL_dscaled = dL_dhidden * added_2 * (sigmoid_scaled * (1 - sigmoid_scaled))
-    added_5 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
-    dL_dadded_2 = added_5 + 0.21406444881780073 * dL_dscaled * added_2**2
+    added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
+    dL_dadded_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
     dL_dbias = dL_dadded_2.sum(axis=0)
-    dL_dgain = (dL_dadded_2 * difference / sqrt_added).sum(axis=0)
+    dL_dgain = (dL_dadded_2 * centred / scale).sum(axis=0)
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 67839af1e974e15b967306eddebc7ba475adbac7e0b501dba2a80f80b1661ac6
+# gradc: 5dff816de912ab37ad39f09c450086c9bd9ed0b5ad0beb4dfb77304272b52912
