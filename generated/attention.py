@@ -138,7 +138,7 @@ def forward(
     causal = arange[:, None] >= arange
     # Z = layer_norm(X, gain, bias)
     centred = X - X.mean(axis=-1, keepdims=True)
-    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
     scale = np.sqrt(added)
     Z = centred / scale * gain + bias
     # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
@@ -198,7 +198,7 @@ def value(
     causal = arange[:, None] >= arange
     # Z = layer_norm(X, gain, bias)
     centred = X - X.mean(axis=-1, keepdims=True)
-    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
     Z = centred / np.sqrt(added) * gain + bias
     # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
     kept = np.where(causal, Z @ Wq @ (Z @ Wk).swapaxes(-1, -2) / H**0.5, -1e30)
@@ -208,4 +208,4 @@ def value(
     return Y
 
 
-# gradc: d9f73df7a4e4b9e48e76a2fa69f0428db3d859a55cc5e26394936df14fb3a1c2
+# gradc: b8577bc446a25724cc7c5c03c44a3fd8ed3aedab42b46f7b6c9a3ef30d038bce

@@ -67,19 +67,11 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """log(sigmoid(x)) = min(x, 0) - log1p(exp(-|x|))."""
-    out: NDArray[Any] = np.minimum(x, 0.0) - np.log1p(np.exp(-np.abs(x)))
-    return out
-
-
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    number: NDArray[Any]
     p: NDArray[Any]
     number_y: NDArray[Any]
-    minus_z: NDArray[Any]
     lam: Any
     w: NDArray[Any]
     X: NDArray[Any]
@@ -135,27 +127,24 @@ def forward(
     z = X @ w + b
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
     number_y = y.astype(dtype)
-    number = (1 - y).astype(dtype)
-    minus_z = -z
-    added = number_y * _log_sigmoid(z) + number * _log_sigmoid(minus_z)
-    L = -added.mean() + lam / 2 * (w**2).sum()
+    added = np.maximum(z, 0) - z * number_y + np.log1p(np.exp(-np.abs(z)))
+    L = added.mean() + lam / 2 * (w**2).sum()
     # p = sigmoid(z)
     p = _sigmoid(z)
-    tape = Tape(number, p, number_y, minus_z, lam, w, X, dtype)
+    tape = Tape(p, number_y, lam, w, X, dtype)
     return Outputs(L, p), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dp: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, p."""
-    number, p, number_y, minus_z, lam, w, X, dtype = tape
-    N = number.shape[0]
+    p, number_y, lam, w, X, dtype = tape
+    N = p.shape[0]
     dL = dtype.type(dL)
     if dp is None:
         dp = 0.0
-    dp = np.broadcast_to(np.asarray(dp, dtype=number.dtype), number.shape)
+    dp = np.broadcast_to(np.asarray(dp, dtype=p.dtype), p.shape)
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-    ratio = -dL / N
-    dL_dz = dp * (p * (1 - p)) - ratio * number * p + ratio * number_y * _sigmoid(minus_z)
+    dL_dz = dp * (p * (1 - p)) + dL / N * (p - number_y)
     # z = X @ w + b
     dL_db = dL_dz.sum()
     dL_dw = dL * lam * w + dL_dz @ X
@@ -169,8 +158,8 @@ def value(X: ArrayLike, y: ArrayLike, w: ArrayLike, b: ArrayLike, *, lam: float 
     # z = X @ w + b
     z = X @ w + b
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-    added = y.astype(dtype) * _log_sigmoid(z) + (1 - y).astype(dtype) * _log_sigmoid(-z)
-    L = -added.mean() + lam / 2 * (w**2).sum()
+    added = np.maximum(z, 0) - z * y.astype(dtype) + np.log1p(np.exp(-np.abs(z)))
+    L = added.mean() + lam / 2 * (w**2).sum()
     # p = sigmoid(z)
     p = _sigmoid(z)
     return Outputs(L, p)
@@ -187,19 +176,16 @@ def value_and_grad(
     z = X @ w + b
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
     number_y = y.astype(dtype)
-    number = (1 - y).astype(dtype)
-    minus_z = -z
-    added = number_y * _log_sigmoid(z) + number * _log_sigmoid(minus_z)
-    L = -added.mean() + lam / 2 * (w**2).sum()
-    ratio = 1.0 / max(N, 1)
+    added = np.maximum(z, 0) - z * number_y + np.log1p(np.exp(-np.abs(z)))
+    L = added.mean() + lam / 2 * (w**2).sum()
     # p = sigmoid(z)
     p = _sigmoid(z)
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-    dL_dz = ratio * number * p - ratio * number_y * _sigmoid(minus_z)
+    dL_dz = 1.0 / max(N, 1) * (p - number_y)
     # z = X @ w + b
     dL_db = dL_dz.sum()
     dL_dw = lam * w + dL_dz @ X
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 80fd8b7852e73d4fe8ddb27ef20a663a15882f6bafb6357f213ae6c76099c189
+# gradc: 070e4c6bfbddcff12a76c7db9bee290f252ed3da63d13f0a6ec470244bd36897

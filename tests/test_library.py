@@ -153,6 +153,12 @@ LOSSES: dict[str, tuple[str, dict[str, Any], Any]] = {
         {"x: [N, K]": X, "y: [N, K]": P},
         np.mean(np.log1p(np.exp(X)) - P * X),
     ),
+    "sigmoid_binary_cross_entropy": (
+        "sigmoid_binary_cross_entropy(x, y)",
+        {"x: [N, K]": X, "y: [K]": P[0]},
+        np.log1p(np.exp(X)) - P[0] * X,
+    ),
+    "rel_entr": ("rel_entr(p, q)", {"p: [N, K] positive": P, "q: [K] positive": Q[0]}, P * np.log(P / Q[0])),
     "kl_divergence": ("kl_divergence(p, q)", {"p: [N, K] positive": P, "q: [N, K] positive": Q}, (P * np.log(P / Q)).sum() / 6),
     "cosine_similarity": (
         "cosine_similarity(x, y)",
@@ -217,4 +223,15 @@ def test_a_query_without_keys_is_finite() -> None:
 def test_cosine_of_a_zero_vector() -> None:
     module = compiled("param a: [D]\nparam b: [D]\nL = cosine_similarity(a, b)")
     loss, gradients = module.value_and_grad(np.zeros(4), X[0])
-    assert loss == 0 and np.isfinite(gradients.a).all() and np.array_equal(gradients.b, np.zeros(4))
+    assert loss == 0 and not gradients.a.any() and not gradients.b.any()
+    module = compiled("param a, b: [N, D]\nL = sum(cosine_similarity(a, b))")
+    loss, gradients = module.value_and_grad(np.float32([[0, 0], [3, 4]]), np.float32([[5, 12], [4, 3]]))
+    assert loss == np.float32(0.96) and gradients.a.dtype == np.float32
+    assert not gradients.a[0].any() and not gradients.b[0].any() and gradients.a[1].any()
+
+
+def test_divergence_where_a_probability_is_zero() -> None:
+    module = compiled("param p, q: [K]\nL = kl_divergence(p, q)")
+    loss, gradients = module.value_and_grad([0.0, 0.0, 1.0], [0.0, 0.5, 0.5])
+    assert np.isclose(loss, np.log(2), rtol=1e-15)
+    assert np.allclose(gradients.p, [0, 0, 1 + np.log(2)], rtol=1e-15) and np.array_equal(gradients.q, [0, 0, -2])

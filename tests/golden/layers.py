@@ -154,7 +154,7 @@ def forward(
     dtype = np.result_type(X, W, b, gain, bias)
     # hidden = gelu(layer_norm(X, gain, bias))
     centred = X - X.mean(axis=-1, keepdims=True)
-    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
     scale = np.sqrt(added)
     added_2 = centred / scale * gain + bias
     scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
@@ -176,7 +176,7 @@ def forward(
     norm_2 = np.linalg.norm(picked_logits_2)
     lengths = norm * norm_2
     tied = lengths == 0
-    chosen = np.where(tied, 1, lengths)
+    chosen = np.where(tied, np.inf, lengths)
     L = -log_probs[arange, y].mean() + average + total / chosen
     tape = Tape(
         total,
@@ -267,7 +267,7 @@ def value(
     N = X.shape[0]
     # hidden = gelu(layer_norm(X, gain, bias))
     centred = X - X.mean(axis=-1, keepdims=True)
-    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
     added_2 = centred / np.sqrt(added) * gain + bias
     scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
     hidden = added_2 * _sigmoid(scaled)
@@ -281,7 +281,7 @@ def value(
     picked_logits = logits[0]
     picked_logits_2 = logits[1]
     lengths = np.linalg.norm(picked_logits) * np.linalg.norm(picked_logits_2)
-    ratio = (picked_logits * picked_logits_2).sum() / np.where(lengths == 0, 1, lengths)
+    ratio = (picked_logits * picked_logits_2).sum() / np.where(lengths == 0, np.inf, lengths)
     L = -average + chosen.mean() + ratio
     return L
 
@@ -296,7 +296,7 @@ def value_and_grad(
     dtype = np.result_type(X, W, b, gain, bias)
     # hidden = gelu(layer_norm(X, gain, bias))
     centred = X - X.mean(axis=-1, keepdims=True)
-    added = (centred**2).mean(axis=-1, keepdims=True) + 1e-05
+    added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
     scale = np.sqrt(added)
     added_2 = centred / scale * gain + bias
     scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
@@ -317,7 +317,7 @@ def value_and_grad(
     norm_2 = np.linalg.norm(picked_logits_2)
     lengths = norm * norm_2
     tied = lengths == 0
-    chosen = np.where(tied, 1, lengths)
+    chosen = np.where(tied, np.inf, lengths)
     ratio = (picked_logits * picked_logits_2).sum() / chosen
     L = -log_probs[arange, y].mean() + average + ratio
     ratio_over_chosen = ratio / chosen
@@ -352,4 +352,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 5dff816de912ab37ad39f09c450086c9bd9ed0b5ad0beb4dfb77304272b52912
+# gradc: 0979d05a6c58d1130f613a40ff432bc54cff0dcfc1e5251e0d1a6bf8a0f89da4
