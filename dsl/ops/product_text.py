@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dsl.nodes import Apply
 from dsl.ops.blas import fused_product
 from dsl.ops.spec import ATOM, PRODUCT, Printer, Text
+
+_TURNED = re.compile(r"\.(?:T\b|swapaxes|transpose)")
 
 
 def split_spec(spec: str) -> tuple[list[str], str]:
@@ -72,14 +75,20 @@ def _pair(labels: list[str], output: str, args: Sequence[Text]) -> Text | None:
     if len(set(left)) < len(left) or len(set(right)) < len(right):
         return None
     return (
-        _as_matmul(left, right, output, x, y)
-        or _as_matmul(right, left, output, y, x)
+        _fewest_turns(_as_matmul(left, right, output, x, y), _as_matmul(right, left, output, y, x))
         or _as_outer(left, right, output, x, y)
         or _as_sum(left, right, output, x, y)
         or _as_rows(left, right, output, x, y)
         or _as_rows(right, left, output, y, x)
+        or _fewest_turns(_as_vectors(left, right, output, x, y), _as_vectors(right, left, output, y, x))
+        or _fewest_turns(_as_turned(left, right, output, x, y), _as_turned(right, left, output, y, x))
         or _as_tensordot(left, right, output, x, y)
     )
+
+
+def _fewest_turns(*texts: Text | None) -> Text | None:
+    """The one that transposes least, the first of equals: ``A @ g`` rather than ``g @ A.T``."""
+    return min(filter(None, texts), key=lambda text: len(_TURNED.findall(text.text)), default=None)
 
 
 def _as_matmul(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
@@ -144,6 +153,25 @@ def _as_rows(left: str, right: str, output: str, x: Text, y: Text) -> Text | Non
     if left[-1] != inner or output != left[:-1] + outer:
         return None
     return Text(f"{x.at(PRODUCT)} @ {_transposed(y, right, inner + outer).at(PRODUCT + 1)}", PRODUCT)
+
+
+def _as_vectors(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """``(A @ v[:, :, None])[:, :, 0]`` or ``(v[:, None] @ A)[:, 0]``: a matrix by a vector for each index of a batch."""
+    batch, inner = right[:-1], right[-1:]
+    row = "".join(label for label in left if label not in right)
+    if not batch or len(row) != 1 or inner in output or output != batch + row or len(left) != len(right) + 1:
+        return None
+    colons = ":, " * len(batch)
+    if left == batch + inner + row:
+        return Text(f"({y.at(ATOM)}[{colons}None] @ {x.at(PRODUCT + 1)})[{colons}0]")
+    return Text(f"({_transposed(x, left, batch + row + inner).at(PRODUCT)} @ {y.at(ATOM)}[{colons}:, None])[{colons}:, 0]")
+
+
+def _as_turned(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """A product of stacks of matrices, its axes put in order after."""
+    made = "".join([*(label for label in left if label in output), *(label for label in right if label in output and label not in left)])
+    product = _as_matmul(left, right, made, x, y)
+    return product and _transposed(product, made, output)
 
 
 def _as_tensordot(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:

@@ -136,8 +136,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_drotation = dL_dpoint_kernel_rotation * point_kernel[:, None]
     dL_dstacked = dL_drotation[1]
     dL_dstacked_2 = dL_drotation[0]
-    product = dL_dpoint_kernel_rotation @ rotation.T @ kernel.T
-    dL_dpoint = dL * point_kernel_rotation + product
+    dL_dpoint = dL * point_kernel_rotation + kernel @ (rotation @ dL_dpoint_kernel_rotation)
     dL_db = dL_dpoint[1]
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     difference = (dL_dstacked[0] - dL_dstacked_2[1]) * cos_a - (
@@ -201,7 +200,7 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     dL_drotation = point * point_kernel[:, None]
     dL_dstacked = dL_drotation[1]
     dL_dstacked_2 = dL_drotation[0]
-    dL_dpoint = point_kernel_rotation + point @ rotation.T @ kernel.T
+    dL_dpoint = point_kernel_rotation + kernel @ (rotation @ point)
     dL_db = dL_dpoint[1]
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     difference = (dL_dstacked[0] - dL_dstacked_2[1]) * cos_a - (
@@ -212,4 +211,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: 0ecb1ee7f48906cf5afc5ca2f2b9906a9dc435f961d18b6eff1dc46d093dcb8c
+# gradc: 7f8fe301821201ec64ae7a7127eff84e43b16146da4bcc3a261416d36f622428

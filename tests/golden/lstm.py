@@ -192,7 +192,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         dL_dWx += added_2 * X[t][:, None]
         dL_dWh += added_2 * hs[t][:, None]
         dL_db += added_2
-        dh, dc = added_2 @ Wh.T + dL_dhs[t], added * f
+        dh, dc = Wh @ added_2 + dL_dhs[t], added * f
     dL_dh0 = dh
     return Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
@@ -280,9 +280,9 @@ def value_and_grad(
         dL_dWx += added_2 * X[t][:, None]
         dL_dWh += added_2 * hs[t][:, None]
         dL_db += added_2
-        dh, dc = added_2 @ Wh.T + dL_dhs[t], added * f
+        dh, dc = Wh @ added_2 + dL_dhs[t], added * f
     dL_dh0 = dh
     return L, Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
 
-# gradc: c75d343478208d81bed53ac84e280170dffcdfbdff5809b1f70de19266ac0a9b
+# gradc: 1c2309754bd98e284bf254f9baf14bca5011527817cfbe32b1e8d490b777fd44

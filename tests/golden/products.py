@@ -122,7 +122,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dboth = np.tensordot(batched, dL_ddots, axes=((0,), (0,)))
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     scaled = dL * v_v * w
-    dL_dw = dL_dboth.T @ v + scaled + scaled
+    dL_dw = v @ dL_dboth + scaled + scaled
     scaled_2 = 2 * dL
     dL_drows = scaled_2 * rows
     # rows = v @ batched
@@ -185,7 +185,7 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     dL_dboth = np.tensordot(batched, dL_ddots, axes=((0,), (0,)))
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     v_v_times_w = v_v * w
-    dL_dw = dL_dboth.T @ v + v_v_times_w + v_v_times_w
+    dL_dw = v @ dL_dboth + v_v_times_w + v_v_times_w
     dL_drows = 2 * rows
     # rows = v @ batched
     dL_dbatched = dL_ddots[:, None, None] * both + dL_drows[:, None] * v[:, None]
@@ -201,4 +201,4 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: 8c3921e34683eefa15f773889038f4e042bd3d2e3b8d3563ecfed2c6b1aad56d
+# gradc: 49d8a747b2b030591833603da7d34c6265024ae0c89383de082a2106640a1f96
