@@ -13,6 +13,7 @@ from dsl.pipeline import Compiled, Options, compile_source, dump_source
 
 def compile_text(text: str, stem: str = "program", wrt: tuple[str, ...] = (), format: bool = True) -> str:
     """The module of a program as text; ``wrt`` names what to differentiate by, else the params. Raises DslError."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     return compile_source(Source(f"{stem}.expr", text), stem, Options(wrt, format=format)).text
 
 

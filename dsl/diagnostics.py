@@ -172,6 +172,11 @@ def error(code: Code, message: str, span: Span | None = None, label: str = "", h
     return DslError(Diagnostic(code, message, span, label, help))
 
 
+def counted(number: int, what: str, several: str = "") -> str:
+    """``1 argument``, ``2 arguments``."""
+    return f"{number} {what if number == 1 else several or what + 's'}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like a misspelt one, if any is like it."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from dsl import syntax
-from dsl.diagnostics import Code, Diagnostic, DslError, nearest
-from dsl.nodes import Apply, Input, Node, apply, const, topological
+from dsl.diagnostics import Code, Diagnostic, DslError, counted, nearest
+from dsl.nodes import Apply, Node, apply, const, topological
 from dsl.ops import indexing, making, shaping
 from dsl.ops.arguments import arguments
 from dsl.ops.builtins import functions, transpose
 from dsl.ops.core import Undecided, integers, shape_of
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.spec import REQUIRED, Function
-from dsl.scope import ABSENT, Closure, RuleFunction, Scope, Updater, Value, assign, assign_targets, bind, derived_names, name_derived, param_name
-from dsl.static import by_zero, compared, computed, plain
+from dsl.scope import ABSENT, Closure, RuleFunction, Scope, Updater, Value, assign, assign_targets, bind, check_closed, derived_names, name_derived, param_name
+from dsl.static import by_zero, compared, computed, entry, is_static, plain
 from dsl.types import Dim, ShapeError, as_dim, product
 
 Steps = Generator[Any, Any, Value]
@@ -26,6 +26,7 @@ Steps = Generator[Any, Any, Value]
 OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power"}
 COMPARISONS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal", "!=": "not_equal"}
 MOST_AXES = 64  # NumPy's limit
+HABITS = {"len": "write `x.shape[0]`", "array": "a list is an array: `[1, 2]`", "asarray": "a list is an array: `[1, 2]`"}
 CONSTANTS = {"pi": math.pi, "inf": math.inf, "newaxis": None, "float": "float", "int": "int", "bool": "bool"}
 
 
@@ -246,7 +247,9 @@ class Elaborator:
             return len(shape_of(node))
         if expr.name == "size":
             return making.size_of(node, None) if node.type.shape is None else plain(product(node.type.shape))
-        close = nearest(expr.name, ["T", "shape", "size", "ndim", "at", *functions()])
+        if expr.name in functions():
+            raise ShapeError(Code.E0204, f"`{expr.name}` is a function, and is not called", help=f"write `{{0}}.{expr.name}()`")
+        close = nearest(expr.name, ["T", "shape", "size", "ndim", "at"])
         raise ShapeError(Code.E0201, f"an array has no attribute `{expr.name}`", help=f"did you mean `{close}`?" if close else "")
 
     def _call(self, expr: syntax.Call, scope: Scope) -> Steps:
@@ -257,8 +260,8 @@ class Elaborator:
             name = target.name
             function = functions().get(name)
             if isinstance(receiver, Updater):
-                value = yield self.steps(expr.args[0], scope)
-                return indexing.update(receiver.array, receiver.items, receiver.arrays, array(value), name)
+                values = yield self._each(expr.args, scope)
+                return updated(receiver, name, values, expr)
             args.append(receiver)
         elif isinstance(target, syntax.Name):
             name, function = target.id, scope.function(target.id) or self.operators.get(target.id)
@@ -312,6 +315,13 @@ class Elaborator:
     def _unknown(self, name: str, target: syntax.Expr, scope: Scope) -> DslError:
         if name in self.failed:
             return DslError()
+        value = scope.value(name) if isinstance(target, syntax.Name) else ABSENT
+        if value is not ABSENT:
+            what = "an array" if isinstance(value, Node) else "a dimension" if isinstance(value, Dim) else "a value"
+            help = f"write `{name} * …` for a product, or `{name}[…]` for an entry"
+            return DslError(Diagnostic(Code.E0204, f"`{name}` is {what}, and no function", target.span, help=help))
+        if name in HABITS:
+            return DslError(Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, help=HABITS[name]))
         close = nearest(name, [*functions(), *scope.known()])
         help = f"did you mean `{close}`?" if close else "`gradc ops` lists every function"
         return DslError(Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, help=help))
@@ -365,7 +375,7 @@ class Elaborator:
         with self._calling(function.rule, expr):
             value = array((yield self.steps(body, scope)))
         params = [array(scope.values[param_name(each)]) for each in function.rule.params]
-        _check_closed(function.rule, body, value, params)
+        check_closed(function.rule, body, value, params)
         return apply(function.op, cast(value, "float"), *params)
 
     # indexing
@@ -377,31 +387,17 @@ class Elaborator:
     def _index(self, expr: syntax.Index, scope: Scope) -> Steps:
         value = yield self.steps(expr.value, scope)
         items = yield self._each(expr.items, scope)
-        if isinstance(value, (tuple, list)) and len(items) == 1 and isinstance(items[0], (int, slice)):
-            try:
-                return value[items[0]]
-            except IndexError:
-                raise ShapeError(Code.E0308, f"index {items[0]} is out of range: there are {len(value)} entries") from None
+        if len(items) == 1 and isinstance(items[0], tuple):
+            items = list(items[0])  # x[(0, 1)] is x[0, 1]
+        if isinstance(value, tuple) or (isinstance(value, list) and len(items) == 1 and is_static(items[0])):
+            return entry(value, items)
+        if isinstance(value, Updater) and value.items is not None:
+            raise ShapeError(Code.E0204, "an update has one index", help="write `x.at[i, j]` in place of `x.at[i][j]`")
         node = value.array if isinstance(value, Updater) else array(value)
         resolved, arrays = index_items(node, items)
         if isinstance(value, Updater):
             return Updater(node, tuple(resolved), tuple(arrays))
         return indexing.index(node, resolved, arrays)
-
-
-def _check_closed(rule: syntax.Rule, body: syntax.Expr, value: Node, params: list[Node]) -> None:
-    """A rule has derivatives with respect to its parameters only, so its value may not depend on another float. Raises DslError."""
-    stack, seen = [value], set(params)
-    while stack:
-        node = stack.pop()
-        if node in seen or node.type.dtype != "float":
-            continue
-        seen.add(node)
-        if isinstance(node, Input) and node.role != "const":
-            message = f"the value of `{rule.name.id}` depends on `{node.name}`, which is no parameter"
-            raise DslError(Diagnostic(Code.E0403, message, body.span, "", f"make it one, and add a line `d/d{node.name}  EXPR`"))
-        if isinstance(node, Apply) and node.op.name != "stop_gradient":
-            stack += node.args
 
 
 class Caller:
@@ -414,15 +410,27 @@ class Caller:
         return self.elaborator.applied(f, args, {}, self.expr)
 
 
+def updated(updater: Updater, how: str, values: list[Value], expr: syntax.Call) -> Node:
+    """``x.at[i].set(v)``. Raises ShapeError."""
+    if updater.items is None:
+        raise ShapeError(Code.E0204, "an update needs an index", help=f"write `x.at[i].{how}(v)`")
+    if how in indexing.UPDATES and (len(values) != 1 or expr.keywords):
+        given = counted(len(values) + len(expr.keywords), "argument")
+        raise ShapeError(Code.E0204, f"`.{how}` of an update takes the new value, and {given} are given", help=f"write `x.at[i].{how}(v)`")
+    return indexing.update(updater.array, updater.items, updater.arrays, array(values[0] if values else 0.0), how)
+
+
 def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], list[Node]]:
     """Items as the index operation takes them: no ellipsis, integers as dimensions, arrays counted."""
     used = sum(each is not None and each is not ... for each in items)
-    rank = len(shape_of(node, used))
+    rank = len(shape_of(node))
+    if sum(each is ... for each in items) > 1:
+        raise ShapeError(Code.E0302, "an index has one `...` at most", f"{{0}} is {node.type}", "write `:` for each axis in between")
     if used > rank:
         raise ShapeError(Code.E0302, f"{used} indices for an array of {rank} axes", f"{{0}} is {node.type}")
     resolved: list[indexing.Item] = []
     arrays: list[Node] = []
-    for each in items:
+    for place, each in enumerate(items, 1):
         if each is ...:
             resolved += [indexing.FULL] * (rank - used)
         elif each is None:
@@ -433,7 +441,11 @@ def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], li
         elif isinstance(each, (int, Dim)) and not isinstance(each, bool):
             resolved.append(("int", as_dim(each)))
         else:
-            index = integers(array(each))
+            index = array(each)
+            if index.type.dtype == "bool":
+                help = f"choose with `where({{{place}}}, {{0}}, 0)`"
+                raise ShapeError(Code.E0307, "an index must be an integer, and this is bool", f"{{{place}}} is {index.type}", help)
+            index = integers(index)
             shape_of(index)
             resolved.append(("array", len(arrays)))
             arrays.append(index)
@@ -450,7 +462,9 @@ def _operands(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
             return expr.args[0].items
         lead = (expr.function.value,) if isinstance(expr.function, syntax.Attribute) else ()
         return lead + tuple(each for each in expr.args if not (isinstance(each, syntax.Literal) and isinstance(each.value, str)))
-    if isinstance(expr, (syntax.Index, syntax.Attribute)):
+    if isinstance(expr, syntax.Index):
+        return expr.value, *expr.items
+    if isinstance(expr, syntax.Attribute):
         return (expr.value,)
     if isinstance(expr, syntax.Unary):
         return (expr.operand,)

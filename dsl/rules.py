@@ -10,13 +10,13 @@ from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source
 from dsl.elaborate import Elaborator, array
 from dsl.nodes import Apply, Const, Node, apply, const, of_sizes
-from dsl.ops.core import div, is_number, mul, neg, where
+from dsl.ops.core import Undecided, div, is_number, mul, neg, where
 from dsl.ops.elementwise import Elementwise, ew
 from dsl.ops.reduction import sum_to
 from dsl.ops.spec import Op, Printer, Text
 from dsl.parse import parse_expression
 from dsl.scope import RuleFunction, Scope, Value
-from dsl.types import ShapeError, TensorType
+from dsl.types import ShapeError, TensorType, broadcast
 
 
 def elementwise_cotangent(node: Apply, op: Elementwise, i: int, g: Node) -> Node | None:
@@ -40,6 +40,9 @@ class RuleOp(Op):
 def ruled(rule: syntax.Rule, scope: Scope) -> RuleFunction:
     """A user's rule as a function. Raises DslError for a rule without a value, or with a line for what is no parameter."""
     names = [each.target.id for each in rule.params if isinstance(each.target, syntax.Name)]
+    for each in rule.params:
+        if not isinstance(each.target, syntax.Name):
+            raise DslError(Diagnostic(Code.E0403, "a parameter of a rule is a name", each.span, "", "write a name for each part"))
     for line in rule.lines:
         if line.argument and line.argument not in names:
             raise DslError(Diagnostic(Code.E0403, f"`{line.argument}` is no parameter of `{rule.name.id}`", line.span, "", f"it takes ({', '.join(names)})"))
@@ -62,13 +65,31 @@ def _rule_cotangent(rule: syntax.Rule, line: syntax.RuleLine | None, name: str, 
     if line is None or not isinstance(line.body, syntax.Expr):
         help = f"add a line `d/d{name}  EXPR` to the rule"
         raise DslError(Diagnostic(Code.E0401, f"`{rule.name.id}` has no derivative with respect to `{name}`", rule.name.span, "", help))
-    value = array(_elaborator().expression(line.body, scope))
+    elaborator = _elaborator()
+    try:
+        with elaborator.at(line.body):
+            value = array(elaborator.expression(line.body, scope))
+    except Undecided as need:
+        message = f"the number of axes of an argument of `{rule.name.id}` is not known here"
+        raise DslError(Diagnostic(Code.E0306, message, need.span, "", "declare the argument: `input x: [N, D]`")) from None
     if line.key == "d":
+        _check_partial(value, array(scope.value(rule.out.id)), line.body, f"`{name}`")
         return _scaled(g, value, param)
     if param.type.shape is not None and value.type.shape != param.type.shape:
         message = f"the cotangent of `{name}` has shape {value.type}, and `{name}` has {param.type}"
         raise DslError(Diagnostic(Code.E0403, message, line.body.span, "", "a vjp gives exactly its argument's shape"))
     return value
+
+
+def _check_partial(partial: Node, out: Node, body: syntax.Expr, name: str) -> None:
+    """A partial derivative is entry by entry. Raises DslError for one that does not broadcast to the value's shape."""
+    try:
+        fits = broadcast((out.type, partial.type)) == out.type.shape
+    except ShapeError:
+        fits = False
+    if not fits and out.type.shape is not None:
+        message = f"the partial derivative by {name} has shape {partial.type}, and the value has {out.type}"
+        raise DslError(Diagnostic(Code.E0403, message, body.span, "", f"a cotangent that is not entry by entry is a line `vjp {name.strip('`')}  EXPR`"))
 
 
 def _infer_value(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from dsl import syntax
-from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
-from dsl.nodes import Node
+from dsl.diagnostics import Code, Diagnostic, DslError, Span, counted, nearest
+from dsl.nodes import Apply, Input, Node
 from dsl.ops import indexing
 from dsl.ops.aliases import named
 from dsl.ops.builtins import functions
@@ -40,10 +40,10 @@ class RuleFunction:
 
 @dataclass(frozen=True, eq=False)
 class Updater:
-    """``x.at`` and ``x.at[index]``."""
+    """``x.at``, which has no items, and ``x.at[index]``."""
 
     array: Node
-    items: tuple[Any, ...] = ()
+    items: tuple[Any, ...] | None = None
     arrays: tuple[Node, ...] = ()
 
 
@@ -104,13 +104,24 @@ def bind(name: str, params: list[str], args: list[Value], keywords: Mapping[str,
     return bound
 
 
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
 def param_name(param: syntax.Param) -> str:
     """A parameter's name; of a tuple of names, its text."""
     return param.target.id if isinstance(param.target, syntax.Name) else param.span.text.partition("=")[0].strip()
+
+
+def check_closed(rule: syntax.Rule, body: syntax.Expr, value: Node, params: list[Node]) -> None:
+    """A rule has derivatives with respect to its parameters only, so its value may not depend on another float. Raises DslError."""
+    stack, seen = [value], set(params)
+    while stack:
+        node = stack.pop()
+        if node in seen or node.type.dtype != "float":
+            continue
+        seen.add(node)
+        if isinstance(node, Input) and node.role != "const":
+            message = f"the value of `{rule.name.id}` depends on `{node.name}`, which is no parameter"
+            raise DslError(Diagnostic(Code.E0403, message, body.span, "", f"make it one, and add a line `d/d{node.name}  EXPR`"))
+        if isinstance(node, Apply) and node.op.name != "stop_gradient":
+            stack += node.args
 
 
 def assign(scope: Scope, target: Any, value: Value) -> None:
@@ -118,7 +129,8 @@ def assign(scope: Scope, target: Any, value: Value) -> None:
         scope.make(target, value)
         return
     if not isinstance(value, (tuple, list)) or len(value) != len(target):
-        raise ShapeError(Code.E0204, f"a tuple of {len(target)} is needed", help=f"write `({', '.join('abcdefghijkl'[: len(target)])})`")
+        parts = ", ".join("abcdefghijkl"[: len(target)])
+        raise ShapeError(Code.E0204, f"a tuple of {len(target)} is needed", help=f"write `({parts}{',' * (len(target) == 1)})`")
     for one, each in zip(target, value, strict=True):
         assign(scope, one, each)
 

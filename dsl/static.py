@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dsl.diagnostics import Code
+from dsl.diagnostics import Code, counted
+from dsl.ops.arguments import known_help
 from dsl.types import Dim, ShapeError, as_dim
 
 LARGEST = 2**63
@@ -77,3 +78,22 @@ def _number(op: str, left: float, right: float) -> float | None:
     if isinstance(found, int) and abs(found) >= LARGEST:
         raise ShapeError(Code.E0109, "an integer does not fit into 64 bits", help="write it with floats")
     return found
+
+
+def is_static(item: Any) -> bool:
+    """Whether an item of an index is an integer, or a slice between integers."""
+    parts = (item.start, item.stop, item.step) if isinstance(item, slice) else (item,)
+    return all((isinstance(part, int) and not isinstance(part, bool)) or (part is None and isinstance(item, slice)) for part in parts)
+
+
+def entry(value: Sequence[Any], items: Sequence[Any]) -> Any:
+    """An entry of a tuple or a list, or a part of it. Raises ShapeError."""
+    if len(items) != 1 or not is_static(items[0]):
+        parts = (items[0].start, items[0].stop) if isinstance(items[0], slice) else items
+        raise ShapeError(Code.E0307, "an index of a tuple is an integer, known when the program is compiled", help=known_help(parts, "write `x.shape[0]`"))
+    try:
+        return value[items[0]]
+    except IndexError:
+        raise ShapeError(Code.E0308, f"index {items[0]} is out of range: it has {counted(len(value), 'entry', 'entries')}") from None
+    except ValueError:
+        raise ShapeError(Code.E0308, "the step of a slice is 0") from None

@@ -29,11 +29,13 @@ _SPELLINGS = _table(
     (r"(?<=[^\s])[ \t]*\^[ \t]*", "a power is written `**`", " ** "),
     (r"(?<=[^\s])[ \t]*&&?[ \t]*", "conditions are joined by `and`", " and "),
     (r"(?<=[^\s])[ \t]*\|\|?[ \t]*", "conditions are joined by `or`", " or "),
+    (r"\b(\w+)\[[ \t]*[~!][ \t]*(\w+)[ \t]*\]", "a mask chooses by `where`", r"where(not \2, \1, 0)"),
     (r"[~!][ \t]*(?=[\w(])", "a condition is negated by `not`", "not "),
 )
 # what has no counterpart word for word: the pattern, why, and what to do
 _HABITS = _table(
     (r"(\w+)[ \t]*:=", "a name is assigned in a statement of its own", r"give `\1` a line above: `\1 = …`"),
+    (r"(?<![\w.])(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[jJ]\b", "there are no complex numbers", "write the real and the imaginary part as two names"),
     (r";", "a newline ends a statement", "write each statement on a line of its own"),
     (r"(?<=[=(,])[ \t]*\b(lambda\b[^\n]*)", "functions have names", "write `def f(x) = …` above, and pass `f`"),
     (r"^(?:import|from[ \t]+(?:numpy|jax|scipy|torch|math)\b)[^\n]*", "NumPy's functions are in scope", "leave the line out, and write `tanh(x)`"),
@@ -230,6 +232,8 @@ def _unassigned(text: str, before: str, found: str, place: Span) -> Diagnostic |
 def _next_step(text: str, before: str, found: str, expected: frozenset[str]) -> str:
     """What to do about a text that is not of a statement's form."""
     step = next((step for kind, step in _STEPS.items() if kind in expected), "")
+    if text.startswith("def ") and found == "*":
+        return "leave the `*` out: any parameter may be given by its name"
     first = re.match(r"\w*", text)
     form = _FORMS.get(first[0] if first else "", "")
     if step or form:

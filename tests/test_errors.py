@@ -102,6 +102,7 @@ def test_byte_order_mark_and_line_ends(tmp_path: Path) -> None:
         path.write_bytes(data)
         texts.append(compile_path(path).text)
     assert texts[0] == texts[1] == texts[2]
+    assert compile_text("L = sum(x)\r\nM = L\r") == compile_text("L = sum(x)\nM = L\n")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -160,6 +161,9 @@ def test_a_backslash_at_the_end_of_a_line() -> None:
         ("def f(x): return x", "write `def f(x) = x`"),
         ("sum(x)  # of it", "write `y = sum(x)`"),
         ("x[0] = 1", "write `y = x.at[…].set(…)`"),
+        ("y = 2 * x[~m]", "write `y = 2 * where(not m, x, 0)`"),
+        ("y = x + .5e-3j", "write the real and the imaginary part as two names"),
+        ("def f(x, *, k=2) = x * k", "leave the `*` out: any parameter may be given by its name"),
     ],
 )
 def test_habits_show_the_line_as_it_is_written(text: str, help: str) -> None:

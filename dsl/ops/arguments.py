@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dsl.diagnostics import Code, nearest
-from dsl.nodes import Const, Node
+from dsl.nodes import Const, Input, Node
 from dsl.ops.core import QUOTIENT, is_quotient
 from dsl.ops.spec import REQUIRED, Function, Param
 from dsl.types import Dim, ShapeError, as_dim
@@ -64,21 +64,34 @@ def _checked(function: Function, param: Param, value: object, array: Convert) ->
         return [array(each) for each in value]
     if isinstance(value, Const):
         value = value.value
-    if isinstance(value, Node):
-        help = QUOTIENT if is_quotient(value) else ""
-        raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be known when the program is compiled", help=help)
     if param.how == "rest":
+        if value == ():
+            if param.kind == "axes":
+                return None
+            raise ShapeError(Code.E0204, f"`{function.name}` needs `{param.name}`", help=f"write `{function.signature}`")
         # x.reshape(2, 3) and x.reshape((2, 3)) are one
         value = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         if value == () and param.kind == "axes":
             return None
+    help = known_help(value if isinstance(value, (tuple, list)) else (value,))
+    if isinstance(value, Node) or (help and help != QUOTIENT):
+        raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be known when the program is compiled", help=help)
     expected, read = _KINDS[param.kind]
     try:
         return read(value)
     except TypeError:
-        parts = value if isinstance(value, (tuple, list)) else (value,)
-        help = QUOTIENT if any(map(is_quotient, parts)) else f"write `{function.signature}`"
-        raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be {expected}, not {_shown(value)}", help=help) from None
+        message = f"`{param.name}` of `{function.name}` must be {expected}, not {_shown(value)}"
+        raise ShapeError(Code.E0204, message, help=help or f"write `{function.signature}`") from None
+
+
+def known_help(parts: Iterable[object], otherwise: str = "") -> str:
+    """What to do about values that must be known when the program is compiled."""
+    for each in parts:
+        if is_quotient(each):
+            return QUOTIENT
+        if isinstance(each, Input) and each.role == "const":
+            return f"a size that is fixed is no const: write `dim {each.name} = 3`"
+    return otherwise
 
 
 def _int(value: object) -> int:

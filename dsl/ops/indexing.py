@@ -8,8 +8,9 @@ from typing import cast as typing_cast
 
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
+from dsl.ops.arguments import known_help
 from dsl.ops.broadcasting import broadcast_to, flat, reshape, sum_to, tuple_text
-from dsl.ops.core import QUOTIENT, add, axis_of, integers, is_quotient, number, shape_of, where
+from dsl.ops.core import add, axis_of, integers, number, shape_of, where
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.making import arange
 from dsl.ops.spec import ATOM, Op, Printer, Text, function
@@ -134,7 +135,7 @@ def index(x: Node, items: Sequence[Item], arrays: Sequence[Node] = ()) -> Node:
     """``x[items]``, every item given and none an ellipsis."""
     _check_slices(items)
     used = sum(item[0] != "newaxis" for item in items)
-    if used > len(shape_of(x, used)):
+    if used > len(shape_of(x)):
         raise ShapeError(Code.E0302, f"{used} indices for an array of {len(shape_of(x))} axes", f"{{0}} is {x.type}")
     if all(item == FULL for item in items):
         return x
@@ -147,10 +148,11 @@ def _check_slices(items: Sequence[Item]) -> None:
         for each in bounds[:2]:
             if each is not None and not isinstance(each, Dim):
                 what = "known when the program is compiled" if isinstance(each, Node) and each.type.dtype == "int" else "integers"
-                help = QUOTIENT if is_quotient(each) else "write integers or dimensions, or index with `start + arange(n)`"
+                help = known_help((each,), "write integers or dimensions, or index with `start + arange(n)`")
                 raise ShapeError(Code.E0307, f"the bounds of a slice must be {what}", help=help)
         if not isinstance(bounds[2], int) or isinstance(bounds[2], bool):
-            raise ShapeError(Code.E0307, "the step of a slice must be an integer", help="a number, such as `x[::2]`")
+            help = known_help(bounds[2:], "a number, such as `x[::2]`")
+            raise ShapeError(Code.E0307, "the step of a slice must be an integer, known when the program is compiled", help=help)
 
 
 def narrow(x: Node, axis: int, start: Dim, stop: Dim) -> Node:
@@ -230,12 +232,13 @@ def _vjp_set(node: Apply, g: Node) -> Sequence[Node | None]:
     return kept, sum_to(written, value), *[None] * len(arrays)
 
 
+UPDATES = ("set", "add")
 SET = Op("set", _infer_set, _emit_set, _vjp_set, linear=True)
 
 
 def update(x: Node, items: Sequence[Item], arrays: Sequence[Node], value: Node, how: str) -> Node:
     """``x.at[items].set(value)`` or ``.add(value)``: x is left as it was. Raises ShapeError."""
-    if how not in ("set", "add"):
+    if how not in UPDATES:
         raise ShapeError(Code.E0204, f"`.at[…]` has no `{how}`", help="write `x.at[i].set(v)` or `x.at[i].add(v)`")
     _check_slices(items)
     shape_of(value, 0)

@@ -21,6 +21,7 @@ from dsl.knowledge import Knowledge, guessed
 from dsl.library import library
 from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, rebuild, remapped, topological
 from dsl.ops.aliases import unnamed
+from dsl.ops.arguments import known_help
 from dsl.ops.builtins import functions
 from dsl.ops.core import Undecided
 from dsl.ops.making import dim_of
@@ -249,7 +250,7 @@ class Resolver:
         if isinstance(value, Input):
             is_const = value.role == "const"
             message = f"`{value.name}` is {'a const' if is_const else 'an array'}, and a size must be known when the program is compiled"
-            help = f"write `dim {value.name} = …` in place of the const" if is_const else "use another name for one of the two"
+            help = known_help((value,), "use another name for one of the two")
             raise DslError(Diagnostic(Code.E0305 if is_const else Code.E0203, message, expr.span, "", help))
         if not isinstance(value, (int, Dim)) or isinstance(value, bool):
             raise DslError(Diagnostic(Code.E0305, "a dimension is an integer or a name", expr.span, "", "write `[N, D]`"))
