@@ -7,19 +7,24 @@ Forward mode is reverse mode twice: the cotangent ``vjp(f, x, u)`` is linear in 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_letters
 
+from dsl.batching import Unbatchable, batched
 from dsl.diagnostics import Code
 from dsl.elaborate import array
 from dsl.identities import rewrite
-from dsl.nodes import Apply, Node, argument, const, rebuild, topological
+from dsl.nodes import Apply, Input, Node, argument, const, rebuild, topological
 from dsl.ops.aliases import NAMED
+from dsl.ops.contraction import einsum
 from dsl.ops.core import shape_of
-from dsl.ops.shaping import spread
+from dsl.ops.loops import Turn, captured_by, loop
+from dsl.ops.making import eye
+from dsl.ops.shaping import reshape, spread
 from dsl.ops.spec import function
 from dsl.reverse import pull_back
 from dsl.scope import Value
 from dsl.stability import stable
-from dsl.types import ShapeError, same
+from dsl.types import Shape, ShapeError, product, same
 
 
 def grad(f: Value, wrt: Value) -> Value:
@@ -50,6 +55,47 @@ def hvp(f: Value, wrt: Value, v: Value) -> Value:
     targets = _targets(wrt)
     gradients = grad(f, tuple(targets))
     return _as(wrt, _cotangents(list(zip(gradients, _tangents(targets, v), strict=True)), targets))
+
+
+def jacobian(f: Value, wrt: Value) -> Value:
+    """Every entry of f by every entry of ``wrt``: f's shape, then the variable's."""
+    node, targets = _differentiable(f), _targets(wrt)
+    shape = shape_of(node)
+    u = argument("u", "cotangent", node.type)
+    pulled = _cotangents([(node, u)], targets)
+    return _as(wrt, _over_all(pulled, u, shape))
+
+
+def hessian(f: Value, wrt: Value) -> Value:
+    """The second derivatives of a scalar: the variable's shape twice. A tuple of names gives a tuple of tuples."""
+    targets = _targets(wrt)
+    rows = [jacobian(each, wrt) for each in grad(f, tuple(targets))]
+    return tuple(rows) if isinstance(wrt, tuple) else rows[0]
+
+
+def _over_all(pulled: Sequence[Node], u: Input, shape: Shape) -> list[Node]:
+    """What is linear in u, for every u that is 1 at one place: the identity of u's shape, in one computation where the operations take it."""
+    if not shape:
+        return batched(pulled, {u: const(1.0)}, ())
+    labels = ascii_letters[: 2 * len(shape)]
+    rows, columns = labels[: len(shape)], labels[len(shape) :]
+    spec = ",".join(a + b for a, b in zip(rows, columns, strict=True)) + f"->{rows}{columns}"
+    unit = einsum(spec, *(eye(dim) for dim in shape))
+    try:
+        return batched(pulled, {u: unit}, shape)
+    except Unbatchable:
+        return _one_by_one(pulled, u, shape)
+
+
+def _one_by_one(pulled: Sequence[Node], u: Input, shape: Shape) -> list[Node]:
+    """The same by a loop over the entries."""
+    size = product(shape)
+    captured = captured_by(pulled, (u,))
+    given = {node: argument(f"constant{i}", "jacobian constant", node.type) for i, node in enumerate(captured)}
+    mapped = rebuild(pulled, lambda node: node, {**given, u: u})
+    turn = Turn((), (u,), tuple(given.values()), (), tuple(mapped[node] for node in pulled))
+    looped = loop(turn, [], [reshape(eye(size), (size, *shape))], list(given), size)
+    return [reshape(looped.out(i), shape + node.type.known) for i, node in enumerate(pulled)]
 
 
 def _differentiable(f: Value) -> Node:
@@ -111,7 +157,9 @@ FUNCTIONS = (
     function("grad(f, wrt, /)", "derivatives", "The gradient of a scalar by a named value, in its shape; a tuple of names gives a tuple.", grad),
     function("vjp(f, wrt, u, /)", "derivatives", "Reverse mode: u, of f's shape, times the Jacobian; in the shape of `wrt`.", vjp),
     function("jvp(f, wrt, v, /)", "derivatives", "Forward mode: the Jacobian times v, of the shape of `wrt`; in f's shape.", jvp),
+    function("jacobian(f, wrt, /)", "derivatives", "Every entry of f by every entry of a named value: `f.shape + wrt.shape`.", jacobian),
+    function("hessian(f, wrt, /)", "derivatives", "The second derivatives of a scalar: `wrt.shape + wrt.shape`.", hessian),
     function("hvp(f, wrt, v, /)", "derivatives", "The Hessian of a scalar times v, in the shape of `wrt`, without the Hessian.", hvp),
 )
 
-__all__ = ["FUNCTIONS", "grad", "hvp", "jvp", "vjp"]
+__all__ = ["FUNCTIONS", "grad", "hessian", "hvp", "jacobian", "jvp", "vjp"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from dsl import diagonals
 from dsl.nodes import Apply, Const, Input, Node, apply, const, of_sizes
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
@@ -107,7 +108,7 @@ def _add(node: Apply) -> Node | None:
         return _chosen(node, x, y)
     if x is y and x.type.dtype == "float":
         return rewritten("multiply", const(2), x)
-    return _pair(node)
+    return diagonals.added(node) or _pair(node)
 
 
 def _chosen(node: Apply, x: Apply, y: Apply) -> Node | None:
@@ -130,7 +131,7 @@ def _subtract(node: Apply) -> Node | None:
     if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
         negated = apply(y.op, y.args[0], *(each if is_number(each, 0) else rewritten("negative", each) for each in y.args[1:]))
         return _chosen(node, x, negated)
-    return _pair(node)
+    return diagonals.added(node) or _pair(node)
 
 
 def is_factor(node: Node) -> bool:
@@ -235,7 +236,7 @@ def _multiply(node: Apply) -> Node | None:
         return rewritten("negative", rewritten("multiply", x.args[0], y))
     if isinstance(y, Apply) and y.op.name == "negative":
         return rewritten("negative", rewritten("multiply", x, y.args[0]))
-    return _pair(node)
+    return diagonals.scaled(node) or _pair(node)
 
 
 def _divide(node: Apply) -> Node | None:
@@ -248,7 +249,7 @@ def _divide(node: Apply) -> Node | None:
         return rewritten("multiply", rewritten("divide", x.args[0], y), x.args[1])
     if isinstance(x, Apply) and x.op.name == "negative" and not is_factor(x):
         return rewritten("negative", rewritten("divide", x.args[0], y))
-    return _pair(node)
+    return diagonals.scaled(node) or _pair(node)
 
 
 def _negative(node: Apply) -> Node | None:
@@ -313,7 +314,7 @@ def _einsum(node: Apply) -> Node | None:
                 args[i] = arg.args[0]
                 labels[i] = "".join(renamed[label] for label in inner)
                 return rewrite(einsum(f"{','.join(labels)}->{output}", *args))
-    return _relabelled(node, labels, output) if len(args) == 2 else None
+    return diagonals.contracted(node) or (_relabelled(node, labels, output) if len(args) == 2 else None)
 
 
 def _relabelled(node: Apply, labels: Sequence[str], output: str) -> Node:
@@ -346,7 +347,7 @@ def _total(node: Apply) -> Node | None:
     (x,) = node.args
     if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == () and node.type.shape == ():
         return x.args[0] if node.op.name == "mean" else rewritten("multiply", dimension(product(x.type.known)), x.args[0])
-    return None
+    return diagonals.summed(node)
 
 
 def _index(node: Apply) -> Node | None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Protocol
 
 from dsl import syntax
+from dsl.batching import Unbatchable, batched
 from dsl.diagnostics import Code
 from dsl.elaborate import Steps, array, describe
-from dsl.nodes import Input, Node, argument, of_sizes, rebuild, topological
+from dsl.nodes import Input, Node, argument, rebuild
 from dsl.ops.core import shape_of
 from dsl.ops.elementwise import cast
-from dsl.ops.loops import Loop, Turn, loop
+from dsl.ops.loops import Loop, Turn, captured_by, loop
 from dsl.ops.spec import function
 from dsl.scope import Closure, Value
 from dsl.types import Dim, ShapeError, TensorType, as_dim, same
@@ -40,6 +42,30 @@ def scan(call: Call, f: Value, init: Value, sequences: Value) -> Steps:
     """The carries after every turn, stacked on a new first axis."""
     made = yield _looped(call, "scan", f, init, sequences)
     return _shaped(init, [made.after(i) for i in range(len(made.turn.carries))])
+
+
+def map_(call: Call, f: Value, sequences: Value) -> Steps:
+    """A function of every element, stacked: one computation for all of them, or, where an operation does not take it, a loop."""
+    arrays = [array(each) for each in _flat(sequences)]
+    if isinstance(f, (Node, tuple, int, float, Dim)):
+        raise ShapeError(Code.E0204, f"`map` needs a function first, not {describe(f)}", help="write `map(row, X)`")
+    length, role = _length("map", arrays), f"loop {_depth.get()}"
+    names = _parameters(f, 0, len(arrays))
+    elements = [argument(name, role, TensorType(each.type.dtype, shape_of(each)[1:])) for name, each in zip(names, arrays, strict=True)]
+    token = _depth.set(_depth.get() + 1)
+    try:
+        value = yield call(f, [_shaped(sequences, elements)])
+    finally:
+        _depth.reset(token)
+    made = [array(each) for each in _flat(value)]
+    for each in made:
+        shape_of(each)
+    try:
+        return _shaped(value, batched(made, dict(zip(elements, arrays, strict=True)), (length,)))
+    except Unbatchable:
+        turn, constants = _closed((), tuple(elements), made, role, call.names)
+        looped = loop(replace(turn, nexts=(), outs=turn.nexts), [], arrays, constants, length)
+        return _shaped(value, [looped.out(i) for i in range(len(made))])
 
 
 def _flat(value: Value) -> list[Value]:
@@ -124,27 +150,21 @@ def _fitting(name: str, carries: Sequence[Input], nexts: Sequence[Node]) -> set[
 
 def _closed(carries: tuple[Input, ...], elements: tuple[Input, ...], nexts: Sequence[Node], role: str, names: Mapping[Node, str]) -> tuple[Turn, list[Node]]:
     """The turn with everything that it captures given to it as a constant, and these constants: they are computed once, before the loop."""
-    varying: set[Node] = {*carries, *elements}
-    captured: dict[Node, Node] = {}
-    for node in topological(nexts):
-        if varying.isdisjoint(node.args):
-            continue
-        varying.add(node)
-        captured.update({arg: arg for arg in node.args if arg not in varying and not of_sizes(arg)})
-    captured.update({node: node for node in nexts if node not in varying and not of_sizes(node)})
+    captured = captured_by(nexts, (*carries, *elements))
     given: dict[Node, Input] = {}
     for node in captured:
         name = node.name if isinstance(node, Input) else names.get(node, "constant")
         name = f"{name}_{len(given)}" if name == "constant" or any(name == each.name for each in given.values()) else name
         given[node] = argument(name, f"{role} constant", node.type)
     mapped = rebuild(nexts, lambda node: node, {**given, **{each: each for each in (*carries, *elements)}})
-    called = tuple((new, names[node]) for node, new in mapped.items() if node in names and node in varying)
+    called = tuple((new, names[node]) for node, new in mapped.items() if node in names and node not in given)
     return Turn(carries, elements, tuple(given.values()), tuple(mapped[node] for node in nexts), (), called), list(captured)
 
 
 FUNCTIONS = (
     function("fold(f, init, sequences, /)", "loops", "The carry after the last turn of `carry = f(carry, element)` along the first axis.", fold),
+    function("map(f, sequences, /)", "loops", "The function of every element along the first axis, stacked: a loop only where an operation needs one.", map_),
     function("scan(f, init, sequences, /)", "loops", "The carries after every turn, stacked on a new first axis; `init` is not among them.", scan),
 )
 
-__all__ = ["FUNCTIONS", "fold", "scan"]
+__all__ = ["FUNCTIONS", "fold", "map_", "scan"]

@@ -56,7 +56,9 @@ def ruled(rule: syntax.Rule, scope: Scope) -> RuleFunction:
     def line_of(name: str) -> syntax.RuleLine | None:
         return next((line for line in rule.lines if line.argument == name and line.key in ("d", "vjp")), None)
 
-    return RuleFunction(rule, scope, RuleOp(f"rule {rule.name.id}", _infer_value, _emit_value, vjp, alias=True, rule=rule, scope=scope))
+    elementwise = all(line.key != "vjp" for line in rule.lines)
+    op = RuleOp(f"rule {rule.name.id}", _infer_value, _emit_value, vjp, elementwise=elementwise, alias=True, rule=rule, scope=scope)
+    return RuleFunction(rule, scope, op)
 
 
 def _rule_cotangent(rule: syntax.Rule, line: syntax.RuleLine | None, name: str, scope: Scope, g: Node, param: Node) -> Node | None:

@@ -115,3 +115,91 @@ def test_independence_is_a_warning_and_zeros() -> None:
     compiled = compile_source(Source("p.expr", "param x: [N]\nparam y: [N]\ng = grad(sum(x), y)\nL = sum(g) + sum(x * y)"), "p")
     assert [each.code.name for each in compiled.warnings] == ["W0101"]
     np.testing.assert_allclose(module_of(compiled.text, "p").value(V, W), V @ W)
+
+
+JACOBIANS = {
+    "elementwise": "tanh(x) * y",
+    "a product": "M @ x",
+    "softmax": "softmax(x)",
+    "cumsum": "cumsum(x ** 2)",
+    "norms": "norm(M * x, axis=1)",
+    "a gather": "x[i] ** 2",
+    "slices": "concatenate([x[1:] * x[:-1], x[:1]])",
+    "a matrix": "outer(x, y) + M * x",
+    "a reshape": "reshape(outer(x, x), -1)",
+    "a solve": "solve(M.T @ M + eye(3), x * y)",
+    "logsumexp": "logsumexp(M * x, axis=1)",
+    "a choice": "where(x > 0, x ** 3, -x)",
+    "a scalar": "sum(x ** 3 * y)",
+    "a sort": "sort(x * y)",
+    "a loop": "fold(turn, y, M * x)",
+    "convolution": "convolve(x, y)",
+    "an update": "x.at[1:].add(y[1:] * x[0])",
+    "max": "max(M * x, axis=0)",
+    "repeated": "tile(x ** 2, 2) + repeat(x, 2)",
+    "padded": "pad(x ** 2, 1)",
+    "a determinant": "det(M + diag(x)) * y",
+}
+HEADER = "param x: [3]\ninput y: [3]\ninput M: [3, 3]\ninput i: int[3]\ndef turn(h, m) = tanh(h * m) + x\n"
+
+
+@pytest.mark.parametrize("name", JACOBIANS)
+def test_jacobian(name: str) -> None:
+    program = module(f"{HEADER}S = {JACOBIANS[name]}\nJ = jacobian(S, x)\noutput S, J")
+    x, y, M, i = W, V, RNG.normal(size=(3, 3)) + 2 * np.eye(3), np.array([2, 0, 0])
+    found = program.value(x, y, M, i)
+    columns = [(program.value(x + e, y, M, i).S - program.value(x - e, y, M, i).S) / 2e-6 for e in 1e-6 * np.eye(3)]
+    np.testing.assert_allclose(found.J, np.stack(columns, -1), rtol=1e-6, atol=1e-7)
+    assert found.J.shape == np.shape(found.S) + (3,)
+
+
+@pytest.mark.parametrize("name", ["elementwise", "a product", "softmax", "norms", "a matrix", "logsumexp", "a loop", "a scalar", "a solve"])
+def test_hessian(name: str) -> None:
+    program = module(f"{HEADER}S = sum(({JACOBIANS[name]}) ** 2)\ng = grad(S, x)\nH = hessian(S, x)\noutput g, H")
+    x, y, M, i = W, V, RNG.normal(size=(3, 3)) + 2 * np.eye(3), np.array([2, 0, 0])
+    found = program.value(x, y, M, i)
+    columns = [(program.value(x + e, y, M, i).g - program.value(x - e, y, M, i).g) / 2e-6 for e in 1e-6 * np.eye(3)]
+    np.testing.assert_allclose(found.H, np.stack(columns, -1), rtol=1e-6, atol=1e-6)
+
+
+def test_hessian_by_two_names() -> None:
+    program = module("param a: [N]\nparam b: [2]\nL = sum(a ** 2) * sum(b ** 2)\nH = hessian(L, (a, b))\naa, ab = H[0]\nba, bb = H[1]\noutput aa, ab, ba, bb")
+    a, b = W, V[:2]
+    found = program.value(a, b)
+    np.testing.assert_allclose(found.aa, 2 * np.sum(b**2) * np.eye(3))
+    np.testing.assert_allclose(found.ab, 4 * np.outer(a, b))
+    np.testing.assert_allclose(found.ba, found.ab.T)
+    np.testing.assert_allclose(found.bb, 2 * np.sum(a**2) * np.eye(2))
+
+
+def test_structure_is_found() -> None:
+    """No identity is multiplied out, and nothing is a loop."""
+    text = dsl.compile_text(f"{LOGISTIC}H = hessian(L, w)\nS = softmax(z)\nJ = jacobian(S, z)\nE = jacobian(tanh(z), z)\nQ = hessian(w @ (X.T @ X) @ w, w)")
+    value = text[text.index("def value(") :]
+    value = value[: value.index("    return ")]
+    assert "for " not in value
+    assert value.count("np.eye") == 1, "only the softmax's Jacobian has one"
+    assert "np.diag(" in value
+
+
+MAPS = {
+    "rows": ("def row(x) = tanh(x @ W) ** 2\ny = map(row, X)", lambda X, W: np.tanh(X @ W) ** 2),
+    "a number of every row": ("def row(x) = logsumexp(x) * max(x)\ny = map(row, X)", lambda X, W: np.log(np.exp(X).sum(1)) * X.max(1)),
+    "several sequences": ("def row((x, z)) = outer(x, z)\ny = map(row, (X, X ** 2))", lambda X, W: X[:, :, None] * X[:, None, :] ** 2),
+    "several results": ("def row(x) = sum(x), x * 2\ns, y = map(row, X)", lambda X, W: 2 * X),
+    "a loop in every row": ("def step(h, v) = h * 0.5 + v\ndef row(x) = fold(step, 0.0, x)\ny = map(row, X)", None),
+    "gradients of every row": ("def loss(x) = sum(tanh(x @ W) ** 2)\ndef row(x) = grad(loss(x), x)\ny = map(row, X)", None),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_map(name: str) -> None:
+    program, expected = MAPS[name]
+    compiled = module(f"param X: [N, D]\nparam W: [D, K]\n{program}\nL = sum(y ** 2)\noutput L, y")
+    M = RNG.normal(size=(3, 2))
+    if expected is not None:
+        np.testing.assert_allclose(compiled.value(X, M).y, expected(X, M), rtol=1e-12)
+    _, gradients = compiled.value_and_grad(X, M)
+    direction = RNG.normal(size=X.shape)
+    ends = [compiled.value(X + s * direction, M).L for s in (1e-6, -1e-6)]
+    np.testing.assert_allclose(np.sum(gradients.X * direction), (ends[0] - ends[1]) / 2e-6, rtol=1e-6)

@@ -80,6 +80,9 @@ class LoopPrinter:
         variables: dict[int, str] = {}
         for i, carry in enumerate(self.made.turn.carries):
             start = outer.texts[self.made.initial[i]].text
+            if i in self.sums and carry.type.shape:
+                # a sum is added to in place: zeros of its own
+                start = f"np.zeros({outer.shape(carry)}, dtype={dtype_text(carry.type.dtype, outer)})"
             trail = self.parts.get(self.n + i)
             if trail is None:
                 variables[i] = self._variable(i, carry.name)

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dsl.nodes import Apply, Input, Nested, Node, apply, rebuild
+from dsl.nodes import Apply, Input, Nested, Node, apply, of_sizes, rebuild, topological
 from dsl.ops.factorisations import part
 from dsl.ops.indexing import FULL, index
 from dsl.ops.spec import Op, Printer, Text
@@ -132,6 +132,18 @@ def as_loop(node: Apply) -> Loop:
     return Loop(node, turn, length)
 
 
+def captured_by(roots: Iterable[Node], varying: Iterable[Node]) -> list[Node]:
+    """What a graph reads that no turn changes: it is computed once, before the loop."""
+    roots, changing = list(roots), set(varying)
+    captured: dict[Node, None] = {}
+    for node in topological(roots):
+        if not changing.isdisjoint(node.args):
+            changing.add(node)
+            captured.update(dict.fromkeys(arg for arg in node.args if arg not in changing and not of_sizes(arg)))
+    captured.update(dict.fromkeys(node for node in roots if node not in changing and not of_sizes(node)))
+    return list(captured)
+
+
 OPS = (LOOP,)
 
-__all__ = ["LOOP", "OPS", "Loop", "Turn", "as_loop", "loop"]
+__all__ = ["LOOP", "OPS", "Loop", "Turn", "as_loop", "captured_by", "loop"]
