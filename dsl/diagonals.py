@@ -17,7 +17,8 @@ from dsl.types import ONE
 
 def is_unit(node: Node) -> bool:
     """Whether a node is an identity matrix of floats."""
-    return isinstance(node, Apply) and node.op.name == "eye" and node.attr("rows") == node.attr("columns") and node.attr("k") == 0 and node.type.dtype == "float"
+    square = isinstance(node, Apply) and node.op.name == "eye" and node.attr("rows") == node.attr("columns")
+    return square and isinstance(node, Apply) and node.attr("k") == 0 and node.type.dtype == "float"
 
 
 def entries(node: Node) -> Node | None:
@@ -74,7 +75,7 @@ def contracted(node: Apply) -> Node | None:
             continue
         keep, gone = (term[0], term[1]) if term[1] not in output else (term[1], term[0])
         rest = labels[:i] + labels[i + 1 :]
-        if gone in output or not any(gone in other or keep in other for other in rest) and vector is None:
+        if gone in output or (not any(gone in other or keep in other for other in rest) and vector is None):
             continue
         terms = [other.replace(gone, keep) for other in rest]
         if vector is None and keep in output and not any(keep in other for other in terms):

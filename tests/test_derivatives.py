@@ -150,7 +150,7 @@ def test_jacobian(name: str) -> None:
     found = program.value(x, y, M, i)
     columns = [(program.value(x + e, y, M, i).S - program.value(x - e, y, M, i).S) / 2e-6 for e in 1e-6 * np.eye(3)]
     np.testing.assert_allclose(found.J, np.stack(columns, -1), rtol=1e-6, atol=1e-7)
-    assert found.J.shape == np.shape(found.S) + (3,)
+    assert found.J.shape == (*np.shape(found.S), 3)
 
 
 @pytest.mark.parametrize("name", ["elementwise", "a product", "softmax", "norms", "a matrix", "logsumexp", "a loop", "a scalar", "a solve"])

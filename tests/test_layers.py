@@ -13,7 +13,8 @@ DSL = Path(__file__).parent.parent / "dsl"
 ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
-    *("static", "sizes", "scope", "elaborate", "knowledge", "rules", "batching", "diagonals", "identities", "stability", "reverse", "derivatives", "loops", "library", "imports"),
+    *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
+    *("batching", "diagonals", "identities", "stability", "reverse", "derivatives", "loops", "library", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),
     *("files", "sample", "api", "gradcheck", "format", "catalogue", "terminal", "cli"),
 )

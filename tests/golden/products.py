@@ -112,11 +112,10 @@ def forward(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tuple[Any
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     batched, v_v, v, w, w_w, rows, both, M, A, dtype = tape
-    K = batched.shape[2]
     B = batched.shape[0]
+    K = batched.shape[2]
     dL = dtype.type(dL)
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    dL_dproduct = np.diag(np.full((K,), dL, dtype=dtype))
     dL_ddots = np.full((B,), dL, dtype=dtype)
     # dots = tensordot(batched, both, axes=2)
     dL_dboth = np.tensordot(batched, dL_ddots, axes=((0,), (0,)))
@@ -128,10 +127,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # rows = v @ batched
     dL_dbatched = dL_ddots[:, None, None] * both + dL_drows[:, None] * v[:, None]
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    added_2 = scaled_2 * M + M @ dL_dproduct.T + M @ dL_dproduct
+    product = np.full((K,), dL, dtype=dtype) * M
     # batched = A @ M
     dL_dbatched_A = np.tensordot(A, dL_dbatched, axes=((0, 1), (0, 1)))
-    dL_dM = added_2 + dL_dbatched_A
+    dL_dM = scaled_2 * M + product + product + dL_dbatched_A
     dL_dA = dL_dbatched @ M.T
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     scaled_3 = dL * w_w * v
@@ -179,7 +178,6 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     added = (rows**2).sum() + v_v * w_w + dots.sum() + np.trace(M.T @ M)
     reshaped_M = M.reshape(-1)
     L = added + reshaped_M @ reshaped_M
-    dL_dproduct = np.diag(np.ones((K,), dtype=dtype))
     dL_ddots = np.ones((B,), dtype=dtype)
     # dots = tensordot(batched, both, axes=2)
     dL_dboth = np.tensordot(batched, dL_ddots, axes=((0,), (0,)))
@@ -189,9 +187,11 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     dL_drows = 2 * rows
     # rows = v @ batched
     dL_dbatched = dL_ddots[:, None, None] * both + dL_drows[:, None] * v[:, None]
+    # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
+    product = np.ones((K,), dtype=dtype) * M
     # batched = A @ M
     dL_dbatched_A = np.tensordot(A, dL_dbatched, axes=((0, 1), (0, 1)))
-    dL_dM = 2 * M + M @ dL_dproduct.T + M @ dL_dproduct + dL_dbatched_A
+    dL_dM = 2 * M + product + product + dL_dbatched_A
     dL_dA = dL_dbatched @ M.T
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     w_w_times_v = w_w * v
@@ -201,4 +201,4 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: 49d8a747b2b030591833603da7d34c6265024ae0c89383de082a2106640a1f96
+# gradc: 6ca2052bfa059c3a458c29cea3761c656e4f9afc44fc54e859d25bf93f220a6c
