@@ -75,8 +75,8 @@ def _checked(X: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
 def forward(X: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
     """Compute L, and the tape for backward.
 
-    X: float[X.shape[0], X.shape[1]]
-    W: float[X.shape[1], W.shape[1]]
+    X: float, 2 axes
+    W: float, 2 axes
     """
     X, W = _checked(X, W)
     dtype = np.result_type(X, W)
@@ -118,4 +118,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 99bb5df028e7a8644b5b5cd3a31beadc1760662ebba7adfa7abff167df5da5a0
+# gradc: 23724312d5256a56faca1c846e8c82180e91caaae30362f9f72cee7b2d6f41ca

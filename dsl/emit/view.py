@@ -356,6 +356,9 @@ def _described(node: Input) -> str:
         return f"{node.type.dtype}, a number"
     if node.type.shape is None:
         return f"{node.type.dtype}, any shape"
+    if any(dim.flexible for dim in node.type.shape):
+        rank = len(node.type.shape)
+        return f"{node.type.dtype}, {rank} {'axis' if rank == 1 else 'axes'}"
     return f"{node.type.dtype}[{', '.join(map(str, node.type.shape))}]"
 
 
