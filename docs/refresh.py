@@ -15,7 +15,7 @@ from dsl.catalogue import catalogue
 from dsl.diagnostics import Code, printable
 
 ROOT = Path(__file__).resolve().parent.parent
-FAMILIES = ("elementwise", "two arguments", "activations", "reductions", "shape", "making", "products", "losses and layers", "derivatives", "order")
+FAMILIES = ("elementwise", "two arguments", "activations", "reductions", "shape", "making", "products", "losses and layers", "loops", "derivatives", "order")
 NOT_CALLED = {"operators"}
 
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from dsl.derivatives import FUNCTIONS as OPERATORS
 from dsl.library import library
+from dsl.loops import FUNCTIONS as LOOPS
 from dsl.ops.builtins import functions
 from dsl.ops.elementwise import elementwise_ops
 
@@ -32,7 +33,7 @@ class Entry:
 
 def _builtin() -> list[Entry]:
     found = []
-    for each in (*functions().values(), *OPERATORS):
+    for each in (*functions().values(), *OPERATORS, *LOOPS):
         if each.name in elementwise_ops():
             stanza = elementwise_ops()[each.name].stanza
             derivatives = tuple(f"d/d{name} = {formula}" for name, formula in stanza.partials.items())
