@@ -1,0 +1,34 @@
+"""Slices of symbolic axes: what NumPy gives, a gradient that fits, and a refusal at the head of the function where a size is too small."""
+
+import numpy as np
+import pytest
+
+from dsl.api import compile_text, module_of
+
+SIZES = {"N": 9, "K": 2, "M": 6}
+SLICES = [
+    *("x[:N + 1]", "x[N + 2:]", "x[N + 3:N + 5]", "x[7:N + 2:3]", "x[N - 2:N - 5]", "x[3:1]", "x[N:]"),  # cut off, or empty
+    *("x[:N - 5]", "x[K:M]", "x[K:N - 1:2]", "x[:-2]", "x[-3:]", "x[:N:2]"),
+    *("x[M:K:-1]", "x[5::-1]", "x[:5:-1]", "x[N - 1::-1]", "x[N - 2:1:-2]", "x[-1:-4:-1]", "x[::-3]"),
+]
+
+
+@pytest.mark.parametrize("text", SLICES)
+def test_a_slice_is_numpys(text: str) -> None:
+    x = np.arange(1.0, 10.0)
+    source = f"param x: [N]\ninput y: [K]\ninput z: [M]\npart = {text}\nL = sum(part ** 2) + sum(ones(part.shape))\noutput L, part\n"
+    module = module_of(compile_text(source, format=False), "slices")
+    (loss, part), tape = module.forward(x, np.ones(SIZES["K"]), np.ones(SIZES["M"]))
+    expected = eval(text, {"x": x, **SIZES})
+    marked = np.zeros(9)
+    marked[eval(text, {"x": np.arange(9), **SIZES})] = 1
+    assert np.array_equal(part, expected)
+    assert loss == (expected**2).sum() + expected.size
+    assert np.array_equal(module.backward(tape).x, 2 * x * marked)
+
+
+@pytest.mark.parametrize("text", ["x[:N - 5]", "x[K:M]", "x[5::-1]", "x[:5:-1]", "x[-6:]"])
+def test_a_slice_that_does_not_fit_is_refused(text: str) -> None:
+    module = module_of(compile_text(f"param x: [N]\ninput y: [K]\ninput z: [M]\nL = sum({text}) + sum(y) + sum(z)", format=False), "slices")
+    with pytest.raises(ValueError, match="the slice must fit"):
+        module.forward(np.ones(4), np.ones(4), np.ones(3))
