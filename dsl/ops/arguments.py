@@ -78,10 +78,16 @@ def _checked(function: Function, param: Param, value: object, array: Convert) ->
         raise ShapeError(Code.E0204, f"`{param.name}` of `{function.name}` must be known when the program is compiled", help=help)
     expected, read = _KINDS[param.kind]
     try:
-        return read(value)
+        known = read(value)
     except TypeError:
         message = f"`{param.name}` of `{function.name}` must be {expected}, not {_shown(value)}"
         raise ShapeError(Code.E0204, message, help=help or f"write `{function.signature}`") from None
+    # only reshape's -1 means something
+    if param.kind in ("size", "shape") and param.how != "rest":
+        for size in known if isinstance(known, tuple) else (known,):
+            if isinstance(size, Dim) and (size.constant or 0) < 0:
+                raise ShapeError(Code.E0305, f"a dimension cannot be negative: {size}", help="write 0 or more")
+    return known
 
 
 def known_help(parts: Iterable[object], otherwise: str = "") -> str:

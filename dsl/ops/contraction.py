@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from string import ascii_letters
 
-from dsl.diagnostics import Code
+from dsl.diagnostics import Code, counted
 from dsl.nodes import Apply, Node, apply
 from dsl.ops.broadcasting import broadcast_to, reshape
 from dsl.ops.core import number, shape_of
@@ -23,7 +23,7 @@ def _sizes(spec: str, types: tuple[TensorType, ...]) -> dict[str, Dim]:
     sizes: dict[str, Dim] = {}
     for i, (labels, each) in enumerate(zip(split_spec(spec)[0], types, strict=True)):
         if len(labels) != len(each.known):
-            raise ShapeError(Code.E0302, f"`{labels}` names {len(labels)} axes of an array that has {len(each.known)}", f"{{{i}}} is {each}")
+            raise ShapeError(Code.E0302, f"`{labels}` names {counted(len(labels), 'axis', 'axes')} of an array that has {len(each.known)}", f"{{{i}}} is {each}", "write one label for each axis")
         for label, dim in zip(labels, each.known, strict=True):
             if label in sizes and not same(sizes[label], dim):
                 shapes = ", ".join(f"{{{k}}} is {one}" for k, one in enumerate(types))
@@ -85,7 +85,7 @@ EINSUM = Op("einsum", _infer, emit_product, _vjp, linear=True)
 def einsum(spec: str, *args: Node) -> Node:
     """A contraction with explicit labels. What is no contraction at all is the operand itself; booleans give whether any product holds."""
     labels, output = split_spec(spec)
-    if len(args) == 1 and labels[0] == output:
+    if len(args) == 1 and labels[0] == output and len(output) == len(shape_of(args[0], len(output))):
         return args[0]
     if all(arg.type.dtype == "bool" for arg in args):
         return ew("not_equal", einsum(spec, *(cast(arg, "int") for arg in args)), number(0))
@@ -156,9 +156,11 @@ def _einsum(subscripts: str, operands: Sequence[Node], optimize: object) -> Node
     inputs, arrow, output = text.partition("->")
     terms = inputs.split(",")
     if len(terms) != len(operands):
-        raise ShapeError(Code.E0204, f"`{subscripts}` names {len(terms)} operands, and {len(operands)} are given")
-    if not all(label.isascii() and label.isalpha() for label in text.replace("...", "").replace(",", "").replace("->", "")):
-        raise ShapeError(Code.E0204, f"`{subscripts}` is not of the form `ij,jk->ik`")
+        given = f"{len(operands)} {'is' if len(operands) == 1 else 'are'} given"
+        help = "write the labels of each operand, parted by commas"
+        raise ShapeError(Code.E0204, f"`{subscripts}` names {counted(len(terms), 'operand')}, and {given}", help=help)
+    if not all(label.isascii() and label.isalpha() for label in text.replace("...", "").replace(",", "").replace("->", "", 1)):
+        raise ShapeError(Code.E0204, f"`{subscripts}` is not of the form `ij,jk->ik`", help="write one letter for each axis")
     named = [len(term.replace("...", "")) for term in terms]
     extra = [len(shape_of(x, count)) - count if "..." in term else 0 for term, count, x in zip(terms, named, operands, strict=True)]
     # an ellipsis stands for axes without labels: they get letters that the text does not use, aligned at the right
@@ -171,7 +173,7 @@ def _einsum(subscripts: str, operands: Sequence[Node], optimize: object) -> Node
     for label in output:
         if label not in every or output.count(label) > 1:
             found = "stands twice in the result" if output.count(label) > 1 else "stands in the result and in no operand"
-            raise ShapeError(Code.E0204, f"`{label}` of `{subscripts}` {found}")
+            raise ShapeError(Code.E0204, f"`{label}` of `{subscripts}` {found}", help="the result names labels of the operands, each once")
     return contract(terms, output, operands)
 
 

@@ -40,14 +40,13 @@ def slice_size(start: Dim | None, stop: Dim | None, step: int, size: Dim) -> Dim
     low, high = (None if each is None else each.constant for each in (start, stop))
     if size.constant is not None and (start is None) == (low is None) and (stop is None) == (high is None):
         return Dim.number(len(range(*slice(low, high, step).indices(size.constant))))
-    first, last = _bound(start, size), _bound(stop, size)
+    first, last = (_within(_bound(each, size), size if step > 0 else size - 1) for each in (start, stop))
     if step > 0:
         span = (size if last is None else last) - (ZERO if first is None else first)
     else:
         span = (size - 1 if first is None else first) - (Dim.number(-1) if last is None else last)
-    for each in (first, last):
-        if each is not None and (size - each).constant is None:
-            require(size, ">=", each, "the slice must fit")
+    if first is not None and last is not None and span.constant is None and any(factor < 0 for _, factor in span.terms):
+        require(*((last, ">=", first) if step > 0 else (first, ">=", last)), "the slice must fit")
     if span.constant is not None and span.constant < 0:
         return ZERO
     return span if abs(step) == 1 else (span + (abs(step) - 1)) // abs(step)
@@ -60,7 +59,19 @@ def _bound(bound: Dim | None, size: Dim) -> Dim | None:
     if number is not None and number < 0:
         require(size, ">=", Dim.number(-number), "the slice must fit")
         return size + number
+    if any(factor < 0 for _, factor in bound.terms):
+        require(bound, ">=", ZERO, "the slice must fit")
     return bound
+
+
+def _within(bound: Dim | None, most: Dim) -> Dim | None:
+    """A bound that is at most so much: cut off where it is known to be more, else checked."""
+    if bound is None:
+        return None
+    room = (most - bound).constant
+    if room is None:
+        require(most, ">=", bound, "the slice must fit")
+    return most if room is not None and room < 0 else bound
 
 
 def result_shape(shape: Shape, items: Sequence[Item], arrays: Sequence[TensorType]) -> Shape:

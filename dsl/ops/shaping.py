@@ -78,10 +78,11 @@ def _infer_concatenate(types: tuple[TensorType, ...], attrs: Mapping[str, object
         shape = each.known
         shown = f"{{0}} is {types[0]}, {{{i}}} is {each}"
         if len(shape) != len(first):
-            raise ShapeError(Code.E0302, f"arrays of {len(first)} and {len(shape)} axes cannot be joined", shown)
+            raise ShapeError(Code.E0302, f"arrays of {len(first)} and {len(shape)} axes cannot be joined", shown, "add an axis of size 1 with `[None, :]`")
         for k in range(-len(first), 0):
             if k != axis and not same(first[k], shape[k]):
-                raise ShapeError(Code.E0305, f"arrays to join differ beside the axis: {first[k]} and {shape[k]}", shown)
+                help = "join them along that axis, or declare the two sizes with one name"
+                raise ShapeError(Code.E0305, f"arrays to join differ beside the axis: {first[k]} and {shape[k]}", shown, help)
         size = size + shape[axis]
     at = len(first) + axis
     return TensorType(_joined_dtype(types), (*first[:at], size, *first[at + 1 :]))
@@ -122,7 +123,8 @@ def _infer_stack(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> 
     first = types[0].known
     for i, each in enumerate(types):
         if len(each.known) != len(first) or not all(map(same, first, each.known)):
-            raise ShapeError(Code.E0305, "arrays to stack have different shapes", f"{{0}} is {types[0]}, {{{i}}} is {each}")
+            shown, help = f"{{0}} is {types[0]}, {{{i}}} is {each}", "`concatenate` joins arrays of different sizes along an axis"
+            raise ShapeError(Code.E0305, "arrays to stack have different shapes", shown, help)
     at = len(first) + 1 + int(str(attrs["axis"]))
     return TensorType(_joined_dtype(types), (*first[:at], Dim.number(len(types)), *first[at:]))
 
@@ -168,7 +170,7 @@ def split(ary: Node, indices_or_sections: object, axis: int) -> tuple[Node, ...]
         bounds = [ZERO, *(_place(each, size) for each in inner), size]
         return tuple(index(ary, (*[FULL] * (len(shape_of(ary)) + at), ("slice", low, high, 1))) for low, high in pairwise(bounds))
     if not isinstance(indices_or_sections, int) or indices_or_sections < 1:
-        raise ShapeError(Code.E0204, "`split` takes a number of parts, or a tuple of indices")
+        raise ShapeError(Code.E0204, "`split` takes a number of parts, or a tuple of indices", help="write `split(x, 3)` or `split(x, (2, 5))`")
     each = size.divided(Dim.number(indices_or_sections))
     if each is None and size.constant is not None:
         raise ShapeError(Code.E0305, f"an axis of {size} does not split into {indices_or_sections} equal parts", f"{{0}} is {ary.type}")
@@ -252,7 +254,7 @@ def repeat(a: Node, repeats: object, axis: int | None) -> Node:
     at = axis_of(axis, len(shape_of(a)))
     counts = repeats if isinstance(repeats, tuple) else (repeats,)
     if any(not isinstance(each, (int, Dim)) or isinstance(each, bool) or (isinstance(each, int) and each < 0) for each in counts):
-        raise ShapeError(Code.E0204, "`repeats` is an integer, or one for each entry")
+        raise ShapeError(Code.E0204, "`repeats` is an integer, or one for each entry", help="write `repeat(x, 2)` or `repeat(x, (1, 0, 2))`")
     if len(counts) == 1:
         return apply(REPEAT, a, repeats=as_dim(counts[0]), axis=at)
     if not same(shape_of(a)[at], Dim.number(len(counts))):
@@ -314,7 +316,7 @@ def pad(array: Node, pad_width: object, mode: str, constant_values: object) -> N
     if mode not in _MODES:
         raise ShapeError(Code.E0204, f"`mode` of `pad` is one of {', '.join(map(repr, _MODES))}, not {mode!r}")
     if not isinstance(constant_values, (int, float)):
-        raise ShapeError(Code.E0204, "`constant_values` of `pad` is one number")
+        raise ShapeError(Code.E0204, "`constant_values` of `pad` is one number", help="write `pad(x, 1, constant_values=0.5)`")
     widths = _pairs(pad_width, len(shape))
     if all(before == after == ZERO for before, after in widths):
         return array
