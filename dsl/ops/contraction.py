@@ -23,7 +23,8 @@ def _sizes(spec: str, types: tuple[TensorType, ...]) -> dict[str, Dim]:
     sizes: dict[str, Dim] = {}
     for i, (labels, each) in enumerate(zip(split_spec(spec)[0], types, strict=True)):
         if len(labels) != len(each.known):
-            raise ShapeError(Code.E0302, f"`{labels}` names {counted(len(labels), 'axis', 'axes')} of an array that has {len(each.known)}", f"{{{i}}} is {each}", "write one label for each axis")
+            message = f"`{labels}` names {counted(len(labels), 'axis', 'axes')} of an array that has {len(each.known)}"
+            raise ShapeError(Code.E0302, message, f"{{{i}}} is {each}", "write one label for each axis")
         for label, dim in zip(labels, each.known, strict=True):
             if label in sizes and not same(sizes[label], dim):
                 shapes = ", ".join(f"{{{k}}} is {one}" for k, one in enumerate(types))
