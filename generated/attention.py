@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -208,4 +210,4 @@ def value(
     return Y
 
 
-# gradc: b8577bc446a25724cc7c5c03c44a3fd8ed3aedab42b46f7b6c9a3ef30d038bce
+# gradc: 69711c7f626c03917a9f547620bbab48bcbd29d8b3b2a90192119ac7816d4b62

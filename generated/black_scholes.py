@@ -54,6 +54,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -253,4 +255,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: 03cc1514d75944525506953a82f8f678f24d6e3a2e696300e776dc583f086332
+# gradc: 8735861cf2f25451d24bb7dd372cf5e9d9a7413f1b63a1cf14c6d60c5fffa538

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -167,4 +169,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: af71711393d2aa35e9255a0c2716d2c66c5fbafdc73dfbbd9084a1f1dbc4ceee
+# gradc: 8f6f44a760415d5203bed7b618fdacccf57b895fb9a8cc2581241587f70a374d

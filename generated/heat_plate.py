@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -181,4 +183,4 @@ def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, 
     return energy, Gradients(denergy_du)
 
 
-# gradc: 8e917ca5b492acbe0bbf09ad3e9a861c9bcfc35b70bc2659c355f73de4e0a7e3
+# gradc: 82be3c71a70e979d920face6473656a934c02f1b9f5d3ee95396920d46c9890b

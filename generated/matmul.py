@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -97,4 +99,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return P
 
 
-# gradc: 9471f4d65ff111c3196ee599469bbdf3255b6a473181946e2a8a4b21a2808107
+# gradc: eedd96c52d77aeeca118351ea261ee47517a0a4125533018c82e1fcb5e77a4c6

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -156,4 +158,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: c681700380907706c94d3158dcfedbee2f232563b3d7dd7c3fb45963073182dd
+# gradc: 295313644aa11d7a85f88f201648ca77fbf501280256d4bc75e2c98c57aae551

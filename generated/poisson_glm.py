@@ -70,6 +70,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -242,4 +244,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: fcb78d54cda6151067a93e72f2fba59218c944e3b737136138a1919e2cf67dfe
+# gradc: bdb2eda1da9e6d6957a32b49520765aaaab5ade644062f4c9c249ea153fc29fc

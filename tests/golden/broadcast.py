@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -125,4 +127,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tu
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: 2c57b2710cd371aadfe975fafca1243ed106c064a24657112c9af5e315b6b8b1
+# gradc: 01832fbd6c947d870dedcd988b2108fc15fc5ba668cccece9b11090b7a0b4cff

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -133,4 +135,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 99a94d16c994db6be930e403ec457c2326aa99a1f1a6290d16f4c6f9a60aa3d0
+# gradc: e684d991229ed97421923fb4dd9a98cea65a0ffe511aa7088e66e0d92a79bdc2

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -117,4 +119,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> tu
     return L, Gradients(np.array(y), np.array(x), dtype.type(1.0), dL_dt)
 
 
-# gradc: 3f867037109bb7494ad60c8477c30ed7593bda4c832f49e8babdbfcd4efb997e
+# gradc: 277de3539ce8ffe3ae262567702918dece6cef33bff3052947011be5b80f3b3e

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -179,4 +181,4 @@ def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 589705d4857b3aa478f2fc3332a7dcd07183d41a216d962c0ba8ddbca4c3a71b
+# gradc: ebc3904412ed6061c26fbc591881b36df80123b68a777f38ceec5ecea5bb1919

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -212,4 +214,4 @@ def value_and_grad(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tu
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: 9056b646e15fdb5c7e40ef9dc68251cc7c0ca1e07a2396eb6d8c1d062da05578
+# gradc: feb6823fe7a9ff170001fd531d3828912aa3eb5911a3ce2eb124729ed3ba4ab1

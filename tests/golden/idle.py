@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -112,4 +114,4 @@ def value_and_grad(x: ArrayLike, unused: ArrayLike, stopped: ArrayLike) -> tuple
     return L, Gradients(dL_dx, spread, dtype.type(0.0))
 
 
-# gradc: 244b2421817b3c51a55668209ff968dd88cf69526e3791a570ff8d4e95041ba9
+# gradc: d35d6330b99612f360c28179a7ffa6cd2049c239ff1c80a865adb9e3717d0fd6

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -120,4 +122,4 @@ def value_and_grad(X: ArrayLike, gain: ArrayLike, *, eps: float = 1e-06) -> tupl
     return L, Gradients(dL_dgain)
 
 
-# gradc: 34bee4b74664a8f6f9d4cf35dd997dccd7e240a7a173bd54f93229cce2570d20
+# gradc: 0950b2a209c8856187c8f2026e51709ddfc6dd718a9f775a2a115101b6e14c23

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -153,4 +155,4 @@ def value_and_grad(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any
     return L, Gradients(dL_dx)
 
 
-# gradc: 2e8e782d571ed50ce274c58324abebd17377ed57485b14175954035558a7a162
+# gradc: 25a4af7b992c3d35aa31115998334abe276a4bfda8bb0834715bba53d0b34e38

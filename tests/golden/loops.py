@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -268,4 +270,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: f87bc162eaf84017c5d3ee631bee76f3349ecefbef5a737afcecb22dbae45f10
+# gradc: 88ef881a9dc5543b5a6bb4c03386bfa5e055c8b4356a7110b06bb04a929368fa

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -141,4 +143,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: baa887c92656c50faecc97cfe0a7d5fe9a347524dee4d282b7a758ecc3b9bf30
+# gradc: 0f10e48bcb32d5db4ac937b7363411ff71f0d4d9a1e170b3ef586bb1c152006b

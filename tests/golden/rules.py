@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -114,4 +116,4 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: 8ab0b1f4db258d07f5c8f74e9e8bdedfbc3c49346452f6427a20f1bbfc33bc0b
+# gradc: b62bc44c775f439514f2930104abd2f6f4aa36c7252fd329f79f21a47e65619b

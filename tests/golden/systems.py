@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -220,4 +222,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: 54150c55abd9ba703551c33cba346f43e07dd9538ff77b1f19fd5fa0cd9f7ee3
+# gradc: 326404b5c37c3711ef560bd37ae0013d3e3d6017b810a9dc5efc99ad203ed457

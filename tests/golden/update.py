@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -183,4 +185,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: 47e97ccf28d03ec9d85382725056a2e7b6af7458f518aafec5c7fad54c0b594a
+# gradc: a697f36185bf904f60df80e2e30887a3a7b3483e6c089fb0ee49f3621bc160a1
