@@ -43,9 +43,9 @@ class Knowledge:
         if isinstance(node, Input) and need.rank is not None and node.name not in self.ranks:
             self.ranks[node.name] = need.rank
             return None
-        names = (each.name for each in topological([node]) if isinstance(each, Input) and each.type.shape is None)
-        name = next(names, "x")
-        return Diagnostic(Code.E0306, f"the number of axes of `{name}` is not known here", need.span, help=f"declare it: `input {name}: [N, D]`")
+        unknown_inputs = (each for each in topological([node]) if isinstance(each, Input) and each.type.shape is None)
+        name, role = next(((each.name, each.role) for each in unknown_inputs), ("x", "input"))
+        return Diagnostic(Code.E0306, f"the number of axes of `{name}` is not known here", need.span, help=f"declare it: `{role} {name}: [N, D]`")
 
 
 def guessed(module: syntax.Module) -> Knowledge:
