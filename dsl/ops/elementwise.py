@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Const, Node, apply, const
-from dsl.ops.spec import ATOM, COMPARE, POWER, PRODUCT, SUM, UNARY, Op, Printer, Text, function
+from dsl.ops.spec import ATOM, COMPARE, LOWEST, POWER, PRODUCT, SUM, UNARY, Op, Printer, Text, function
 from dsl.types import ShapeError, TensorType, broadcast, broadcast_like
 
 
@@ -46,6 +46,7 @@ _LEVELS = {
     "-": SUM,
     **dict.fromkeys(("<", "<=", ">", ">=", "==", "!="), COMPARE),
 }
+_STATIC = {"where": "{x} if {c} else {y}", "logical_and": "{x} and {y}", "logical_or": "{x} or {y}", "logical_not": "not {x}"}
 _INFIX = re.compile(r"^(\{\w+\}|\d+) (\S+) (\{\w+\})$")
 
 
@@ -87,14 +88,25 @@ def _infer(stanza: Stanza, types: tuple[TensorType, ...]) -> TensorType:
     return TensorType(dtype, shape, weak, like)
 
 
+def _emit_static(stanza: Stanza, node: Apply, args: Sequence[Text]) -> Text | None:
+    """A choice among Python numbers, or a condition on them, as Python has it."""
+    form = _STATIC.get(stanza.name) if node.type.weak else None
+    if form is None or (stanza.kind == "bool" and any(arg.type.dtype != "bool" for arg in node.args)):
+        return None
+    return Text(form.format(**{name: arg.at(COMPARE) for name, arg in zip(stanza.params, args, strict=True)}), LOWEST)
+
+
 def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    static = _emit_static(stanza, node, args)
+    if static is not None:
+        return static
     template = stanza.lines["numpy"]
     if stanza.kind == "select" and not node.type.weak and node.type.dtype == "float" and all(arg.type.weak for arg in node.args[1:]):
         # NumPy gives float64 for two Python floats
         args = [args[0], Text(f"{printer.dtype}.type({args[1].text})"), *args[2:]]
     infix = _INFIX.match(template)
     if infix is None and not template.startswith("-"):
-        text = template.format(**{name: arg.at(LOOSE) for name, arg in zip(stanza.params, args, strict=True)})
+        text = template.format(**{name: arg.at(LOWEST) for name, arg in zip(stanza.params, args, strict=True)})
         if node.type.weak:
             # a NumPy scalar would not take the precision of what it meets
             return Text(f"{node.type.dtype}({text})")
@@ -111,9 +123,6 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
         return Text(f"-{operand.at(ATOM if operand.level == POWER else UNARY)}", UNARY)
     shown = {infix[1].strip("{}"): left_level, infix[3].strip("{}"): right_level}
     return Text(template.format(**{name: text.at(shown.get(name, ATOM)) for name, text in texts.items()}), level)
-
-
-LOOSE = 0
 
 
 def _build(stanza: Stanza) -> Elementwise:
@@ -158,12 +167,19 @@ def _vjp_cast(node: Apply, g: Node) -> Sequence[Node | None]:
 CAST = Op("cast", _infer_cast, _emit_cast, _vjp_cast, linear=True, elementwise=True)
 
 
+def _is_list(x: Node) -> bool:
+    """Whether x is a list of numbers, or of such lists: it is written in another kind at once."""
+    return isinstance(x, Apply) and x.op.name == "stack" and all(isinstance(arg, Const) or _is_list(arg) for arg in x.args)
+
+
 def cast(x: Node, dtype: str) -> Node:
     """x with another kind of number; an integer array becomes the program's float, not float64."""
     if x.type.dtype == dtype:
         return x
     if isinstance(x, Const):
         return const({"float": float, "int": int, "bool": bool}[dtype](x.value))
+    if isinstance(x, Apply) and _is_list(x):
+        return apply(x.op, *(cast(arg, dtype) for arg in x.args), **dict(x.attrs))
     return apply(CAST, x, dtype=dtype)
 
 

@@ -107,7 +107,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL = dtype.type(dL)
     # L = sum(minimum(rate * x ** power, limit))
     dL_dscaled = np.where(scaled < limit, dL, np.where(scaled == limit, dL / 2, 0.0))
-    dL_dx = power * rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
+    dL_dx = power * rate * dL_dscaled * x ** (1 if power == 0 else power - 1)
     return Gradients(dL_dx)
 
 
@@ -131,8 +131,8 @@ def value_and_grad(
     scaled = rate * x**power
     L = np.minimum(scaled, limit).sum()
     dL_dscaled = np.where(scaled < limit, 1.0, np.where(scaled == limit, dtype.type(0.5), 0.0))
-    dL_dx = power * rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
+    dL_dx = power * rate * dL_dscaled * x ** (1 if power == 0 else power - 1)
     return L, Gradients(dL_dx)
 
 
-# gradc: e684d991229ed97421923fb4dd9a98cea65a0ffe511aa7088e66e0d92a79bdc2
+# gradc: 3a5019c3800415382956fe8491d6d1937213e4494a4aaf41f354e53b6c03c0f9

@@ -84,9 +84,7 @@ def forward(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Tape]:
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack(
-        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
-    )
+    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -156,9 +154,7 @@ def value(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Any:
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack(
-        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
-    )
+    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -180,9 +176,7 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack(
-        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
-    )
+    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -213,4 +207,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: a339af0d0ba8db049c3f72ee28a6fd50c98482a2820a025f5d094a05b6d87526
+# gradc: bf393ebf2da25d4f99ea6a621a0821612458cd546f93511445eb6eae8537091f

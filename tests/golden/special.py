@@ -281,11 +281,12 @@ def _digamma(x: NDArray[Any]) -> NDArray[Any]:
     return _blocked(_digamma_kernel, x)
 
 
-def _integer_power(x: NDArray[Any], k: int) -> NDArray[Any]:
-    """x ** k for an integer k >= 1: products when k is small, since np.power is slow."""
+def _inverse_power(x: NDArray[Any], k: int) -> NDArray[Any]:
+    """x ** -k for an integer k >= 1: products when k is small, since np.power is slow; else no rounding of 1 / x is raised."""
     if k > 16:
-        power: NDArray[Any] = np.power(x, float(k))
+        power: NDArray[Any] = np.power(x, -float(k))
         return power
+    x = 1.0 / x
     out = x if k % 2 else None
     while k := k // 2:
         x = x * x
@@ -305,9 +306,9 @@ def _polygamma_kernel(n: int, v: NDArray[Any]) -> NDArray[Any]:
     for k, bernoulli in enumerate(_BERNOULLI, 1):
         series.append(bernoulli * factor)
         factor *= (n + 2 * k) * (n + 2 * k + 1) / ((2 * k + 1) * (2 * k + 2))
-    total = _integer_power(r, n) * (1.0 / n + r * (0.5 + r * _horner(r * r, tuple(series))))
+    total = _inverse_power(w, n) * (1.0 / n + r * (0.5 + r * _horner(r * r, tuple(series))))
     for j in range(shifts - 1, -1, -1):
-        total = total + _integer_power(1.0 / (a + float(j)), n + 1)
+        total = total + _inverse_power(a + float(j), n + 1)
     factorial = float(np.prod(np.arange(1.0, n + 1.0)))
     out = (factorial if n % 2 else -factorial) * total
     if np.any(negative):  # dⁿ cot u / duⁿ is a polynomial in cot u: p -> -(1 + c²) p'
@@ -447,4 +448,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 1c906532e8a8b09bf49b79bba895a377556fc21fba0ec27105fc4dc7ce14150a
+# gradc: a0321982a8bdce5021e11a109f5e478400edb214d11db80087f7636971e0f1db
