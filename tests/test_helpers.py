@@ -34,10 +34,11 @@ EXACT: list[tuple[str, Any, Any, Any, float]] = [
     ("digamma", h._digamma, lambda x: mpmath.psi(0, x), np.r_[POSITIVE, ROOTS], 2e-15),
     ("digamma<0", h._digamma, lambda x: mpmath.psi(0, x), NEGATIVE, 1e-12),
     *(
-        (f"polygamma{n}", lambda x, n=n: h._polygamma(n, x), lambda x, n=n: mpmath.psi(n, x), points, 1e-13)
+        (f"polygamma{n}", lambda x, n=n: h._polygamma(n, x), lambda x, n=n: mpmath.psi(n, x), points, tolerance)
         for n in (0, 1, 2, 3, 7, 20)
-        for points in (rng.uniform(0.01, 40, 20), rng.uniform(-5, 0, 10))
+        for points, tolerance in ((rng.uniform(0.01, 40, 20), 1e-14), (rng.uniform(-5, 0, 10), 1e-13))
     ),
+    ("polygamma100", lambda x: h._polygamma(100, x), lambda x: mpmath.psi(100, x), rng.uniform(0.1, 40, 20), 1e-14),
     ("logit", h._logit, lambda p: mpmath.log(p / (1 - p)), np.r_[TINY, rng.uniform(0, 1, 40), 0.5 + 1e-9 * LINE], 1e-15),
 ]
 ELEMENTWISE: list[tuple[Any, Any]] = [
