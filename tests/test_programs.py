@@ -1,0 +1,120 @@
+"""Programs that people really differentiate: each example against published answers, or against code that was written without gradc."""
+
+from itertools import pairwise, product
+from types import ModuleType
+
+import numpy as np
+from scipy.linalg import block_diag
+from scipy.special import expit, log_softmax, softmax
+from scipy.stats import multivariate_normal
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+from tests.numeric import Arrays, running
+from tests.test_golden import ROOT
+
+
+def example(name: str, **sizes: int) -> tuple[ModuleType, Arrays]:
+    """An example's module, and arguments of these sizes for it."""
+    found = running(ROOT / "examples" / f"{name}.expr")
+    return found.module, found.arguments(np.random.default_rng(0), sizes)
+
+
+def test_kalman_filter() -> None:
+    """All measurements together have a normal distribution, and the last state has one given them."""
+    module, given = example("kalman", T=4, D=3, M=2)
+    y, start, spread, A, H, Q, R = given.values()
+    # every state is a linear function of the first one and of the noises since
+    powers = [np.linalg.matrix_power(A, t) for t in range(5)]
+    moves = np.block([[powers[t - s] if s <= t else np.zeros((3, 3)) for s in range(5)] for t in range(1, 5)])
+    covariance = moves @ block_diag(spread, Q, Q, Q, Q) @ moves.T
+    means = np.concatenate([powers[t] @ start for t in range(1, 5)])
+    seen = np.kron(np.eye(4), H)
+    S = seen @ covariance @ seen.T + np.kron(np.eye(4), R)
+    found = module.value(**given)
+    np.testing.assert_allclose(found.L, -multivariate_normal(seen @ means, S).logpdf(y.ravel()), rtol=1e-9)
+    posterior = means + covariance @ seen.T @ np.linalg.solve(S, y.ravel() - seen @ means)
+    np.testing.assert_allclose(found.mean, posterior[-3:], rtol=1e-9)
+
+
+def test_hidden_markov_model() -> None:
+    """The sum over every path of states, one by one."""
+    module, given = example("hidden_markov", T=5, S=3, V=4)
+    seen = given["seen"]
+    start, move, show = (softmax(given[name], axis=-1) for name in ("start", "move", "show"))
+    total = 0.0
+    for path in product(range(3), repeat=5):
+        steps = [move[a, b] for a, b in pairwise(path)]
+        total += start[path[0]] * np.prod(steps) * np.prod(show[list(path), seen])
+    np.testing.assert_allclose(module.value(**given), -np.log(total), rtol=1e-12)
+
+
+def test_gaussian_process() -> None:
+    """Value and gradients as scikit-learn's, whose parameters are the logarithms of variances."""
+    module, given = example("gaussian_process", N=12, D=3)
+    X, y, log_length, log_signal, log_noise = given.values()
+    kernel = ConstantKernel(np.exp(2 * log_signal)) * RBF(np.exp(log_length)) + WhiteKernel(np.exp(2 * log_noise))
+    process = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(X, y)
+    value, slopes = process.log_marginal_likelihood(process.kernel_.theta, eval_gradient=True)
+    found, gradients = module.value_and_grad(**given)
+    np.testing.assert_allclose(found, -value, rtol=1e-9)
+    np.testing.assert_allclose(gradients.log_length, -slopes[1:-1], rtol=1e-7)
+    np.testing.assert_allclose([gradients.log_signal, gradients.log_noise], -2 * slopes[[0, -1]], rtol=1e-7)
+
+
+def test_recurrent_network() -> None:
+    module, given = example("rnn", T=6, B=3, V=5, D=4, H=2)
+    text, E, Wx, Wh, b, Wo, c = given.values()
+    losses = []
+    for sentence in text.T:
+        h = np.zeros(2)
+        for symbol, after in pairwise(sentence):
+            h = np.tanh(E[symbol] @ Wx + h @ Wh + b)
+            losses.append(-log_softmax(h @ Wo + c)[after])
+    np.testing.assert_allclose(module.value(**given), np.mean(losses), rtol=1e-12)
+
+
+def test_multi_head_attention() -> None:
+    module, given = example("multi_head_attention", B=2, T=4, D=5, H=3, K=2)
+    X, Wq, Wk, Wv, Wo = given.values()
+    expected = np.zeros_like(X)
+    for b, t, h in product(range(2), range(4), range(3)):
+        past = X[b, : t + 1]
+        weights = softmax(past @ Wk[:, h] @ (X[b, t] @ Wq[:, h]) / np.sqrt(2))
+        expected[b, t] += weights @ past @ Wv[:, h] @ Wo[h]
+    np.testing.assert_allclose(module.value(**given), expected, rtol=1e-12)
+
+
+def test_variational_autoencoder() -> None:
+    """The bound by definition: the pixels' Bernoulli likelihood, and the divergence as an integral over each code."""
+    module, given = example("autoencoder", N=4, D=5, Z=2, H=3)
+    X, noise, W1, b1, W_mean, W_log_var, b_mean, b_log_var, W2, b2, W3, b3 = given.values()
+    h = np.tanh(X @ W1 + b1)
+    mean, deviation = h @ W_mean + b_mean, np.exp((h @ W_log_var + b_log_var) / 2)
+    p = expit(np.tanh((mean + deviation * noise) @ W2 + b2) @ W3 + b3)
+    likelihood = np.sum(X * np.log(p) + (1 - X) * np.log(1 - p))
+    # Gauss-Hermite quadrature is exact for log q(z) - log p(z), which is of second degree
+    nodes, weights = np.polynomial.hermite_e.hermegauss(4)
+    z = mean[..., None] + deviation[..., None] * nodes
+    divergence = np.sum((-np.log(deviation)[..., None] - nodes**2 / 2 + z**2 / 2) * weights / weights.sum())
+    np.testing.assert_allclose(module.value(**given), (divergence - likelihood) / 4, rtol=1e-10)
+
+
+def test_total_variation_denoising() -> None:
+    """A square on a plain ground, with noise: gradient descent brings the image nearer to what it was."""
+    module, _ = example("total_variation")
+    rng = np.random.default_rng(0)
+    clean = np.zeros((16, 16))
+    clean[4:12, 4:12] = 1
+    noisy = clean + 0.2 * rng.normal(size=clean.shape)
+    pixels = product(range(15), repeat=2)
+    variation = sum(np.sqrt((noisy[i + 1, j] - noisy[i, j]) ** 2 + (noisy[i, j + 1] - noisy[i, j]) ** 2 + 1e-6) for i, j in pixels)
+    np.testing.assert_allclose(module.value(noisy, noisy, weight=0.3), 0.3 * variation, rtol=1e-12)
+    image = noisy.copy()
+    values = []
+    for _ in range(300):
+        value, gradients = module.value_and_grad(noisy, image, weight=0.2, eps=0.01)
+        image -= 0.01 * gradients.image
+        values.append(value)
+    assert (np.diff(values) < 0).all()
+    assert np.mean((image - clean) ** 2) < np.mean((noisy - clean) ** 2) / 4
