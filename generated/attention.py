@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
@@ -160,7 +168,7 @@ def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of Y."""
     A, Wo, softmax_kept, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, centred, scale = tape
     H = A.shape[2]
-    dY = np.broadcast_to(np.asarray(dY, dtype=Z.dtype), Z.shape)
+    dY = _cotangent(dY, "dY", Z.shape, Z.dtype)
     # Y = X + A @ Wo
     dY_dWo = np.tensordot(A, dY, axes=((0, 1), (0, 1)))
     dY_dA = dY @ Wo.T
@@ -210,4 +218,4 @@ def value(
     return Y
 
 
-# gradc: 69711c7f626c03917a9f547620bbab48bcbd29d8b3b2a90192119ac7816d4b62
+# gradc: bc9d8adb445ce097b41f4b9dba32b2fb8a3465de731ae15d09907d8f6b95fc56

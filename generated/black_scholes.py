@@ -54,14 +54,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _horner(t: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any]:
@@ -221,7 +229,7 @@ def backward(tape: Tape, dcall: Any = 1.0) -> Gradients:
         S_over_X,
         added_3,
     ) = tape
-    dcall = np.broadcast_to(np.asarray(dcall, dtype=X_times_exp.dtype), X_times_exp.shape)
+    dcall = _cotangent(dcall, "dcall", X_times_exp.shape, X_times_exp.dtype)
     # call = S * Phi(d1) - X * exp(-r * T) * Phi(d2)
     scaled = dcall * X_times_exp / 2 * np.exp(-(ratio_2**2))
     dcall_dd2 = -0.7978845608028653 * scaled
@@ -255,4 +263,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: 8735861cf2f25451d24bb7dd372cf5e9d9a7413f1b63a1cf14c6d60c5fffa538
+# gradc: 77fb066627498a3bbf291db1cb6be8c57efb990fc244e32bb8243f0da4ba7851

@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -39,11 +37,21 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -81,7 +89,7 @@ def forward(x: ArrayLike) -> tuple[NDArray[Any], Tape]:
 def backward(tape: Tape, dy: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of y."""
     y, x = tape
-    dy = np.broadcast_to(np.asarray(dy, dtype=y.dtype), y.shape)
+    dy = _cotangent(dy, "dy", y.shape, y.dtype)
     # y = sigmoid(square(x))
     dy_dx = 2 * (dy * (y * (1 - y)) * x)
     return Gradients(dy_dx)
@@ -95,4 +103,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 0463640b275529e6ce806456c7075a51e6076d8389911d508988dd92378deb76
+# gradc: 68fe149a6e3a7456d40afd03acb807d60f6519a6fbb516310529eb3d1ff8aa30

@@ -30,14 +30,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
@@ -109,7 +117,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     windows, w, added, dtype = tape
     N = windows.shape[0]
     K = windows.shape[1]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(windows @ w)
     dL_dproduct = np.full((N,), dL, dtype=dtype)
     dL_dw = dL_dproduct @ windows
@@ -158,4 +166,4 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dw)
 
 
-# gradc: 8ab37137327d7679cc9eb43412f040633cb1c9bf685ba63b3baec6826d073186
+# gradc: b02c22b62589652c20324f52cec370b8a6724100525b9d5a9d98f52a4502a8cc

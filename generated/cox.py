@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -45,6 +43,16 @@ def _bool_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if array.dtype.kind != "b":
         raise TypeError(f"{name} must hold booleans, not {array.dtype}")
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _logsumexp(
@@ -120,7 +128,7 @@ def forward(X: ArrayLike, time: ArrayLike, event: ArrayLike, beta: ArrayLike) ->
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     event, log_risk, chosen, at_risk, X, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(where(event, log_risk - eta, 0))
     dL_ddifference = np.where(event, dL, 0.0)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
@@ -169,4 +177,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 8f6f44a760415d5203bed7b618fdacccf57b895fb9a8cc2581241587f70a374d
+# gradc: 09a985eeb66c0b28c096c3f9dcdc579a1147d97bef4dda0d708f716e7e5f8ed1

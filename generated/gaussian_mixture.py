@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _logsumexp(
@@ -168,11 +176,9 @@ def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradient
         dtype,
     ) = tape
     N = responsibility.shape[0]
-    dL = dtype.type(dL)
-    if dresponsibility is None:
-        dresponsibility = 0.0
-    dresponsibility = np.broadcast_to(
-        np.asarray(dresponsibility, dtype=responsibility.dtype), responsibility.shape
+    dL = _cotangent(dL, "dL", (), dtype)
+    dresponsibility = _cotangent(
+        dresponsibility, "dresponsibility", responsibility.shape, responsibility.dtype
     )
     # responsibility = softmax(joint)
     total = (dresponsibility * responsibility).sum(axis=-1, keepdims=True)
@@ -247,4 +253,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 9710039d0c6cc27e7eff7e6f592764dcb109a3426bfde03e0bea01ba14ab7899
+# gradc: 112dc3e7913e5cc51750a740e06296ef78036312849574c20268bf4635e033ea

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -114,7 +122,7 @@ def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     h_squared, dy, h, dx, f, dtype = tape
     N = f.shape[0]
     M = f.shape[1]
-    denergy = dtype.type(denergy)
+    denergy = _cotangent(denergy, "denergy", (), dtype)
     # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
     denergy_ddifference = denergy * h_squared
     denergy_ddy = denergy_ddifference * dy
@@ -183,4 +191,4 @@ def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, 
     return energy, Gradients(denergy_du)
 
 
-# gradc: 82be3c71a70e979d920face6473656a934c02f1b9f5d3ee95396920d46c9890b
+# gradc: e2ee29c127ace32d9d33c4f6a7c6468f025516907020a94e8f70b948cf7aeff0

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -108,7 +116,7 @@ def forward(x: ArrayLike, *, epsilon: float = 1.0, sigma: float = 1.0) -> tuple[
 def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of energy."""
     epsilon, pair, s6, ratio, sigma_squared, r2, difference, dtype = tape
-    denergy = dtype.type(denergy)
+    denergy = _cotangent(denergy, "denergy", (), dtype)
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
     denergy_ds6 = -np.where(pair, 4 * denergy * epsilon, 0.0) + np.where(
         pair, 8 * denergy * epsilon * s6, 0.0
@@ -178,4 +186,4 @@ def value_and_grad(
     return energy, Gradients(denergy_dx)
 
 
-# gradc: 0e5c71bfea7cded533af6a86a8acef44e9bb999317663783b06a27929de7cff4
+# gradc: a6505903ddd9f239fb9b9f4ba227c98ef7a73929643517647413a8ece8f482b9

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 class Tape(NamedTuple):
@@ -95,7 +103,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     y_minus_P, X, dtype = tape
     N = y_minus_P.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = mean((y - P) ** 2)
     dL_dP = -2 * dL / N * y_minus_P
     # P = X @ W + B
@@ -130,4 +138,4 @@ def value_and_grad(X: ArrayLike, y: ArrayLike, W: ArrayLike, B: ArrayLike) -> tu
     return L, Gradients(dL_dW, dL_dB)
 
 
-# gradc: 31e240b8db8a4085a33b17ce967c5b07a8534f1b9ef5a6d93366bada4fa5b95c
+# gradc: 55435743e5883257e854c08a9f02b373f2d0c5599397371ccb080c7e7ad63dac

@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -45,6 +43,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
     return array if array.size else array.astype(np.int64)
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -166,10 +174,8 @@ def backward(tape: Tape, dL: Any = 1.0, dP: Any = None) -> Gradients:
     y, P, log_softmax_Z, lam, W, X, dtype = tape
     N = y.shape[0]
     K = P.shape[1]
-    dL = dtype.type(dL)
-    if dP is None:
-        dP = 0.0
-    dP = np.broadcast_to(np.asarray(dP, dtype=P.dtype), P.shape)
+    dL = _cotangent(dL, "dL", (), dtype)
+    dP = _cotangent(dP, "dP", P.shape, P.dtype)
     # data = -mean(log(P[arange(N), y]))
     dL_dlog_softmax_Z = _scatter(
         (N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype)
@@ -225,4 +231,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 24d7a714b1cb2b49f99198cd3db52a733169feaa9930176f4f42428ffe7b6e79
+# gradc: 738a3963cccf7123931d2945399d25907466e3d041652350044392251d6301fd

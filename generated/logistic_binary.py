@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -45,6 +43,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
     return array if array.size else array.astype(np.int64)
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -63,9 +71,9 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -141,10 +149,8 @@ def backward(tape: Tape, dL: Any = 1.0, dp: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, p."""
     p, number_y, lam, w, X, dtype = tape
     N = p.shape[0]
-    dL = dtype.type(dL)
-    if dp is None:
-        dp = 0.0
-    dp = np.broadcast_to(np.asarray(dp, dtype=p.dtype), p.shape)
+    dL = _cotangent(dL, "dL", (), dtype)
+    dp = _cotangent(dp, "dp", p.shape, p.dtype)
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
     dL_dz = dp * (p * (1 - p)) + dL / N * (p - number_y)
     # z = X @ w + b
@@ -190,4 +196,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: ba60dfb0cb8f8607ad8e4bd62da85be1e5e8130a6c372ee61da16c717e9c4166
+# gradc: ad142015d8c88d486594d7a7a9758b1b480d8755b2cbe6d8c06aa0a5a9e7a9cd

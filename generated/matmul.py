@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 class Tape(NamedTuple):
@@ -84,7 +92,7 @@ def backward(tape: Tape, dP: Any = 1.0) -> Gradients:
     X, W, dtype = tape
     N = X.shape[0]
     K = W.shape[1]
-    dP = np.broadcast_to(np.asarray(dP, dtype=dtype), (N, K))
+    dP = _cotangent(dP, "dP", (N, K), dtype)
     # P = X @ W
     dP_dW = X.T @ dP
     dP_dX = dP @ W.T
@@ -99,4 +107,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return P
 
 
-# gradc: eedd96c52d77aeeca118351ea261ee47517a0a4125533018c82e1fcb5e77a4c6
+# gradc: 2f319c009888405365a006ae970fdfb2fbb737f81bd785ee3e3279a6a7787dc7

@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -39,11 +37,21 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -86,7 +94,7 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], Tape]:
 def backward(tape: Tape, ds: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of s."""
     (s,) = tape
-    ds = np.broadcast_to(np.asarray(ds, dtype=s.dtype), s.shape)
+    ds = _cotangent(ds, "ds", s.shape, s.dtype)
     # s = sigmoid(x + y)
     ds_dadded = ds * (s * (1 - s))
     return Gradients(ds_dadded, np.array(ds_dadded))
@@ -100,4 +108,4 @@ def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
     return s
 
 
-# gradc: 5ebcb4e56022dc35d28d3da6ad3a920967d360179d0bdef412656ba36fac7549
+# gradc: 57883840ace72b8384ecdb3856f6de9d954a0e20be7b167d086fef8ff352becd

@@ -70,8 +70,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -86,6 +84,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
     return array if array.size else array.astype(np.int64)
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
@@ -204,7 +212,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     number_y, exp_eta, X, dtype = tape
     N = number_y.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = mean(exp(eta) - y * eta + gammaln(y + 1))
     dL_deta = -dL / N * number_y + dL / N * exp_eta
     # eta = X @ beta + log(exposure)
@@ -244,4 +252,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: bdb2eda1da9e6d6957a32b49520765aaaab5ade644062f4c9c249ea153fc29fc
+# gradc: 918ff0cc0f3328da6d936db1b4e3c5ff366c2484f71884fcfe98e64243636b25

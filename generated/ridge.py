@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -100,7 +108,7 @@ def forward(X: ArrayLike, y: ArrayLike, w: ArrayLike, *, lam: float = 1.0) -> tu
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     residual, lam, w, X, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(residual ** 2) + lam * sum(w ** 2)
     scaled = 2 * dL
     dL_dresidual = scaled * residual
@@ -134,4 +142,4 @@ def value_and_grad(
     return L, Gradients(dL_dw)
 
 
-# gradc: d8e263a979c55b21bdfbb8944feef19eec3b5d4ae24db8a76f9b1806e399760e
+# gradc: 073b2354681dbd895b1b6c10b32b267634b48b51ba2de88f4c03bbd5f7c3866a

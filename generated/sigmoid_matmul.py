@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -39,11 +37,21 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -89,7 +97,7 @@ def forward(X: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], Tape]:
 def backward(tape: Tape, dS: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of S."""
     S, X, W = tape
-    dS = np.broadcast_to(np.asarray(dS, dtype=S.dtype), S.shape)
+    dS = _cotangent(dS, "dS", S.shape, S.dtype)
     # S = sigmoid(X @ W)
     dS_dproduct = dS * (S * (1 - S))
     dS_dW = X.T @ dS_dproduct
@@ -105,4 +113,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return S
 
 
-# gradc: 99bc0650190c6f21b55929df81b20500cdffa0ec3d60d7c3b8689c3c48f6fed3
+# gradc: 132f51bf89ff6f67bced32518746f6d3d0187270a69f1982f044effa5fa7744e

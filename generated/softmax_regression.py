@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -45,6 +43,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
     return array if array.size else array.astype(np.int64)
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -135,7 +143,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     target, log_probs, X, dtype = tape
     N = target.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = cross_entropy(X @ W + b, target)
     dL_dlog_probs = -dL / N * target
     scaled_2 = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
@@ -181,4 +189,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 7547af725ed5ae4bc0595505bad5c4984628c1231b9fb913eb2b1fa654d91618
+# gradc: 6fec84b9f85c783ef2d1171f8aaf562d308c956b36dea10dc5bfe408839ebee9

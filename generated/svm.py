@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -107,7 +115,7 @@ def forward(
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     C, difference, y, X, w, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # margin = y * (X @ w + b)
     dL_dadded = -(np.where(difference > 0, dL * C, 0.0) * y)
     dL_db = dL_dadded.sum()
@@ -145,4 +153,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 637cf46a5d5a44cca1b0ddbd3d004a03de8ae99a335db9571b7f0d13a51544a9
+# gradc: cc5b234615af42c2a99273445bce2265d231418e2360d567b22c695e2fdc0343

@@ -68,7 +68,8 @@ def test_kinks_are_avoided(tmp_path: Path, seed: int) -> None:
 
 
 def test_domains() -> None:
-    text = "param p: [N] positive\nparam u: [N] unit\nparam z: [N] in -1:1\nparam S: [D, D] spd\nparam R: [D, D] triangular\ninput y: int[N] in 2:K\ninput q: [K]"
+    text = "param p: [N] positive\nparam u: [N] unit\nparam z: [N] in -1:1\nparam S: [D, D] spd\nparam R: [D, D] triangular"
+    text += "\ninput y: int[N] in 2:K\ninput q: [K]"
     program = compile_source(Source("program.expr", f"{text}\nL = sum(p + u + z) + sum(S @ R) + sum(y)"), "program").program
     arrays = sample(program, {"N": 200, "D": 5, "K": 4}, np.random.default_rng(0))
     assert (arrays["p"] > 0).all() and (0 < arrays["u"]).all() and (arrays["u"] < 1).all() and (abs(arrays["z"]) < 1).all()

@@ -34,6 +34,8 @@ class Names:
     taken: set[str]
     chosen: dict[Node, str] = field(default_factory=dict)
     counters: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    dtype: str = "dtype"
 
     def give(self, node: Node, wish: str) -> str:
         self.chosen[node] = self.fresh(wish)
@@ -47,10 +49,11 @@ class Names:
 
     def fresh(self, wish: str) -> str:
         """A name that nothing else has."""
-        name, count = wish, 1
+        name, count = wish, self.counts.get(wish, 1)
         while name in self.taken:
             count += 1
             name = f"{wish}_{count}"
+        self.counts[wish] = count
         self.taken.add(name)
         return name
 
@@ -81,7 +84,7 @@ class Body:
     @property
     def dtype(self) -> str:
         self.needs_dtype = True
-        return "dtype"
+        return self.names.dtype
 
     def dim(self, dim: Dim) -> str:
         for symbol in dim.symbols():
@@ -227,6 +230,7 @@ def user_names(program: Program, reserved: Mapping[str, None], order: Iterable[N
     called = {node: name for node in order if (name := program.names.get(node))}
     names = Names({*reserved, *(each.node.name for each in program.arguments), *(seed.name for _, seed in program.cotangents)})
     names.taken |= {*called.values(), *(name for name, _ in program.outputs)}
+    names.dtype = names.fresh("dtype")
     given: set[str] = set()
     for node, name in called.items():
         if name not in given:

@@ -104,6 +104,7 @@ class LoopPrinter:
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
         # what a turn calls its own values may be called so again below
         outer.names.taken &= taken | {*outer.names.counters}
+        outer.names.counts.clear()
         block = [f"for {self.t} in {count}:", *(INDENT + line for each in turn for line in each.split("\n"))]
         return [*setup, "\n".join(block), *self._named_after(variables)]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
+from dsl.emit import shelter
 from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
@@ -16,7 +17,7 @@ from dsl.nodes import Apply, Const, Input, Node, Program, cotangent_names, of_si
 from dsl.ops.product_text import split_spec
 
 RESERVED = dict.fromkeys(
-    "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad dtype".split()
+    "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad".split()
 )
 CHECKED = "_checked"
 _VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "diagonal", "flip", "windows")
@@ -49,6 +50,7 @@ class ModuleView:
     """Everything the template prints."""
 
     docstring: str
+    prelude: tuple[str, ...]
     helpers: tuple[str, ...]
     classes: tuple[ClassView, ...]
     functions: tuple[FunctionView, ...]
@@ -65,8 +67,15 @@ def view(program: Program, version: str) -> ModuleView:
     if len(program.outputs) > 1:
         classes.append(ClassView("Outputs", "What forward returns.", tuple(Field(name, _annotation(node)) for name, node in program.outputs)))
     text = "\n".join(line for function in functions for line in function.lines)
-    functions = [replace(each, lines=tuple(line for item in each.lines for line in item.split("\n"))) for each in functions]
-    return ModuleView(_docstring(program, version), helpers_for(text), tuple(classes), tuple(functions), _pragmas(text))
+    taken = _users_names(program)
+    functions = [replace(each, lines=tuple(shelter.line(line, taken) for item in each.lines for line in item.split("\n"))) for each in functions]
+    classes = [replace(each, fields=tuple(Field(name, shelter.field(name, type, taken)) for name, type in map(astuple, each.fields))) for each in classes]
+    texts = [*(line for function in functions for line in function.lines), *(field.type for each in classes for field in each.fields)]
+    return ModuleView(_docstring(program, version), shelter.prelude(texts, taken), helpers_for(text), tuple(classes), tuple(functions), _pragmas(text))
+
+
+def _users_names(program: Program) -> set[str]:
+    return {*(each.node.name for each in program.arguments), *(name for name, _ in program.outputs), *program.names.values(), *program.wishes.values()}
 
 
 def _with_cotangents(program: Program, adjoints: Mapping[Node, Node]) -> Program:
@@ -126,7 +135,8 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     after = Body(program, names, _uses(later, ()), [node for _, node in program.gradients if node not in made])
     for node in (*saved, *seeds):
         after.bind(node, _name(node, names))
-    after.emit(node for node in order if node not in made or _free(node))
+    again = {node for node in topological(_read(program, later)) if _free(node)}
+    after.emit(node for node in order if node not in made or node in again)
     results, copies = [before.texts[node].text for _, node in program.outputs], _fresh(program, after, made)
     seeding, keep_shape = _seeding(program, after, saved, names)
     after.lines = [*seeding, *after.lines]
@@ -135,7 +145,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     if keep_shape:
         fields.append(Field(f"{program.cotangents[0][0]}_shape", "tuple[int, ...]"))
     if after.needs_dtype:
-        fields.append(Field("dtype", "Any"))
+        fields.append(Field(names.dtype, "Any"))
         before.needs_dtype = True
     unpack = [f"{each.name} = tape.{each.name}" for each in fields]
     back = live([*unpack, *reads, *after.lines, f"return Gradients({', '.join(copies)})"])
@@ -203,11 +213,15 @@ def _backward_order(program: Program, forward: Sequence[Node], roots: Sequence[N
 def _saved(program: Program, later: Sequence[Node], made: set[Node]) -> dict[Node, None]:
     """The nodes of forward that backward reads, in the order in which it first does."""
     saved: dict[Node, None] = {}
-    read = [*(arg for node in later for arg in node.args), *(node for _, node in program.gradients)]
-    for node in read:
+    for node in _read(program, later):
         if node in made and not isinstance(node, Const):
             saved.update(dict.fromkeys(node.args if rows_of_loop(node) else () if _free(node) else (node,)))
     return saved
+
+
+def _read(program: Program, later: Iterable[Node]) -> list[Node]:
+    """What backward reads, its own steps among it."""
+    return [*(arg for node in later for arg in node.args), *(node for _, node in program.gradients)]
 
 
 def _free(node: Node) -> bool:
@@ -236,7 +250,7 @@ def _head(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
     lines += [f"{size} = {size.replace('_shape_', '.shape[')}]" for size in extra if "_shape_" in size]
     if body.needs_dtype:
         floats = [each.node.name for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
-        lines.append(f"dtype = {floats[0]}.dtype" if len(floats) == 1 else f"dtype = np.result_type({', '.join(floats) or 'np.float64'})")
+        lines.append(f"{body.dtype} = " + (f"{floats[0]}.dtype" if len(floats) == 1 else f"np.result_type({', '.join(floats) or 'np.float64'})"))
     return lines
 
 
@@ -263,19 +277,16 @@ def _seeding(program: Program, after: Body, saved: Iterable[Node], names: Names)
     lines: list[str] = []
     used = {arg for node in topological(node for _, node in program.gradients) for arg in (node, *node.args)}
     keep_shape = False
-    for i, (name, seed) in enumerate(program.cotangents):
+    for name, seed in program.cotangents:
         if seed not in used:
             continue
-        if i:
-            lines += [f"if {seed.name} is None:", f"    {seed.name} = 0.0"]
-        if seed.type.shape == ():
-            lines.append(f"{seed.name} = {after.dtype}.type({seed.name})")
-        else:
+        like = None
+        if seed.type.shape != ():
             like = next((_name(node, names) for node in saved if node.type.dtype == "float" and node.type.matches(seed.type)), None)
             keep_shape = keep_shape or (seed.type.shape is None and like is None)
-            shape = f"{like}.shape" if like else f"{name}_shape" if seed.type.shape is None else after.shape(seed)
-            dtype = f"{like}.dtype" if like else after.dtype
-            lines.append(f"{seed.name} = np.broadcast_to(np.asarray({seed.name}, dtype={dtype}), {shape})")
+        shape = f"{like}.shape" if like else f"{name}_shape" if seed.type.shape is None else after.shape(seed) if seed.type.shape else "()"
+        dtype = f"{like}.dtype" if like else after.dtype
+        lines.append(f'{seed.name} = _cotangent({seed.name}, "{seed.name}", {shape}, {dtype})')
     return lines, keep_shape
 
 

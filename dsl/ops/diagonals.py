@@ -118,9 +118,8 @@ def _infer_indices(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -
     if n != m:
         raise ShapeError(Code.E0305, "the indices of a triangle need a square, or numbers for both sizes")
     _require_diagonal(n, n, _offset(attrs))
-    # rows of 1, 2, … entries below the diagonal, and the rest above
-    below = _staircase(n, k if lower else k - 1)
-    return TensorType("int", (Dim.number(2), below if lower else n * n - below))
+    # rows of 1, 2, … entries; what is on and above a diagonal is, transposed, on and below its mirror image
+    return TensorType("int", (Dim.number(2), _staircase(n, k if lower else -k)))
 
 
 def _staircase(n: Dim, k: int) -> Dim:

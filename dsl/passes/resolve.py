@@ -192,6 +192,7 @@ class Resolver:
             self.dimension(statement)
         elif isinstance(statement, syntax.Def):
             self.define(statement.name, Closure(statement, self.scope))
+            self.used.update(each.id for each in syntax.walk((statement.body, statement.result)) if isinstance(each, syntax.Name))
         elif isinstance(statement, syntax.Rule):
             self.define(statement.name, ruled(statement, self.scope))
         elif isinstance(statement, syntax.Import):

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 class Tape(NamedTuple):
@@ -94,7 +102,7 @@ def forward(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tuple[Any
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     tanh, d, a, b, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(tanh(a * b + c) / d)
     dL_dd = -(dL * tanh / d / d).sum()
     dL_dadded = dL / d * (1 - tanh**2)
@@ -127,4 +135,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tu
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: 01832fbd6c947d870dedcd988b2108fc15fc5ba668cccece9b11090b7a0b4cff
+# gradc: e3277622e36002a44405d78eb0a7b1c36b7d9fb0403c272573654f53141c488c

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -104,10 +112,10 @@ def forward(
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     scaled, limit, power, rate, x, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(minimum(rate * x ** power, limit))
     dL_dscaled = np.where(scaled < limit, dL, np.where(scaled == limit, dL / 2, 0.0))
-    dL_dx = power * rate * dL_dscaled * x ** (1 if power == 0 else power - 1)
+    dL_dx = power * rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
     return Gradients(dL_dx)
 
 
@@ -131,8 +139,8 @@ def value_and_grad(
     scaled = rate * x**power
     L = np.minimum(scaled, limit).sum()
     dL_dscaled = np.where(scaled < limit, 1.0, np.where(scaled == limit, dtype.type(0.5), 0.0))
-    dL_dx = power * rate * dL_dscaled * x ** (1 if power == 0 else power - 1)
+    dL_dx = power * rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
     return L, Gradients(dL_dx)
 
 
-# gradc: 3a5019c3800415382956fe8491d6d1937213e4494a4aaf41f354e53b6c03c0f9
+# gradc: ddfe06274ad83d902f0ea7a253c387976910674c1f1a242e7602b8dee2dbb0bf

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 class Tape(NamedTuple):
@@ -105,7 +113,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     sin_free, tanh_tanh, tanh, sqrt, Z_minus_m, free, X, dtype = tape
     K = sin_free.shape[1]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
     dL_dratio = dL * (1 - tanh_tanh**2) * (1 - tanh**2)
     dL_dratio_over_sqrt = dL_dratio / sqrt
@@ -168,4 +176,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 42e8617b1e422a00101cbc604ee0879f3524641a13f69e03ef8a5adc426cfabb
+# gradc: cd817e511dafac6aae98a7d3e7f16646f9e38b61f4be1a993254d7b2e80973c3

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
@@ -100,7 +108,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     picked_X, dtype = tape
     N = picked_X.shape[0]
     H = picked_X.shape[2]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # top = X[:, : D // 2, :H] * W[1:, :].T
     dL_dW = _scatter((H + 1, 2), np.s_[1:], dL / (4 * N) * picked_X.sum(axis=0).T)
     return Gradients(dL_dW)
@@ -133,4 +141,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dW)
 
 
-# gradc: acd4d0addbff43bc8e3a900da9afc419d2c1862b9dd61753bf5f31c024b20281
+# gradc: c24f6e93f58aff71936b3c754d67a40726a2aa4645b24cf14773a4b293deb5c6

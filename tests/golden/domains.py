@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -45,6 +43,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
     return array if array.size else array.astype(np.int64)
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
@@ -129,7 +137,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     u, picked, label, total_p, p, dtype = tape
     N = u.shape[0]
     K = p.shape[1]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = -sum(log(share[arange(N), label])) + sum(entr(u))
     dL_du = dL * (-1 - np.log(u))
     dL_dshare = _scatter((N, K), np.s_[np.arange(N), label], -dL / picked)
@@ -170,4 +178,4 @@ def value_and_grad(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, G
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: e9e9c5444bcac75d5d41e364ee1382ec9b4172db4523c004d4c94f895a381306
+# gradc: ba9970d057420c294e42bacc44e1ee3ceea214282891d393bc8bc925455b16f9

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 class Tape(NamedTuple):
@@ -111,7 +119,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     tanh_mixed, u, quadratic, traces, A, v, T, dtype = tape
     B = tanh_mixed.shape[0]
     N = tanh_mixed.shape[1]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(quadratic * traces) + sum(tanh(mixed))
     dL_dmixed = dL * (1 - tanh_mixed**2)
     # mixed = einsum('bi,ijd->bjd', u, T)
@@ -181,4 +189,4 @@ def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: ebc3904412ed6061c26fbc591881b36df80123b68a777f38ceec5ecea5bb1919
+# gradc: 27adc1bc404db7e6fff11512c478dbb2d9557c152f2317ded3a20a02c5ebc7f5

@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -45,6 +43,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
     return array if array.size else array.astype(np.int64)
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
@@ -155,7 +163,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     every, picked_squared, picked, y, rows, i, K, V, dtype = tape
     N = picked_squared.shape[0]
     D = rows.shape[2]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
     dL_devery = 3 * dL * every**2
     dL_dpicked = -2 * dL / N / (1 + picked_squared) * picked
@@ -214,4 +222,4 @@ def value_and_grad(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tu
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: feb6823fe7a9ff170001fd531d3828912aa3eb5911a3ce2eb124729ed3ba4ab1
+# gradc: a86e61c3fa620ea28e53c2f1d0cfc85e209d7df61eea7c8d94b81f00554654cb

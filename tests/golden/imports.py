@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -94,7 +102,7 @@ def forward(X: ArrayLike, gain: ArrayLike, *, eps: float = 1e-06) -> tuple[Any, 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     added, sqrt, X, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(softer(scaled(X, gain)))
     dL_dgain = (dL / added**2 / sqrt * X).sum(axis=0)
     return Gradients(dL_dgain)
@@ -122,4 +130,4 @@ def value_and_grad(X: ArrayLike, gain: ArrayLike, *, eps: float = 1e-06) -> tupl
     return L, Gradients(dL_dgain)
 
 
-# gradc: 0950b2a209c8856187c8f2026e51709ddfc6dd718a9f775a2a115101b6e14c23
+# gradc: fa0e0d4348b83c6d64cd86709fd76d1f1cffbe1c013c7698dd131dae968f93c9

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 class Tape(NamedTuple):
@@ -84,7 +92,9 @@ def forward(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Tape]:
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
+    kernel = np.stack(
+        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
+    )
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -129,7 +139,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         dtype,
     ) = tape
     N = above.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     dL_dx = np.where(above, 0.0, dL * 3.141592653589793) + dL * (np.eye(N, 5, dtype=dtype) @ grid)
     dL_dpoint_kernel_rotation = dL * point
@@ -154,7 +164,9 @@ def value(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Any:
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
+    kernel = np.stack(
+        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
+    )
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -176,7 +188,9 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
+    kernel = np.stack(
+        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
+    )
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -207,4 +221,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: bf393ebf2da25d4f99ea6a621a0821612458cd546f93511445eb6eae8537091f
+# gradc: db0aaf2905c358733d053e8b72e6d6e60f9d72e312f36f8c0e34bdc2c154a761

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
@@ -128,10 +136,8 @@ def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, g."""
     dxs, scaled_all, xs, a, vs, M, dtype = tape
     N = M.shape[1]
-    dL = dtype.type(dL)
-    if dg is None:
-        dg = 0.0
-    dg = dtype.type(dg)
+    dL = _cotangent(dL, "dL", (), dtype)
+    dg = _cotangent(dg, "dg", (), dtype)
     # g = grad(r, a)
     ddx = 0.0
     dda = dg
@@ -270,4 +276,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: 88ef881a9dc5543b5a6bb4c03386bfa5e055c8b4356a7110b06bb04a929368fa
+# gradc: d2440d242ec38c259bbc976f0e6cb290e83d37c130b0ea6a2bd28ba02b69d610

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _logsumexp(
@@ -117,10 +125,8 @@ def forward(X: ArrayLike, w: ArrayLike) -> tuple[Outputs, Tape]:
 def backward(tape: Tape, dshare: Any = 1.0, dL: Any = None) -> Gradients:
     """The gradients, from the cotangent of share, L."""
     score, L, share, X, dtype = tape
-    dshare = np.broadcast_to(np.asarray(dshare, dtype=score.dtype), score.shape)
-    if dL is None:
-        dL = 0.0
-    dL = dtype.type(dL)
+    dshare = _cotangent(dshare, "dshare", score.shape, score.dtype)
+    dL = _cotangent(dL, "dL", (), dtype)
     # share = softmax(score)
     scaled = share * (dshare - (dshare * share).sum(keepdims=True))
     dshare_dscore = dL * np.exp(score - L) + scaled
@@ -143,4 +149,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: 0f10e48bcb32d5db4ac937b7363411ff71f0d4d9a1e170b3ef586bb1c152006b
+# gradc: 94b83c24399d2ce4e128c7311362c532dc4ce7b9ae2444eb51b3e52bc1597a4f

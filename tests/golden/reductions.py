@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _prod_others(x: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDArray[Any]:
@@ -126,7 +134,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     B = centred.shape[0]
     N = centred.shape[1]
     D = picked_x.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
     scaled = 3 * dL
     centred_squared = centred**2
@@ -212,4 +220,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 32ea77a2c331ba4f69ed20222e322d3fe83ae5d44aa901ea363e7530f3d02ef2
+# gradc: c628e17e62a738b20c77d48ee39d7d9d2b14bb70a0edf90b88d10d34a62dfbc8

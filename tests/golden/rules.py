@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 class Tape(NamedTuple):
@@ -81,7 +89,7 @@ def forward(x: ArrayLike, limit: ArrayLike) -> tuple[Any, Tape]:
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     scaled, limit, difference, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(soft_clip(centred(x), limit) ** 2)
     dL_dscaled = 2 * dL * scaled
     difference_2 = 1 - (scaled / limit) ** 2
@@ -116,4 +124,4 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: b62bc44c775f439514f2930104abd2f6f4aa36c7252fd329f79f21a47e65619b
+# gradc: bbe81b3a5e11d6b1aeabedcd12a695fec17f951a186e9a9a0bec408f322a324b

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _prod_others(x: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> NDArray[Any]:
@@ -155,7 +163,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     )
     N = grown_squared.shape[0]
     D = picked_ranked.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dwhere_most = np.full((N, 1), dL, dtype=dtype)
     dL_dranked = _scatter((N, D), np.s_[-1], dL * picked_ranked) + _scatter(
@@ -247,4 +255,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 876cfcd6ef8048af7727aff4da6fc66bb3d04d7c4bf2b1153baed543862e1b55
+# gradc: 340ee0effe6ffd5fb72bd66b3fa3297eb59730f838d8ba2fec4fe11aa0541bbf

@@ -29,14 +29,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 class Tape(NamedTuple):
@@ -93,7 +101,7 @@ def forward(A: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     v, tanh, exp_b, total_exp_b, u, A, b, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(u * tanh(A @ b)) + v @ v
     dL_dv = 2 * dL * v
     dL_du = dL * tanh
@@ -145,4 +153,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 0cb5cbecec660ecb7038cecb8c5cc03da23f137c3c2e949a23c1249e2fe3450c
+# gradc: 53ee9d0fbe07f0d800cb436559190167f01883658ce587500ba4e666d5db63af

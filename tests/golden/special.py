@@ -159,14 +159,22 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
     return array
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _horner(t: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any]:
@@ -195,9 +203,9 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -281,12 +289,11 @@ def _digamma(x: NDArray[Any]) -> NDArray[Any]:
     return _blocked(_digamma_kernel, x)
 
 
-def _inverse_power(x: NDArray[Any], k: int) -> NDArray[Any]:
-    """x ** -k for an integer k >= 1: products when k is small, since np.power is slow; else no rounding of 1 / x is raised."""
+def _integer_power(x: NDArray[Any], k: int) -> NDArray[Any]:
+    """x ** k for an integer k >= 1: products when k is small, since np.power is slow."""
     if k > 16:
-        power: NDArray[Any] = np.power(x, -float(k))
+        power: NDArray[Any] = np.power(x, float(k))
         return power
-    x = 1.0 / x
     out = x if k % 2 else None
     while k := k // 2:
         x = x * x
@@ -306,9 +313,9 @@ def _polygamma_kernel(n: int, v: NDArray[Any]) -> NDArray[Any]:
     for k, bernoulli in enumerate(_BERNOULLI, 1):
         series.append(bernoulli * factor)
         factor *= (n + 2 * k) * (n + 2 * k + 1) / ((2 * k + 1) * (2 * k + 2))
-    total = _inverse_power(w, n) * (1.0 / n + r * (0.5 + r * _horner(r * r, tuple(series))))
+    total = _integer_power(r, n) * (1.0 / n + r * (0.5 + r * _horner(r * r, tuple(series))))
     for j in range(shifts - 1, -1, -1):
-        total = total + _inverse_power(a + float(j), n + 1)
+        total = total + _integer_power(1.0 / (a + float(j)), n + 1)
     factorial = float(np.prod(np.arange(1.0, n + 1.0)))
     out = (factorial if n % 2 else -factorial) * total
     if np.any(negative):  # dⁿ cot u / duⁿ is a polynomial in cot u: p -> -(1 + c²) p'
@@ -403,7 +410,7 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[Any, Tape]:
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     softplus_y, log_sigmoid_y, sigmoid_y, digamma_x, y, erf_y, x, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(gammaln(x) + digamma(x) * erf(y) - xlogy(x, x) + logit(sigmoid(y)) + softplus(y) * log_sigmoid(y))
     scaled = sigmoid_y * (1 - sigmoid_y)
     added_2 = dL * softplus_y * _sigmoid(-y) + dL * log_sigmoid_y * sigmoid_y
@@ -448,4 +455,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: a0321982a8bdce5021e11a109f5e478400edb214d11db80087f7636971e0f1db
+# gradc: 9f9600fa0437d0c410f3065a42dc075ae7549ff3da1b3e7f5e92417c7b087633

@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -39,11 +37,21 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    out: NDArray[Any] = 1.0 / (
+        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    )
     return out
 
 
@@ -147,7 +155,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     s, s_squared, expm1_s, x, c, a, dtype = tape
     N = x.shape[0]
     K = x.shape[1]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
     dL_dc = np.full((N,), dL, dtype=dtype)
     # d = exp(s) - 1 + log(1 + s ** 2)
@@ -212,4 +220,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: f91fed387f038ac18f4878d9ce63d76aaf798863203664ef1167988ffd7900eb
+# gradc: 4cca9652812d9c033d398db7e05d2aca12c22dcc0aadf9242b453a895c0c8973

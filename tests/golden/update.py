@@ -29,8 +29,6 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
-        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -45,6 +43,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
     return array if array.size else array.astype(np.int64)
+
+
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
 
 
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
@@ -142,7 +150,7 @@ def forward(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tuple[Any
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     z, i, dtype = tape
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(z ** 3)
     dL_dz = 3 * dL * z**2
     # z = y.at[i, 1].add(w)
@@ -185,4 +193,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: a697f36185bf904f60df80e2e30887a3a7b3483e6c089fb0ee49f3621bc160a1
+# gradc: bfa93700aeaab2cf158519513165115895deafc4e2f103f3bd9a1a8c25c6dfcb
