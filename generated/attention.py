@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -218,4 +220,4 @@ def value(
     return Y
 
 
-# gradc: bc9d8adb445ce097b41f4b9dba32b2fb8a3465de731ae15d09907d8f6b95fc56
+# gradc: a3e54528947b5090a18ac88c0bb93424537537b70300f2e84e08a5f04539f576

@@ -54,6 +54,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -263,4 +265,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: 77fb066627498a3bbf291db1cb6be8c57efb990fc244e32bb8243f0da4ba7851
+# gradc: 114239aea29035d670a2d09f2a562d797aac7d4c88dbb9f7725cf0c4940d7bc2

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -49,9 +51,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    out: NDArray[Any] = 1.0 / (
-        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    )
+    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    e += 1.0  # in place: an array less
+    out: NDArray[Any] = np.reciprocal(e)
     return out
 
 
@@ -108,4 +110,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 69d5bd2894925c9efe00cd208084ce90a85d410fc6f24ec17d1700c09176ea40
+# gradc: 6e54b368ee1a96892922f1ae677c7a2eec77d4731c21a504b389c1093461e779

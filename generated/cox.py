@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -177,4 +179,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 09a985eeb66c0b28c096c3f9dcdc579a1147d97bef4dda0d708f716e7e5f8ed1
+# gradc: 3fe8c4ce8755263d659d47bc4b0e70ff71de3ed5a71ec627ea3b9a1c862d9baf

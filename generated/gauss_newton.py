@@ -39,6 +39,16 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _float_number(x: Any, name: str) -> float:
     """x as a Python float."""
     try:
@@ -141,7 +151,7 @@ def backward(tape: Tape, dp: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of p."""
     added_all, Js, picked_all, rs, solve_all, scaled_all, exp_all, t, dtype = tape
     N = Js.shape[1]
-    dp = np.broadcast_to(np.asarray(dp, dtype=dtype), (3,))
+    dp = _cotangent(dp, "dp", (3,), dtype)
     # p = fold(step, start, 20)
     eye = np.eye(N, dtype=dtype)
     dp_2 = dp
@@ -188,4 +198,4 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     return p
 
 
-# gradc: 83412dfc21c159ab6c1c978035dd381138fd9f0d63ea721784a940beefd68a10
+# gradc: 00b3516500f19ca5886a1f0f08cd8aa3566b32836f5f929e6eb89efb547befc5

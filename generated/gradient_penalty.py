@@ -39,6 +39,16 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _float_number(x: Any, name: str) -> float:
     """x as a Python float."""
     try:
@@ -193,7 +203,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         dtype,
     ) = tape
     N = difference_2.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
     tied = slope == 0
     ratio = 2 * dL * weight / N * difference_2 / np.where(tied, 1.0, slope)
@@ -296,4 +306,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: 0e4c008632e996830daef600fc3624015e99f5b87b8342b647b4c24e7f4dad1f
+# gradc: dff4e060f06759eac61704976b563f6bf98d799e69dd74055b10631f81d7e705

@@ -39,6 +39,16 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _float_number(x: Any, name: str) -> float:
     """x as a Python float."""
     try:
@@ -231,7 +241,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     ) = tape
     M = difference_3.shape[0]
     N = difference_2.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
     scaled_3 = 2 * dL
     dL_ddifference_3 = scaled_3 / M * difference_3
@@ -368,4 +378,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: 529287207e84ba1559e41672eb8f03e6fb43de70320aecb695bdfd3fb8bada97
+# gradc: 94fd7563d9dc0fc0faf30b66e4f78a40ac690b6aa2874654917bd566f9c738ec

@@ -30,6 +30,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -64,9 +66,9 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    out: NDArray[Any] = 1.0 / (
-        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    )
+    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    e += 1.0  # in place: an array less
+    out: NDArray[Any] = np.reciprocal(e)
     return out
 
 
@@ -304,4 +306,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 136b4433d6f2080b5ae8b59233fa01e8ceb9f894c4ce2531425552e4a09002a8
+# gradc: c2be5485f8ff6f870c71b7b65db0833460cbcb1ff3f8ed892de906cd5615195e

@@ -47,6 +47,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array if array.size else array.astype(np.int64)
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
     """Refuse integers outside low:high."""
     if x.size and not (low <= x.min() and x.max() < high):
@@ -148,7 +158,7 @@ def backward(tape: Tape, devidence: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of evidence."""
     added_2, X, product_X, sigmoid_X_w, sigmoid, total, number_y, alpha, w, dtype = tape
     D = added_2.shape[1]
-    devidence = dtype.type(devidence)
+    devidence = _cotangent(devidence, "devidence", (), dtype)
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
         devidence_dratio = -devidence
         devidence_dpart = devidence_dratio / 2
@@ -220,4 +230,4 @@ def value_and_grad(
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: b48e42fe3185a96271cc97d804879ab9a16cec02f29f02529541c83f54fa8bec
+# gradc: 282352d91588f727d4da9a5570c3bf809af1b71ce522646c731f80e83687627b

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -186,4 +188,4 @@ def value_and_grad(
     return energy, Gradients(denergy_dx)
 
 
-# gradc: a6505903ddd9f239fb9b9f4ba227c98ef7a73929643517647413a8ece8f482b9
+# gradc: 624c5b26b8cfc3c3d058a4bee0956af04b1bd61a77faf715f20fb30f4518f83d

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -166,4 +168,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: 6a5a00e6209f5fefccfe4d5d69ae7be329ce6fb9c0beb2ae267135bc64459a2c
+# gradc: 270db481b7614b3e8f1a2231455689f07c8ae8b9cd18ac8aa2832ba81127befa

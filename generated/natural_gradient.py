@@ -47,6 +47,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array if array.size else array.astype(np.int64)
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _float_number(x: Any, name: str) -> float:
     """x as a Python float."""
     try:
@@ -246,10 +256,8 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
     ) = tape
     N = total_all_3.shape[1]
     K = rs.shape[2]
-    dL = dtype.type(dL)
-    if dnatural is None:
-        dnatural = 0.0
-    dnatural = np.broadcast_to(np.asarray(dnatural, dtype=spread.dtype), spread.shape)
+    dL = _cotangent(dL, "dL", (), dtype)
+    dnatural = _cotangent(dnatural, "dnatural", spread.shape, spread.dtype)
     # natural, rest, direction = fold(conjugate, (zeros_like(W), g, g), 10)
     ds_2 = dnatural
     dr = spread
@@ -344,4 +352,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 727c05ed62a0e2154c48bede892adb67718619d0329e9426b4ab3942840bec7b
+# gradc: f173006996e469e633658eb89ba55678a54eefc920f3b0a8f4dcd1eed70cd70e

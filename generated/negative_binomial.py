@@ -118,6 +118,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -394,4 +396,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: abbfdd3dfcb593712f3ff73eb32b9f60d4efd2a5cfb8a2cb39cd6bb50b191cae
+# gradc: 7c232f6a31447a14d08885ac2aefbcab7f78e26bc22584669fcca2fa3140781e

@@ -47,6 +47,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array if array.size else array.astype(np.int64)
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
     """Refuse integers outside low:high."""
     if x.size and not (low <= x.min() and x.max() < high):
@@ -138,7 +148,7 @@ def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
     ws, added_all, solve_all, sigmoid_all, sigmoid_all_2, X, ratio, lam, dtype = tape
     N = sigmoid_all.shape[1]
     D = ws.shape[1]
-    dw = np.broadcast_to(np.asarray(dw, dtype=dtype), (D,))
+    dw = _cotangent(dw, "dw", (D,), dtype)
     # w = fold(newton, zeros(D), 8)
     dw_2 = dw
     dconstant_2 = np.zeros((D, D), dtype=dtype)
@@ -176,4 +186,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: 7670754a44e08031862f1be44df1c38bea04427aa2ae7faa9219c83e1491e0cd
+# gradc: 953b69377f3756738497805b603a2f18bb94bf5ae8ccf913b70cc1798b39f3fc

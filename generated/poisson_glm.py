@@ -70,6 +70,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -252,4 +254,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 918ff0cc0f3328da6d936db1b4e3c5ff366c2484f71884fcfe98e64243636b25
+# gradc: 372ea641a94fdf70208378472d23e4f6dd4ec7c44dab46ef858c951f31afaf07

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -142,4 +144,4 @@ def value_and_grad(
     return L, Gradients(dL_dw)
 
 
-# gradc: 073b2354681dbd895b1b6c10b32b267634b48b51ba2de88f4c03bbd5f7c3866a
+# gradc: 1ec72d89027455b76eb23a69ec94082661cfc17d6fcb3ba42273927885039576

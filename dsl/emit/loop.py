@@ -147,6 +147,8 @@ class LoopPrinter:
         lines: list[str] = []
         for element, sequence in zip(self.made.turn.elements, self.made.sequences, strict=True):
             base, start = rows(sequence) or (sequence, Dim.number(0))
+            if base not in self.outer.texts:
+                base, start = sequence, Dim.number(0)
             place = self.t if start == Dim.number(0) else f"{self.t} + {self.outer.dim(start)}"
             text = f"{self.outer.texts[base].at(ATOM)}[{place}]"
             if uses[element] > 1:

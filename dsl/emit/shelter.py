@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable
 
 _CALLED = re.compile(r"(?<![\w.])([A-Za-z]\w*)(?=\()")
 _ANNOTATED = re.compile(r"^\w+: (?P<type>.*?) = ")
-_TYPES = ("Any", "NDArray", "int", "tuple")
+# the whole before its part
+_TYPES = {"NDArray": "NDArray[Any]", "Any": "Any", "int": "int", "tuple": "tuple"}
 
 
 def line(text: str, taken: Collection[str]) -> str:
@@ -27,7 +28,10 @@ def line(text: str, taken: Collection[str]) -> str:
 
 def kind(text: str, taken: Collection[str]) -> str:
     """A type among the names of a class or a function."""
-    return re.sub(r"\w+", lambda match: f"_{match[0]}" if match[0] in taken and match[0] in _TYPES else match[0], text)
+    for name, text_of in _TYPES.items():
+        if name in taken:
+            text = re.sub(rf"(?<!\w){re.escape(text_of)}(?!\w)", f"_{name}", text)
+    return text
 
 
 def field(name: str, text: str, taken: Collection[str]) -> str:
@@ -38,4 +42,4 @@ def field(name: str, text: str, taken: Collection[str]) -> str:
 def prelude(texts: Iterable[str], taken: Collection[str]) -> tuple[str, ...]:
     """What the lines and types of a module need at its top."""
     words = set(re.findall(r"\b_\w+", "\n".join(texts)))
-    return tuple(f"_{name} = {name}" for name in sorted(taken) if f"_{name}" in words and (name in _TYPES or hasattr(builtins, name)))
+    return tuple(f"_{name} = {_TYPES.get(name, name)}" for name in sorted(taken) if f"_{name}" in words and (name in _TYPES or hasattr(builtins, name)))

@@ -192,7 +192,7 @@ class Resolver:
             self.dimension(statement)
         elif isinstance(statement, syntax.Def):
             self.define(statement.name, Closure(statement, self.scope))
-            self.used.update(each.id for each in syntax.walk((statement.body, statement.result)) if isinstance(each, syntax.Name))
+            self.used |= _captured(statement)
         elif isinstance(statement, syntax.Rule):
             self.define(statement.name, ruled(statement, self.scope))
         elif isinstance(statement, syntax.Import):
@@ -348,6 +348,13 @@ class Resolver:
             if isinstance(each, Apply) and each not in self.lines:
                 self.lines[each] = self.line
                 stack += each.args
+
+
+def _captured(statement: syntax.Def) -> set[str]:
+    """The names of the program around it that a function reads."""
+    own = {each.id for each in syntax.walk((statement.params, tuple(one.targets for one in statement.body))) if isinstance(each, syntax.Name)}
+    read = syntax.walk((tuple(one.value for one in statement.body), statement.result))
+    return {each.id for each in read if isinstance(each, syntax.Name)} - own
 
 
 def _made(statement: syntax.Statement) -> Iterator[str]:

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -135,4 +137,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tu
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: e3277622e36002a44405d78eb0a7b1c36b7d9fb0403c272573654f53141c488c
+# gradc: 6641d2f1857473b1461533eda6f32b9e77ef57b2e165047dcbd0dec0f9d11107

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -143,4 +145,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: ddfe06274ad83d902f0ea7a253c387976910674c1f1a242e7602b8dee2dbb0bf
+# gradc: b162d744cb99084692b2690d42b05f5a3f4e490a2f69c0227bc52a029fb79a9c

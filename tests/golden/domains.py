@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -178,4 +180,4 @@ def value_and_grad(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, G
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: ba9970d057420c294e42bacc44e1ee3ceea214282891d393bc8bc925455b16f9
+# gradc: 38bb4c0e546a85bf6aec8093d22c12ab4b1b9baf2cb1930d7e0748d765561531

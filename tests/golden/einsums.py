@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -189,4 +191,4 @@ def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 27adc1bc404db7e6fff11512c478dbb2d9557c152f2317ded3a20a02c5ebc7f5
+# gradc: 75a9ef752ad7dab6ed568b2204c94cd8bb96b567dfcf91956075afb97d06250e

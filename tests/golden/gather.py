@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -222,4 +224,4 @@ def value_and_grad(E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike) -> tu
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: a86e61c3fa620ea28e53c2f1d0cfc85e209d7df61eea7c8d94b81f00554654cb
+# gradc: 36a4b638fb0066a0994637152e50d0c164924aa3bf4bfb107642a0af99b6cae6

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -163,4 +165,4 @@ def value_and_grad(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any
     return L, Gradients(dL_dx)
 
 
-# gradc: ab4650ed562a0e12ee916ef83ab449afe6605a7831bce2a83ead900d5ae6127c
+# gradc: be8f274714209db2f09624a1ee5c307026f395ea0e76edf9452e5e77c04740fe

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -276,4 +278,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: d2440d242ec38c259bbc976f0e6cb290e83d37c130b0ea6a2bd28ba02b69d610
+# gradc: 2ef580e2693c65d510b080e1bced50d25931f2c13f9349f6dcce5dc06864d76a

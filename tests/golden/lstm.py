@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -49,9 +51,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    out: NDArray[Any] = 1.0 / (
-        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    )
+    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    e += 1.0  # in place: an array less
+    out: NDArray[Any] = np.reciprocal(e)
     return out
 
 
@@ -295,4 +297,4 @@ def value_and_grad(
     return L, Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
 
-# gradc: 5ac22a320dec9874930da8bb68debade69406c32bbd66658bc159342fd743da9
+# gradc: 19e50beb8eb12d7354d645f31b527e2eab83d654c87e425bdd76d8d6f9f2d662

@@ -30,6 +30,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -50,9 +52,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    out: NDArray[Any] = 1.0 / (
-        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    )
+    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    e += 1.0  # in place: an array less
+    out: NDArray[Any] = np.reciprocal(e)
     return out
 
 
@@ -236,4 +238,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: 53d3a2f62fdafc4cd022f7a732f188160bafea8028cd4ba872ba25bc910aa656
+# gradc: d9eaec547114b9d7ce4a622b7326900e086da417394e6a2c9bf56e1702f4ffb2

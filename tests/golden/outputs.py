@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -149,4 +151,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: 94b83c24399d2ce4e128c7311362c532dc4ce7b9ae2444eb51b3e52bc1597a4f
+# gradc: 7c746f6128c8d07e44f922db9aefc118a6a880621f8132af5712613488707b23

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -211,4 +213,4 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: f924f258b00b08bb63ad235439e55bea6439f7293dad56c59c52a8e974136aaf
+# gradc: 9d5afc98c6434e28bf7f42b8aa33347e2f73c84cf0ed561ff9b856d27bcb42a4

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -220,4 +222,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: c628e17e62a738b20c77d48ee39d7d9d2b14bb70a0edf90b88d10d34a62dfbc8
+# gradc: 4f3a3288697d709aba737ddc9f3685d08dd02e6a58b9f9ecd37e5b6362f1e3ff

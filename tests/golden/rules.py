@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -124,4 +126,4 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: bbe81b3a5e11d6b1aeabedcd12a695fec17f951a186e9a9a0bec408f322a324b
+# gradc: 7e61c5884c70414cc160cd264dfed9ad4c3ec12ac398652dd895f19261e8a5a1

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-import builtins as _builtins
-from typing import Any as _Any
-from numpy.typing import NDArray as _NDArray
+
+_Any = Any
+_NDArray = NDArray[Any]
+_ValueError = ValueError
+_float = float
 
 
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
@@ -32,6 +34,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -60,26 +64,26 @@ def _float_number(x: Any, name: str) -> float:
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    out: NDArray[Any] = 1.0 / (
-        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    )
+    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    e += 1.0  # in place: an array less
+    out: NDArray[Any] = np.reciprocal(e)
     return out
 
 
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    scaled_times_tuple: _NDArray[_Any]
-    getattr: _NDArray[_Any]
-    scaled: _NDArray[_Any]
-    tuple: _NDArray[_Any]
-    ValueError_times_Any: _NDArray[_Any]
-    NDArray: _NDArray[_Any]
-    ValueError: _NDArray[_Any]
-    Any: _NDArray[_Any]
-    dtype: _NDArray[_Any]
-    float_times_exp_c: _NDArray[_Any]
-    sigmoid_int: _NDArray[_Any]
+    scaled_times_tuple: _NDArray
+    getattr: _NDArray
+    scaled: _NDArray
+    tuple: _NDArray
+    ValueError_times_Any: _NDArray
+    NDArray: _NDArray
+    ValueError: _NDArray
+    Any: _NDArray
+    dtype: _NDArray
+    float_times_exp_c: _NDArray
+    sigmoid_int: _NDArray
     exp_c: _Any
     dtype_2: _Any
 
@@ -87,14 +91,14 @@ class Tape(NamedTuple):
 class Gradients(NamedTuple):
     """dL/d of each, in its argument's shape."""
 
-    float: _NDArray[_Any]
-    int: _NDArray[_Any]
-    max: _NDArray[_Any]
-    ValueError: _NDArray[_Any]
-    Any: _NDArray[_Any]
-    NDArray: _NDArray[_Any]
-    tuple: _NDArray[_Any]
-    getattr: _NDArray[_Any]
+    float: _NDArray
+    int: _NDArray
+    max: _NDArray
+    ValueError: _NDArray
+    Any: _NDArray
+    NDArray: _NDArray
+    tuple: _NDArray
+    getattr: _NDArray
 
 
 def _checked(
@@ -136,23 +140,23 @@ def _checked(
     c = _float_number(c, "c")
     N = float.shape[0]
     if int.shape != (N,):
-        raise _builtins.ValueError(f"int must be [N] = {(N,)}, not {int.shape}")
+        raise _ValueError(f"int must be [N] = {(N,)}, not {int.shape}")
     if range.shape != (N,):
-        raise _builtins.ValueError(f"range must be [N] = {(N,)}, not {range.shape}")
+        raise _ValueError(f"range must be [N] = {(N,)}, not {range.shape}")
     if dtype.shape != (N,):
-        raise _builtins.ValueError(f"dtype must be [N] = {(N,)}, not {dtype.shape}")
+        raise _ValueError(f"dtype must be [N] = {(N,)}, not {dtype.shape}")
     if max.shape != (N,):
-        raise _builtins.ValueError(f"max must be [N] = {(N,)}, not {max.shape}")
+        raise _ValueError(f"max must be [N] = {(N,)}, not {max.shape}")
     if ValueError.shape != (N,):
-        raise _builtins.ValueError(f"ValueError must be [N] = {(N,)}, not {ValueError.shape}")
+        raise _ValueError(f"ValueError must be [N] = {(N,)}, not {ValueError.shape}")
     if Any.shape != (N,):
-        raise _builtins.ValueError(f"Any must be [N] = {(N,)}, not {Any.shape}")
+        raise _ValueError(f"Any must be [N] = {(N,)}, not {Any.shape}")
     if NDArray.shape != (N,):
-        raise _builtins.ValueError(f"NDArray must be [N] = {(N,)}, not {NDArray.shape}")
+        raise _ValueError(f"NDArray must be [N] = {(N,)}, not {NDArray.shape}")
     if tuple.shape != (N,):
-        raise _builtins.ValueError(f"tuple must be [N] = {(N,)}, not {tuple.shape}")
+        raise _ValueError(f"tuple must be [N] = {(N,)}, not {tuple.shape}")
     if getattr.shape != (N,):
-        raise _builtins.ValueError(f"getattr must be [N] = {(N,)}, not {getattr.shape}")
+        raise _ValueError(f"getattr must be [N] = {(N,)}, not {getattr.shape}")
     return float, int, range, dtype, max, ValueError, Any, NDArray, tuple, getattr, c
 
 
@@ -191,7 +195,7 @@ def forward(
         float, int, range, dtype, max, ValueError, Any, NDArray, tuple, getattr
     )
     # L = sum(float * exp(c) * sigmoid(int) + range + dtype * mean(max) + ValueError * Any * NDArray * tuple * getattr)
-    exp_c = _builtins.float(np.exp(c))
+    exp_c = _float(np.exp(c))
     float_times_exp_c = float * exp_c
     sigmoid_int = _sigmoid(int)
     added = float_times_exp_c * sigmoid_int + range + dtype * max.mean()
@@ -272,7 +276,7 @@ def value(
         float, int, range, dtype, max, ValueError, Any, NDArray, tuple, getattr, c
     )
     # L = sum(float * exp(c) * sigmoid(int) + range + dtype * mean(max) + ValueError * Any * NDArray * tuple * getattr)
-    added = float * _builtins.float(np.exp(c)) * _sigmoid(int) + range + dtype * max.mean()
+    added = float * _float(np.exp(c)) * _sigmoid(int) + range + dtype * max.mean()
     added_2 = added + ValueError * Any * NDArray * tuple * getattr
     L = added_2.sum()
     return L
@@ -301,7 +305,7 @@ def value_and_grad(
         float, int, range, dtype, max, ValueError, Any, NDArray, tuple, getattr
     )
     # L = sum(float * exp(c) * sigmoid(int) + range + dtype * mean(max) + ValueError * Any * NDArray * tuple * getattr)
-    exp_c = _builtins.float(np.exp(c))
+    exp_c = _float(np.exp(c))
     float_times_exp_c = float * exp_c
     sigmoid_int = _sigmoid(int)
     added = float_times_exp_c * sigmoid_int + range + dtype * max.mean()
@@ -330,4 +334,4 @@ def value_and_grad(
     )
 
 
-# gradc: 0c961344ed559f1adc772cce5ab37a095e1a3954c49152f5e8fca2ec5162ca1c
+# gradc: c99340a96a933163f5e177a129aa21cbeaf50fc404773a4fdb9b931acc0b9af9

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -153,4 +155,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 53ee9d0fbe07f0d800cb436559190167f01883658ce587500ba4e666d5db63af
+# gradc: 852e19e58b0eccc4ea0a89de0d214cf2021129fa05ad089db67a0ab5c6ee292c

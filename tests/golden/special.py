@@ -159,6 +159,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -203,9 +205,9 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    out: NDArray[Any] = 1.0 / (
-        1.0 + np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    )
+    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
+    e += 1.0  # in place: an array less
+    out: NDArray[Any] = np.reciprocal(e)
     return out
 
 
@@ -455,4 +457,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 9f9600fa0437d0c410f3065a42dc075ae7549ff3da1b3e7f5e92417c7b087633
+# gradc: 64a5343aeb6ab89cfe3244ed64c011174dae8149a3d2232fb5590006263fff1f

@@ -29,6 +29,8 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
@@ -230,4 +232,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: c071ecff67c6fb48cdd8006fb16b704d2f8ed23dc35c1b62025207e279ded25e
+# gradc: 00a181a34fd78ded5af783fff4a100e89cdb64e3acf626e593e24fca3c582e8c
