@@ -117,7 +117,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(minimum(rate * x ** power, limit))
     dL_dscaled = np.where(scaled < limit, dL, np.where(scaled == limit, dL / 2, 0.0))
-    dL_dx = power * rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
+    dL_dx = power * rate * dL_dscaled * x ** (1 if power == 0 else power - 1)
     return Gradients(dL_dx)
 
 
@@ -141,8 +141,8 @@ def value_and_grad(
     scaled = rate * x**power
     L = np.minimum(scaled, limit).sum()
     dL_dscaled = np.where(scaled < limit, 1.0, np.where(scaled == limit, dtype.type(0.5), 0.0))
-    dL_dx = power * rate * dL_dscaled * x ** int(np.where(power == 0, 1, power - 1))
+    dL_dx = power * rate * dL_dscaled * x ** (1 if power == 0 else power - 1)
     return L, Gradients(dL_dx)
 
 
-# gradc: b162d744cb99084692b2690d42b05f5a3f4e490a2f69c0227bc52a029fb79a9c
+# gradc: f8082004e4f278433b0c4f448ad3473ee4b7259acce49ce2d2454d52ffa5e1a7

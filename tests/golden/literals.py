@@ -94,9 +94,7 @@ def forward(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Tape]:
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack(
-        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
-    )
+    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -166,9 +164,7 @@ def value(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Any:
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack(
-        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
-    )
+    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -190,9 +186,7 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     dtype = np.result_type(a, b, x)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
     point = np.array([a, b])
-    kernel = np.stack(
-        (np.array([1, 2], dtype=np.int64).astype(dtype), np.array([3, 4.5], dtype=dtype))
-    )
+    kernel = np.stack((np.array([1.0, 2.0], dtype=dtype), np.array([3, 4.5], dtype=dtype)))
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
     cos_a = np.cos(a)
     sin_a = np.sin(a)
@@ -223,4 +217,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: 499f7ab9a3a46ac99770b8b4ac0f845c654dc53eb75766d409f6edf882145ec9
+# gradc: a16f23004f8d526f0c0ef0644b635863cba4860e559b188b98386691bacd064f

@@ -291,11 +291,12 @@ def _digamma(x: NDArray[Any]) -> NDArray[Any]:
     return _blocked(_digamma_kernel, x)
 
 
-def _integer_power(x: NDArray[Any], k: int) -> NDArray[Any]:
-    """x ** k for an integer k >= 1: products when k is small, since np.power is slow."""
+def _inverse_power(x: NDArray[Any], k: int) -> NDArray[Any]:
+    """x ** -k for an integer k >= 1: products when k is small, since np.power is slow; else no rounding of 1 / x is raised."""
     if k > 16:
-        power: NDArray[Any] = np.power(x, float(k))
+        power: NDArray[Any] = np.power(x, -float(k))
         return power
+    x = 1.0 / x
     out = x if k % 2 else None
     while k := k // 2:
         x = x * x
@@ -315,9 +316,9 @@ def _polygamma_kernel(n: int, v: NDArray[Any]) -> NDArray[Any]:
     for k, bernoulli in enumerate(_BERNOULLI, 1):
         series.append(bernoulli * factor)
         factor *= (n + 2 * k) * (n + 2 * k + 1) / ((2 * k + 1) * (2 * k + 2))
-    total = _integer_power(r, n) * (1.0 / n + r * (0.5 + r * _horner(r * r, tuple(series))))
+    total = _inverse_power(w, n) * (1.0 / n + r * (0.5 + r * _horner(r * r, tuple(series))))
     for j in range(shifts - 1, -1, -1):
-        total = total + _integer_power(1.0 / (a + float(j)), n + 1)
+        total = total + _inverse_power(a + float(j), n + 1)
     factorial = float(np.prod(np.arange(1.0, n + 1.0)))
     out = (factorial if n % 2 else -factorial) * total
     if np.any(negative):  # dⁿ cot u / duⁿ is a polynomial in cot u: p -> -(1 + c²) p'
@@ -457,4 +458,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 64a5343aeb6ab89cfe3244ed64c011174dae8149a3d2232fb5590006263fff1f
+# gradc: 902f2248a815081baa511013c16946b42a7b09a9a01c929aee47a7efc272a84a
