@@ -39,6 +39,16 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
     e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
@@ -219,7 +229,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     X, logits, tanh, W3, z, W2, noise, exp, exp_log_var, h, mean_z, W_log_var, W_mean, dtype = tape
     N = X.shape[0]
     Z = z.shape[1]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # divergence = sum(exp(log_var) + mean_z ** 2 - 1 - log_var, axis=1) / 2
     ratio = dL / 2 / N
     # L = mean(reconstruction + divergence)
@@ -387,4 +397,4 @@ def value_and_grad(
     )
 
 
-# gradc: 38470db26006be0f9c3f0c0fe641c2d235e5233ae4ae5d5e9af0268973111a57
+# gradc: c0abbabd236fcf3861998a4e4f4288d4363f0d148f8745c1454c775ed0e35b3a

@@ -39,6 +39,16 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 class _line:
     """`with _line(4, "x = solve(A, b)"):` puts the line of the source into the message of NumPy's LinAlgError."""
 
@@ -160,7 +170,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     product_C, white, C, exp_2, exp, difference, X, exp_log_length, dtype = tape
     N = product_C.shape[0]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = white @ white / 2 + sum(log(diag(C))) + N / 2 * log(2 * pi)
     dL_dwhite = dL * white
     with _line(13, "white = solve_triangular(C, y, lower=True)"):
@@ -258,4 +268,4 @@ def value_and_grad(
     return L, Gradients(dL_dlog_length, dL_dlog_signal, dL_dlog_noise)
 
 
-# gradc: 64d41400176c7a621b4a45e2bd7bf1558c46208e625cc9b679d913ae0ed5bca7
+# gradc: 2ce253c004f64de1ea30cc3286018b28b50d9487a5cef2ba918417e3ce24cb34

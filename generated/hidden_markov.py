@@ -47,6 +47,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array if array.size else array.astype(np.int64)
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
     """Refuse integers outside low:high."""
     if x.size and not (low <= x.min() and x.max() < high):
@@ -212,7 +222,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     ) = tape
     S = log_joint_2.shape[0]
     V = log_softmax_show.shape[1]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
     dL_dlog_joint_2 = -dL * np.exp(log_joint_2 - logsumexp_log_joint_2)
     dlog_joint = dL_dlog_joint_2
@@ -321,4 +331,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: f6ee71376745f247b69dd30faf330cca375c3342f7cea897336fd50dca9cf88a
+# gradc: e6e573756065af1d4017a8f5d4c940258da2b2f200ce13cc8499da289a6f435f

@@ -39,6 +39,16 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
@@ -220,10 +230,8 @@ def backward(tape: Tape, dL: Any = 1.0, dmean: Any = None) -> Gradients:
     D = means.shape[1]
     M = solve_all.shape[1]
     T = solve_all.shape[0]
-    dL = dtype.type(dL)
-    if dmean is None:
-        dmean = 0.0
-    dmean = np.broadcast_to(np.asarray(dmean, dtype=dtype), (D,))
+    dL = _cotangent(dL, "dL", (), dtype)
+    dmean = _cotangent(dmean, "dmean", (D,), dtype)
     # L = -log_likelihood
     dL_dlog_likelihood = -dL
     # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
@@ -408,4 +416,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
-# gradc: 26f9419a16da0c1b1ee9c1f447a04cd67c4452e7df402ea7e13c98b8d8ee9037
+# gradc: 32fd90863df977b3fa5cf5f061c0e3b0d87e2a62a4c7ec850ce566a9fb0d142d

@@ -39,6 +39,16 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
     with np.errstate(invalid="ignore", over="ignore"):
@@ -127,7 +137,7 @@ def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of Y."""
     mixed, Wo, softmax_kept, X, X_Wv, causal, X_Wq, X_Wk = tape
     K = mixed.shape[3]
-    dY = np.broadcast_to(np.asarray(dY, dtype=X.dtype), X.shape)
+    dY = _cotangent(dY, "dY", X.shape, X.dtype)
     # Y = einsum('bhtk,hkd->btd', mixed, Wo)
     dY_dWo = np.tensordot(mixed, dY, axes=((0, 2), (0, 1)))
     dY_dmixed = np.einsum("ijk,lmk->iljm", dY, Wo)
@@ -159,4 +169,4 @@ def value(X: ArrayLike, Wq: ArrayLike, Wk: ArrayLike, Wv: ArrayLike, Wo: ArrayLi
     return Y
 
 
-# gradc: 385253e7beb27bdb200925f235863b47671119a53b15045c6a08d87423e42e5d
+# gradc: a7c6a3ab9b6c7cd0da7f955ff1628c2efda5dfba1c52e19f2c3fa34ea63f22d7

@@ -47,6 +47,16 @@ def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array if array.size else array.astype(np.int64)
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
     """Refuse integers outside low:high."""
     if x.size and not (low <= x.min() and x.max() < high):
@@ -202,7 +212,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     V = log_probs.shape[2]
     H = hs.shape[2]
     D = picked.shape[2]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
     hidden = hs[1:]
     # L = cross_entropy(logits, text[1:])
@@ -327,4 +337,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: a248d1b9fc46a9775b4518574419549ca46ad4355ca7b9e9ac80fae1c5f50354
+# gradc: 4e304a3e9d0b6689a2c6e31b9cd871774b9866c1cb1de798576d784b529c6209

@@ -39,6 +39,16 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return array
 
 
+def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
+    if not shape and isinstance(g, float):
+        return dtype.type(g)
+    array = np.asarray(0.0 if g is None else g, dtype)
+    if array.ndim and array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
+    return np.broadcast_to(array, shape)[()]
+
+
 def _float_number(x: Any, name: str) -> float:
     """x as a Python float."""
     try:
@@ -121,7 +131,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     weight, sqrt, right, down, image_minus_noisy, dtype = tape
     H = image_minus_noisy.shape[0]
     W = image_minus_noisy.shape[1]
-    dL = dtype.type(dL)
+    dL = _cotangent(dL, "dL", (), dtype)
     # L = sum((image - noisy) ** 2) / 2 + weight * variation
     dL_dvariation = dL * weight
     # variation = sum(sqrt(down ** 2 + right ** 2 + eps ** 2))
@@ -182,4 +192,4 @@ def value_and_grad(
     return L, Gradients(dL_dimage)
 
 
-# gradc: 745636be6486c589697896010f4b82d7254278ae3c2446c94310efb0aff96be9
+# gradc: 688fc148a163f1b36c27f8d00f54e03e7ee48166d7464d8cac7b7253b0ee0301

@@ -74,14 +74,14 @@ def _pair(labels: list[str], output: str, args: Sequence[Text]) -> Text | None:
     (left, right), (x, y) = labels, args
     if len(set(left)) < len(left) or len(set(right)) < len(right):
         return None
+    orders = (left, right, output, x, y), (right, left, output, y, x)
     return (
-        _fewest_turns(_as_matmul(left, right, output, x, y), _as_matmul(right, left, output, y, x))
+        _fewest_turns(*(form(*order) for form in (_as_matmul, _as_turned) for order in orders))
         or _as_outer(left, right, output, x, y)
         or _as_sum(left, right, output, x, y)
         or _as_rows(left, right, output, x, y)
         or _as_rows(right, left, output, y, x)
-        or _fewest_turns(_as_vectors(left, right, output, x, y), _as_vectors(right, left, output, y, x))
-        or _fewest_turns(_as_turned(left, right, output, x, y), _as_turned(right, left, output, y, x))
+        or _fewest_turns(*(_as_vectors(*order) for order in orders))
         or _as_tensordot(left, right, output, x, y)
     )
 
@@ -168,7 +168,7 @@ def _as_vectors(left: str, right: str, output: str, x: Text, y: Text) -> Text | 
 
 
 def _as_turned(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
-    """A product of stacks of matrices, its axes put in order after."""
+    """``(x @ y).T``: a product, its axes put in order after."""
     made = "".join([*(label for label in left if label in output), *(label for label in right if label in output and label not in left)])
     product = _as_matmul(left, right, made, x, y)
     return product and _transposed(product, made, output)
