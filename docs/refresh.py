@@ -1,7 +1,8 @@
 """Writes what the pages show of the compiler: the tables of functions and messages, and generated code.
 
 Run it with ``python -m docs.refresh`` after a function, a message or the generated code has changed; a test holds the pages to it.
-A fence ``python generated=sigmoid_sum functions=forward,backward`` shows these functions of the module of examples/sigmoid_sum.expr.
+A fence ``python generated=sigmoid_sum functions=forward,backward`` shows these functions of the module of examples/sigmoid_sum.expr, or of
+the program that the page itself has under ``expr file=sigmoid_sum.expr``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import ast
 import re
 from pathlib import Path
 
-from dsl import compile_file
+from dsl import compile_text
 from dsl.catalogue import catalogue
 from dsl.diagnostics import Code, printable
 
@@ -40,9 +41,9 @@ def messages() -> str:
     return "| code | title | for example |\n| --- | --- | --- |\n" + "\n".join(f"| {code.name} | {code.title} | {example(code)} |" for code in Code)
 
 
-def shown(stem: str, names: list[str]) -> str:
-    """Functions of an example's module, as they stand there."""
-    text = compile_file(ROOT / "examples" / f"{stem}.expr")
+def shown(program: str, names: list[str]) -> str:
+    """Functions of a program's module, as they stand there."""
+    text = compile_text(program)
     places = {each.name: each for each in ast.parse(text).body if isinstance(each, ast.FunctionDef)}
     lines = text.splitlines()
     return "\n\n\n".join("\n".join(lines[places[name].lineno - 1 : places[name].end_lineno]) for name in names)
@@ -53,10 +54,18 @@ TABLE = re.compile(rf"(<!-- ({'|'.join(TABLES)}) -->\n).*?(<!-- end -->)", re.DO
 FENCE = re.compile(r"(^```python generated=(\w+) functions=([\w,]+)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 
 
+PROGRAM = re.compile(r"^```expr file=(\w+)\.expr\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
 def refreshed(text: str) -> str:
     """A page with its tables and generated code as they must be."""
+    programs = dict(PROGRAM.findall(text))
+
+    def program(stem: str) -> str:
+        return programs.get(stem) or (ROOT / "examples" / f"{stem}.expr").read_text(encoding="utf-8")
+
     text = TABLE.sub(lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n\n{match[3]}", text)
-    return FENCE.sub(lambda match: f"{match[1]}{shown(match[2], match[3].split(','))}\n{match[4]}", text)
+    return FENCE.sub(lambda match: f"{match[1]}{shown(program(match[2]), match[3].split(','))}\n{match[4]}", text)
 
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
