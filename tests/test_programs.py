@@ -1,7 +1,11 @@
 """Programs that people really differentiate: each example against published answers, or against code that was written without gradc."""
 
+import json
+import re
 from itertools import pairwise, product
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -13,11 +17,45 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from tests.numeric import Arrays, running
 from tests.test_golden import ROOT
 
+DATA = Path(__file__).parent / "data" / "adbench"
+EXPECTED = json.loads((DATA / "expected.json").read_text())
+
 
 def example(name: str, **sizes: int) -> tuple[ModuleType, Arrays]:
     """An example's module, and arguments of these sizes for it."""
     found = running(ROOT / "examples" / f"{name}.expr")
     return found.module, found.arguments(np.random.default_rng(0), sizes)
+
+
+def assert_published(name: str, value: Any, gradient: Any) -> None:
+    """Hold a value and its gradient to ADBench's answers, by its own rule."""
+    found, expected = np.append(gradient, value), np.append(EXPECTED[name]["gradient"], EXPECTED[name]["value"])
+    assert found.shape == expected.shape
+    assert (abs(found - expected) / np.maximum(1, abs(found) + abs(expected)) < 1e-8).all()
+
+
+def test_adbench_gmm() -> None:
+    module, _ = example("adbench_gmm")
+    (first, *lines) = ([float(each) for each in line.split()] for line in (DATA / "gmm_test.txt").read_text().splitlines() if line.strip())
+    D, K, _ = (int(each) for each in first)
+    alpha, means, roots, x = np.ravel(lines[:K]), *(np.array(lines[i:j]) for i, j in ((K, 2 * K), (2 * K, 3 * K), (3 * K, -1)))
+    gamma, m = lines[-1]
+    value, gradients = module.value_and_grad(x, gamma, m, alpha, means, roots[:, :D], roots[:, D:])
+    of_roots = np.hstack([gradients.q, gradients.below])
+    assert_published("gmm_test.txt", value, np.concatenate([gradients.alpha, gradients.means.ravel(), of_roots.ravel()]))
+
+
+def test_adbench_lstm() -> None:
+    module, _ = example("adbench_lstm")
+    sizes, *blocks = re.split(r"\n\s*\n", (DATA / "lstm_l2_c1024.txt").read_text().strip())
+    M, T, B = (int(each) for each in sizes.split())
+    main, extra, state, x = (np.array([line.split() for line in block.splitlines()], float) for block in blocks)
+    W, bias = main.reshape(M, 2, 4, B).swapaxes(0, 1)
+    hidden, memory = state[::2], state[1::2]
+    assert x.shape == (T, B)
+    value, gradients = module.value_and_grad(x, hidden, memory, W, bias, *extra)
+    of_main = np.stack([gradients.W, gradients.bias], axis=1)
+    assert_published("lstm_l2_c1024.txt", value, np.concatenate([of_main.ravel(), *gradients[2:]]))
 
 
 def test_kalman_filter() -> None:
