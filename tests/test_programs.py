@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import block_diag
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, log_softmax, logsumexp, multigammaln, softmax
 from scipy.stats import multivariate_normal
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -43,6 +43,19 @@ def test_adbench_gmm() -> None:
     value, gradients = module.value_and_grad(x, gamma, m, alpha, means, roots[:, :D], roots[:, D:])
     of_roots = np.hstack([gradients.q, gradients.below])
     assert_published("gmm_test.txt", value, np.concatenate([gradients.alpha, gradients.means.ravel(), of_roots.ravel()]))
+
+
+def test_mixture_by_its_definition() -> None:
+    """In three dimensions, where the order below the diagonal matters: SciPy's densities, and the prior as ADBench writes it."""
+    module, given = example("adbench_gmm", N=6, D=3, K=2)
+    x, gamma, m, alpha, means, q, below = given.values()
+    roots = np.array([np.diag(np.exp(each)) for each in q])
+    roots[:, 1:, 0], roots[:, 2, 1] = below[:, :2], below[:, 2]
+    densities = [multivariate_normal(mean, np.linalg.inv(Q.T @ Q)).logpdf(x) for mean, Q in zip(means, roots, strict=True)]
+    fit = logsumexp(log_softmax(alpha) + np.transpose(densities), axis=1).sum()
+    n = 3 + m + 1
+    prior = gamma**2 / 2 * np.sum(roots**2) - m * q.sum() - 2 * (n * 3 * np.log(gamma / np.sqrt(2)) - multigammaln(n / 2, 3))
+    np.testing.assert_allclose(module.value(**given), fit + prior, rtol=1e-10)
 
 
 def test_adbench_lstm() -> None:
