@@ -125,6 +125,21 @@ def test_recurrent_network() -> None:
     np.testing.assert_allclose(module.value(**given), np.mean(losses), rtol=1e-12)
 
 
+def test_long_short_term_memory() -> None:
+    """One text and one gate at a time."""
+    module, given = example("lstm", T=6, B=3, V=5, D=4, H=2)
+    text, E, Wx, Wh, b, Wo, c = given.values()
+    losses = []
+    for sentence in text.T:
+        h, memory = np.zeros(2), np.zeros(2)
+        for symbol, after in pairwise(sentence):
+            write, forget, expose, candidate = (E[symbol] @ Wx[:, gate] + h @ Wh[:, gate] + b[gate] for gate in map(slice, (0, 2, 4, 6), (2, 4, 6, 8)))
+            memory = expit(forget) * memory + expit(write) * np.tanh(candidate)
+            h = expit(expose) * np.tanh(memory)
+            losses.append(-log_softmax(h @ Wo + c)[after])
+    np.testing.assert_allclose(module.value(**given), np.mean(losses), rtol=1e-12)
+
+
 def test_multi_head_attention() -> None:
     module, given = example("multi_head_attention", B=2, T=4, D=5, H=3, K=2)
     X, Wq, Wk, Wv, Wo = given.values()
