@@ -1,7 +1,11 @@
 """Programs that people really differentiate: each example against published answers, or against code that was written without gradc."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from itertools import pairwise, product
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import block_diag
+from scipy.signal import correlate2d
 from scipy.special import expit, log_softmax, logsumexp, multigammaln, softmax
 from scipy.stats import multivariate_normal
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -123,6 +128,36 @@ def test_recurrent_network() -> None:
             h = np.tanh(E[symbol] @ Wx + h @ Wh + b)
             losses.append(-log_softmax(h @ Wo + c)[after])
     np.testing.assert_allclose(module.value(**given), np.mean(losses), rtol=1e-12)
+
+
+def convolved(images: Any, filters: Any, bias: Any) -> Any:
+    """Every filter over every image, with zeros around it, then a rectifier and the largest of every two by two."""
+    maps = np.array([[sum(map(correlate2d, image, each, ["same"] * len(image))) for each in filters] for image in images])
+    maps = np.maximum(maps + bias[:, None, None], 0)
+    rows, columns = (size // 2 * 2 for size in maps.shape[2:])
+    return np.max([maps[:, :, i:rows:2, j:columns:2] for i, j in product((0, 1), repeat=2)], axis=0)
+
+
+def test_convolutional_network() -> None:
+    module, given = example("digits", N=3, C=2, H=9, W=8, F=3, G=4, K=5)
+    images, labels, filters1, bias1, filters2, bias2, weights, bias = given.values()
+    logits = convolved(convolved(images, filters1, bias1), filters2, bias2).reshape(3, -1) @ weights + bias
+    found = module.value(**given)
+    np.testing.assert_allclose(found.logits, logits, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.L, -log_softmax(logits, axis=1)[range(3), labels].mean(), rtol=1e-9)
+
+
+def test_learning_to_read_digits(tmp_path: Path) -> None:
+    for package in ("examples", "generated"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    shutil.copy(ROOT / "examples" / "train_digits.py", tmp_path / "examples")
+    subprocess.run([sys.executable, "-m", "dsl", "compile", "examples/digits.expr", "-o", str(tmp_path / "generated")], check=True, cwd=ROOT)
+    command = [sys.executable, "-m", "examples.train_digits", "8"]
+    shown = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}).stdout
+    losses, accuracies = (np.array(re.findall(rf"{word} (\S+)", shown), float) for word in ("loss", "accuracy"))
+    assert len(losses) == 8 and (np.diff(losses) < 0).all()
+    assert accuracies[-1] > 0.95
 
 
 def test_long_short_term_memory() -> None:
