@@ -16,7 +16,7 @@ from dsl.ops.elementwise import cast, ew
 from dsl.ops.indexing import FULL
 from dsl.ops.making import dimension
 from dsl.ops.shaping import broadcast_to, reshape, spread
-from dsl.types import product
+from dsl.types import ONE, product
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {
     "add": lambda x, y: x + y,
@@ -72,6 +72,10 @@ def _like(node: Apply, part: Node) -> Node | None:
 def _pair(node: Apply) -> Node | None:
     """A broadcast that the other operand makes needless is dropped; beside scalars it is done last."""
     for i, arg in enumerate(node.args):
+        if isinstance(arg, Apply) and arg.op.name == "reshape" and _leads_with_ones(arg):
+            new = ew(node.op.name, *node.args[:i], arg.args[0], *node.args[i + 1 :])
+            if new.type.matches(node.type):
+                return rewrite(new)
         if isinstance(arg, Apply) and arg.op.name in ("broadcast_to", "spread"):
             new = ew(node.op.name, *node.args[:i], arg.args[0], *node.args[i + 1 :])
             if new.type.matches(node.type):
@@ -79,6 +83,12 @@ def _pair(node: Apply) -> Node | None:
             if new.type.shape == () and new.type.dtype == node.type.dtype:
                 return rewrite(apply(arg.op, rewrite(new), *arg.args[1:], **dict(arg.attrs)))
     return None
+
+
+def _leads_with_ones(node: Apply) -> bool:
+    """Whether a reshape only puts axes of size 1 in front, as broadcasting does by itself."""
+    new, old = node.type.shape, node.args[0].type.shape
+    return new is not None and old is not None and len(new) > len(old) and new == (ONE,) * (len(new) - len(old)) + old
 
 
 def _shape_only(node: Apply) -> Node | None:
@@ -314,7 +324,31 @@ def _einsum(node: Apply) -> Node | None:
                 args[i] = arg.args[0]
                 labels[i] = "".join(renamed[label] for label in inner)
                 return rewrite(einsum(f"{','.join(labels)}->{output}", *args))
-    return diagonals.contracted(node) or (_relabelled(node, labels, output) if len(args) == 2 else None)
+    return diagonals.contracted(node) or _unspread(node, labels, output) or (_relabelled(node, labels, output) if len(args) == 2 else None)
+
+
+def _unspread(node: Apply, labels: Sequence[str], output: str) -> Node | None:
+    """An operand that repeats its entries along an axis leaves that axis to the others, to a count, or to the result."""
+    for i, arg in enumerate(node.args):
+        if not (isinstance(arg, Apply) and arg.op.name == "broadcast_to") or len(node.args) < 2 or len(set(labels[i])) < len(labels[i]):
+            continue
+        x, wide = arg.args[0], arg.type.known
+        own = (ONE,) * (len(wide) - len(x.type.known)) + x.type.known
+        kept = [label for label, dim, full in zip(labels[i], own, wide, strict=True) if dim == full]
+        gone = {label: full for label, dim, full in zip(labels[i], own, wide, strict=True) if dim != full}
+        rest = "".join(labels[:i] + labels[i + 1 :])
+        terms = [*labels[:i], "".join(kept), *labels[i + 1 :]]
+        narrow = reshape(x, tuple(full for dim, full in zip(own, wide, strict=True) if dim == full))
+        shown = "".join(label for label in output if label not in gone or label in rest)
+        new = rewrite(einsum(f"{','.join(terms)}->{shown}", *node.args[:i], narrow, *node.args[i + 1 :]))
+        for label, dim in gone.items():
+            if label not in rest and label not in output:
+                new = rewritten("multiply", dimension(dim), new)
+        if shown == output:
+            return new
+        shape = tuple(dim if label in shown else ONE for label, dim in zip(output, node.type.known, strict=True))
+        return rewrite(broadcast_to(rewrite(reshape(new, shape)), node.type.known))
+    return None
 
 
 def _relabelled(node: Apply, labels: Sequence[str], output: str) -> Node:
@@ -332,6 +366,9 @@ def _reshape(node: Apply) -> Node | None:
         return x
     if x.type.shape == ():
         return broadcast_to(x, node.type.known)
+    if isinstance(x, Apply) and x.op.name in ("sum", "mean", "max", "min") and x.attr("keepdims"):
+        dropped = apply(x.op, *x.args, axes=x.attr("axes"), keepdims=False)
+        return dropped if dropped.type.matches(node.type) else None
     if isinstance(x, Apply) and x.op.name in ("sum", "mean", "max", "min") and not x.attr("keepdims"):
         kept = apply(x.op, *x.args, axes=x.attr("axes"), keepdims=True) if x.args[0].type.shape is not None else x
         return kept if kept.type.matches(node.type) else None
@@ -343,11 +380,25 @@ def _reshape(node: Apply) -> Node | None:
 
 
 def _total(node: Apply) -> Node | None:
-    """The sum or the mean of equal entries."""
+    """The sum or the mean of entries that repeat: those of the array that they repeat, times how often."""
     (x,) = node.args
-    if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == () and node.type.shape == ():
-        return x.args[0] if node.op.name == "mean" else rewritten("multiply", dimension(product(x.type.known)), x.args[0])
-    return diagonals.summed(node)
+    if not (isinstance(x, Apply) and x.op.name == "broadcast_to"):
+        return diagonals.summed(node)
+    narrow, wide, axes = x.args[0], x.type.known, node.attr("axes")
+    own = (ONE,) * (len(wide) - len(narrow.type.known)) + narrow.type.known
+    summed = range(-len(wide), 0) if axes is None else axes
+    assert isinstance(summed, (tuple, range))
+    repeated = [axis for axis in summed if own[axis] != wide[axis]]
+    if node.type.shape == ():
+        new = narrow if narrow.type.shape == () else rewrite(apply(node.op, narrow, axes=tuple(range(-len(narrow.type.known), 0)), keepdims=False))
+    elif len(repeated) == len(summed):
+        kept = tuple(ONE if axis - len(wide) in summed else dim for axis, dim in enumerate(own))
+        shape = kept if node.attr("keepdims") else tuple(dim for axis, dim in enumerate(kept) if axis - len(wide) not in summed)
+        new = rewrite(broadcast_to(rewrite(reshape(narrow, shape)), node.type.known))
+    else:
+        return None
+    times = product(tuple(wide[axis] for axis in repeated))
+    return new if node.op.name == "mean" else rewritten("multiply", dimension(times), new)
 
 
 def _index(node: Apply) -> Node | None:
@@ -356,6 +407,14 @@ def _index(node: Apply) -> Node | None:
     if len(node.args) > 1 or not isinstance(items, tuple) or node.type.shape is None:
         return None
     if all(item == FULL or item[0] == "newaxis" for item in items):
+        return rewrite(reshape(node.args[0], node.type.shape))
+    shape = node.args[0].type.shape
+    if (
+        node.op.name == "index"
+        and shape is not None
+        and len(items) == len(shape)
+        and all(item == FULL or (item[0] == "int" and dim == ONE) for item, dim in zip(items, shape, strict=True))
+    ):
         return rewrite(reshape(node.args[0], node.type.shape))
     return None
 

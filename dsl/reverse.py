@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
 
 from dsl.diagnostics import Code, Diagnostic, DslError
 from dsl.identities import rewrite
@@ -112,6 +113,9 @@ class _Backwards:
         self.initial[carry] = broadcast_to(const(0.0), carry.type.known) if end is None else end
 
     def _element(self, name: str, type: TensorType, sequence: Node) -> Input:
+        # a function that is called twice names two values alike: of one name and type, they would be one node
+        taken = {each.name for each in self.elements}
+        name = next(each for each in chain((name,), (f"{name}_{i}" for i in count(2))) if each not in taken)
         element = argument(name, self.role, type)
         self.elements[element] = sequence
         return element

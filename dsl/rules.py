@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,7 +26,7 @@ def elementwise_cotangent(node: Apply, op: Elementwise, i: int, g: Node) -> Node
     if text is None:
         raise ShapeError(Code.E0401, f"`{op.name}` has no derivative with respect to `{name}`", help="put it inside `stop_gradient(…)`")
     scope = Scope(values={**dict(zip(op.params, node.args, strict=True)), "out": node})
-    return _scaled(g, array(_elaborator().expression(_partial(op.name, name, text), scope)), node.args[i])
+    return _scaled(g, array(_elaborator().expression(_partial(op.name, name, text), scope)), node.args[i], (*node.args, node))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def _rule_cotangent(rule: syntax.Rule, line: syntax.RuleLine | None, name: str, 
         raise DslError(Diagnostic(Code.E0306, message, need.span, "", "declare the argument: `input x: [N, D]`")) from None
     if line.key == "d":
         _check_partial(value, array(scope.value(rule.out.id)), line.body, f"`{name}`")
-        return _scaled(g, value, param)
+        return _scaled(g, value, param, [each for each in scope.values.values() if isinstance(each, Node)])
     if param.type.shape is not None and value.type.shape != param.type.shape:
         message = f"the cotangent of `{name}` has shape {value.type}, and `{name}` has {param.type}"
         raise DslError(Diagnostic(Code.E0403, message, line.body.span, "", "a vjp gives exactly its argument's shape"))
@@ -102,13 +102,14 @@ def _emit_value(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return args[0]
 
 
-def _scaled(g: Node, partial: Node, arg: Node) -> Node | None:
-    scaled = scale(g, partial)
+def _scaled(g: Node, partial: Node, arg: Node, whole: Container[Node]) -> Node | None:
+    scaled = scale(g, partial, whole)
     return None if scaled is None else sum_to(scaled, arg)
 
 
-def scale(g: Node, partial: Node) -> Node | None:
-    """g times a partial derivative; None for zero. A choice stays outside: the side that is not taken is 0 even where g is infinite."""
+def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:
+    """g times a partial derivative; None for zero. A choice stays outside: the side that is not taken is 0 even where g is infinite.
+    What is ``whole`` (a rule's arguments and ``out``) exists already, and is not taken apart."""
     if is_number(partial, 0):
         return None
     if is_number(partial, 1):
@@ -123,18 +124,20 @@ def scale(g: Node, partial: Node) -> Node | None:
         taken = left if first else right
         if isinstance(g, Apply) and choice is not g:
             taken = apply(g.op, taken, *g.args[1:], **dict(g.attrs))
-        inner = scale(taken, _guarded(partial, condition, first))
+        inner = scale(taken, _guarded(partial, condition, first), whole)
         return None if inner is None else where(condition, *((inner, right) if first else (left, inner)))
     if isinstance(partial, Apply) and partial.op.name == "where":
         condition, left, right = partial.args
         if isinstance(left, Const) or isinstance(right, Const):
-            sides = [scale(g, side) or const(0.0) for side in (left, right)]
+            sides = [scale(g, side, whole) or const(0.0) for side in (left, right)]
             return where(condition, *sides)
+    if partial in whole:
+        return mul(g, partial)
     if isinstance(partial, Apply) and partial.op.name == "negative":
-        inner = scale(g, partial.args[0])
+        inner = scale(g, partial.args[0], whole)
         return None if inner is None else neg(inner)
     if isinstance(partial, Apply) and partial.op.name == "divide":
-        top = scale(g, partial.args[0])
+        top = scale(g, partial.args[0], whole)
         return None if top is None else div(top, partial.args[1])
     return mul(g, partial)
 

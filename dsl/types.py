@@ -174,6 +174,10 @@ class Dim:
         mine, theirs = self.constant, other.constant
         if mine is not None and theirs:
             return Dim.number(mine // theirs)
+        match self.terms:
+            case (((FloorDiv(numerator, inner),), 1),) if theirs and theirs > 0 and (inner.constant or 0) > 0:
+                # halved twice is quartered
+                return numerator // (inner * other)
         return Dim.atom(FloorDiv(self, other))
 
     def substitute(self, values: Mapping[Symbol, Dim]) -> Dim:

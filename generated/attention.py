@@ -72,8 +72,7 @@ class Tape(NamedTuple):
     Wv: NDArray[Any]
     Wk: NDArray[Any]
     Wq: NDArray[Any]
-    centred: NDArray[Any]
-    scale: NDArray[Any]
+    ratio: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -151,8 +150,8 @@ def forward(
     # Z = layer_norm(X, gain, bias)
     centred = X - X.mean(axis=-1, keepdims=True)
     added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
-    scale = np.sqrt(added)
-    Z = centred / scale * gain + bias
+    ratio = centred / np.sqrt(added)
+    Z = ratio * gain + bias
     # A = attention(Z @ Wq, Z @ Wk, Z @ Wv, causal)
     Z_Wq = Z @ Wq
     Z_Wk = Z @ Wk
@@ -162,13 +161,13 @@ def forward(
     A = softmax_kept @ Z_Wv
     # Y = X + A @ Wo
     Y = X + A @ Wo
-    tape = Tape(A, Wo, softmax_kept, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, centred, scale)
+    tape = Tape(A, Wo, softmax_kept, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, ratio)
     return Y, tape
 
 
 def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of Y."""
-    A, Wo, softmax_kept, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, centred, scale = tape
+    A, Wo, softmax_kept, Z, Z_Wv, causal, Z_Wq, Z_Wk, Wv, Wk, Wq, ratio = tape
     H = A.shape[2]
     dY = _cotangent(dY, "dY", Z.shape, Z.dtype)
     # Y = X + A @ Wo
@@ -179,8 +178,8 @@ def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     dY_dWv = np.tensordot(Z, dY_dZ_Wv, axes=((0, 1), (0, 1)))
     dY_dsoftmax_kept = dY_dA @ Z_Wv.swapaxes(-1, -2)
     total = (dY_dsoftmax_kept * softmax_kept).sum(axis=-1, keepdims=True)
-    ratio = softmax_kept * (dY_dsoftmax_kept - total) / H**0.5
-    dY_dproduct = np.where(causal, ratio, 0.0)
+    ratio_2 = softmax_kept * (dY_dsoftmax_kept - total) / H**0.5
+    dY_dproduct = np.where(causal, ratio_2, 0.0)
     dY_dZ_Wk = dY_dproduct.swapaxes(-1, -2) @ Z_Wq
     dY_dWk = np.tensordot(Z, dY_dZ_Wk, axes=((0, 1), (0, 1)))
     dY_dZ_Wq = dY_dproduct @ Z_Wk
@@ -188,7 +187,7 @@ def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     dY_dZ = dY_dZ_Wv @ Wv.T + dY_dZ_Wk @ Wk.T + dY_dZ_Wq @ Wq.T
     # Z = layer_norm(X, gain, bias)
     dY_dbias = dY_dZ.sum(axis=(0, 1))
-    dY_dgain = (dY_dZ * centred / scale).sum(axis=(0, 1))
+    dY_dgain = (dY_dZ * ratio).sum(axis=(0, 1))
     return Gradients(dY_dgain, dY_dbias, dY_dWq, dY_dWk, dY_dWv, dY_dWo)
 
 
@@ -220,4 +219,4 @@ def value(
     return Y
 
 
-# gradc: a3e54528947b5090a18ac88c0bb93424537537b70300f2e84e08a5f04539f576
+# gradc: 6a47e4bf13fda860f75d8614a6643c3c3f375ff67c46155d75c00d9f45b7613c

@@ -114,13 +114,13 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     X_times_exp: NDArray[Any]
-    ratio_2: NDArray[Any]
-    added_4: NDArray[Any]
+    ratio_3: NDArray[Any]
+    ratio_4: NDArray[Any]
     X: NDArray[Any]
     exp: NDArray[Any]
     S: NDArray[Any]
     ratio: NDArray[Any]
-    added_2: NDArray[Any]
+    d1: NDArray[Any]
     sigma_times_sqrt_T: NDArray[Any]
     sigma: NDArray[Any]
     r: NDArray[Any]
@@ -128,7 +128,7 @@ class Tape(NamedTuple):
     added: NDArray[Any]
     T: NDArray[Any]
     S_over_X: NDArray[Any]
-    added_3: NDArray[Any]
+    ratio_2: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -176,29 +176,28 @@ def forward(
     # d1 = (log(S / X) + (r + sigma ** 2 / 2) * T) / (sigma * sqrt(T))
     S_over_X = S / X
     added = r + sigma**2 / 2
-    added_2 = np.log(S_over_X) + added * T
     sqrt_T = np.sqrt(T)
     sigma_times_sqrt_T = sigma * sqrt_T
-    d1 = added_2 / sigma_times_sqrt_T
+    d1 = (np.log(S_over_X) + added * T) / sigma_times_sqrt_T
     # d2 = d1 - sigma * sqrt(T)
     d2 = d1 - sigma_times_sqrt_T
     # call = S * Phi(d1) - X * exp(-r * T) * Phi(d2)
     ratio = d1 / 1.4142135623730951
-    added_3 = 1 + _erf(ratio)
+    ratio_2 = (1 + _erf(ratio)) / 2
     exp = np.exp(-(r * T))
     X_times_exp = X * exp
-    ratio_2 = d2 / 1.4142135623730951
-    added_4 = 1 + _erf(ratio_2)
-    call = S * (added_3 / 2) - X_times_exp * (added_4 / 2)
+    ratio_3 = d2 / 1.4142135623730951
+    ratio_4 = (1 + _erf(ratio_3)) / 2
+    call = S * ratio_2 - X_times_exp * ratio_4
     tape = Tape(
         X_times_exp,
-        ratio_2,
-        added_4,
+        ratio_3,
+        ratio_4,
         X,
         exp,
         S,
         ratio,
-        added_2,
+        d1,
         sigma_times_sqrt_T,
         sigma,
         r,
@@ -206,7 +205,7 @@ def forward(
         added,
         T,
         S_over_X,
-        added_3,
+        ratio_2,
     )
     return call, tape
 
@@ -215,13 +214,13 @@ def backward(tape: Tape, dcall: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of call."""
     (
         X_times_exp,
-        ratio_2,
-        added_4,
+        ratio_3,
+        ratio_4,
         X,
         exp,
         S,
         ratio,
-        added_2,
+        d1,
         sigma_times_sqrt_T,
         sigma,
         r,
@@ -229,25 +228,24 @@ def backward(tape: Tape, dcall: Any = 1.0) -> Gradients:
         added,
         T,
         S_over_X,
-        added_3,
+        ratio_2,
     ) = tape
     dcall = _cotangent(dcall, "dcall", X_times_exp.shape, X_times_exp.dtype)
     # call = S * Phi(d1) - X * exp(-r * T) * Phi(d2)
-    scaled = dcall * X_times_exp / 2 * np.exp(-(ratio_2**2))
+    scaled = dcall * X_times_exp / 2 * np.exp(-(ratio_3**2))
     dcall_dd2 = -0.7978845608028653 * scaled
-    dcall_dscaled = dcall * added_4 / 2 * X * exp
+    dcall_dscaled = dcall * ratio_4 * X * exp
     scaled_2 = 0.7978845608028653 * (dcall * S / 2 * np.exp(-(ratio**2)))
     dcall_dd1 = dcall_dd2 + scaled_2
     # d1 = (log(S / X) + (r + sigma ** 2 / 2) * T) / (sigma * sqrt(T))
-    ratio_3 = dcall_dd1 * added_2 / sigma_times_sqrt_T / sigma_times_sqrt_T
-    dcall_dsigma_times_sqrt_T = 0.7978845608028653 * scaled - ratio_3
-    dcall_dadded_2 = dcall_dd1 / sigma_times_sqrt_T
-    ratio_4 = 0.5 * (dcall_dsigma_times_sqrt_T * sigma) / sqrt_T
-    dcall_dT = dcall_dscaled * r + ratio_4 + dcall_dadded_2 * added
-    dcall_dadded = dcall_dadded_2 * T
-    dcall_dsigma = dcall_dsigma_times_sqrt_T * sqrt_T + dcall_dadded * sigma
-    dcall_dr = dcall_dscaled * T + dcall_dadded
-    dcall_dS = dcall * added_3 / 2 + dcall_dadded_2 / S_over_X / X
+    dcall_dsigma_times_sqrt_T = 0.7978845608028653 * scaled - dcall_dd1 * d1 / sigma_times_sqrt_T
+    dcall_dadded = dcall_dd1 / sigma_times_sqrt_T
+    ratio_5 = 0.5 * (dcall_dsigma_times_sqrt_T * sigma) / sqrt_T
+    dcall_dT = dcall_dscaled * r + ratio_5 + dcall_dadded * added
+    dcall_dadded_2 = dcall_dadded * T
+    dcall_dsigma = dcall_dsigma_times_sqrt_T * sqrt_T + dcall_dadded_2 * sigma
+    dcall_dr = dcall_dscaled * T + dcall_dadded_2
+    dcall_dS = dcall * ratio_2 + dcall_dadded / S_over_X / X
     return Gradients(dcall_dS, dcall_dT, dcall_dr, dcall_dsigma)
 
 
@@ -265,4 +263,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: 114239aea29035d670a2d09f2a562d797aac7d4c88dbb9f7725cf0c4940d7bc2
+# gradc: 70fbdb0db3ab60f0f065f4f14ab47c484bda0478100e2666f96ec94876b598f2

@@ -121,9 +121,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     K = windows.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(windows @ w)
-    dL_dproduct = np.full((N,), dL, dtype=dtype)
-    dL_dw = dL_dproduct @ windows
-    dL_dwindows = np.outer(dL_dproduct, w)
+    dL_dw = dL * windows.sum(axis=0)
+    dL_dwindows = np.broadcast_to(dL * w[None], (N, K))
     # windows = padded[arange(N)[:, None] + arange(K)]
     dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
     # padded = pad(x, K // 2)
@@ -150,7 +149,6 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     x, w = _checked(x, w)
     N = x.shape[0]
     K = w.shape[0]
-    dtype = np.result_type(x, w)
     # padded = pad(x, K // 2)
     padded = np.pad(x, K // 2)
     # windows = padded[arange(N)[:, None] + arange(K)]
@@ -158,9 +156,8 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     windows = padded[added]
     # L = sum(windows @ w)
     L = (windows @ w).sum()
-    dL_dproduct = np.ones((N,), dtype=dtype)
-    dL_dw = dL_dproduct @ windows
-    dL_dwindows = np.outer(dL_dproduct, w)
+    dL_dw = windows.sum(axis=0)
+    dL_dwindows = np.broadcast_to(w[None], (N, K))
     # windows = padded[arange(N)[:, None] + arange(K)]
     dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
     # padded = pad(x, K // 2)
@@ -168,4 +165,4 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dw)
 
 
-# gradc: 3ff1431222edcd6643b284d867e82f1c81942da96018e3cc0e250f7fea0a1907
+# gradc: 883648e844ee31bd54afdf1e743f8816e76acafaa73fe164cc5328ffbccdc91d

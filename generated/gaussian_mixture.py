@@ -86,7 +86,6 @@ class Tape(NamedTuple):
     logsumexp_joint: NDArray[Any]
     joint: NDArray[Any]
     z: NDArray[Any]
-    difference: NDArray[Any]
     exp_log_sd: NDArray[Any]
     log_softmax_weights: NDArray[Any]
     dtype: Any
@@ -138,12 +137,11 @@ def forward(
     D = X.shape[1]
     dtype = np.result_type(X, weights, mu, log_sd)
     # z = (X[:, None, :] - mu) / exp(log_sd)
-    difference = X[:, None] - mu
     exp_log_sd = np.exp(log_sd)
-    z = difference / exp_log_sd
+    z = (X[:, None] - mu) / exp_log_sd
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    difference_2 = -0.5 * (z**2).sum(axis=-1) - log_sd.sum(axis=-1)
-    log_density = difference_2 - D * 1.8378770664093453 / 2
+    difference = -0.5 * (z**2).sum(axis=-1) - log_sd.sum(axis=-1)
+    log_density = difference - D * 1.8378770664093453 / 2
     # joint = log_softmax(weights) + log_density
     log_softmax_weights = _log_softmax(weights, axis=-1)
     joint = log_softmax_weights + log_density
@@ -152,31 +150,13 @@ def forward(
     L = -logsumexp_joint.mean()
     # responsibility = softmax(joint)
     responsibility = _softmax(joint, axis=-1)
-    tape = Tape(
-        responsibility,
-        logsumexp_joint,
-        joint,
-        z,
-        difference,
-        exp_log_sd,
-        log_softmax_weights,
-        dtype,
-    )
+    tape = Tape(responsibility, logsumexp_joint, joint, z, exp_log_sd, log_softmax_weights, dtype)
     return Outputs(L, responsibility), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, responsibility."""
-    (
-        responsibility,
-        logsumexp_joint,
-        joint,
-        z,
-        difference,
-        exp_log_sd,
-        log_softmax_weights,
-        dtype,
-    ) = tape
+    responsibility, logsumexp_joint, joint, z, exp_log_sd, log_softmax_weights, dtype = tape
     N = responsibility.shape[0]
     dL = _cotangent(dL, "dL", (), dtype)
     dresponsibility = _cotangent(
@@ -189,16 +169,15 @@ def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradient
     dL_djoint = responsibility * (dresponsibility - total) + scaled
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
     scaled_2 = dL_djoint[:, :, None] * z
-    # z = (X[:, None, :] - mu) / exp(log_sd)
-    dL_dexp_log_sd = (scaled_2 * difference / exp_log_sd / exp_log_sd).sum(axis=0)
     # joint = log_softmax(weights) + log_density
     dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
     # z = (X[:, None, :] - mu) / exp(log_sd)
-    dL_dlog_sd = -dL_dlog_softmax_weights[:, None] + dL_dexp_log_sd * exp_log_sd
+    scaled_3 = (scaled_2 * z / exp_log_sd).sum(axis=0) * exp_log_sd
+    dL_dlog_sd = -dL_dlog_softmax_weights[:, None] + scaled_3
     dL_dmu = (scaled_2 / exp_log_sd).sum(axis=0)
     # joint = log_softmax(weights) + log_density
-    scaled_3 = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
-    dL_dweights = dL_dlog_softmax_weights - scaled_3
+    scaled_4 = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
+    dL_dweights = dL_dlog_softmax_weights - scaled_4
     return Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
@@ -227,12 +206,11 @@ def value_and_grad(
     X, weights, mu, log_sd = _checked(X, weights, mu, log_sd)
     N, D = X.shape
     # z = (X[:, None, :] - mu) / exp(log_sd)
-    difference = X[:, None] - mu
     exp_log_sd = np.exp(log_sd)
-    z = difference / exp_log_sd
+    z = (X[:, None] - mu) / exp_log_sd
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    difference_2 = -0.5 * (z**2).sum(axis=-1) - log_sd.sum(axis=-1)
-    log_density = difference_2 - D * 1.8378770664093453 / 2
+    difference = -0.5 * (z**2).sum(axis=-1) - log_sd.sum(axis=-1)
+    log_density = difference - D * 1.8378770664093453 / 2
     # joint = log_softmax(weights) + log_density
     log_softmax_weights = _log_softmax(weights, axis=-1)
     joint = log_softmax_weights + log_density
@@ -245,14 +223,14 @@ def value_and_grad(
     ratio = 1.0 / max(N, 1)
     dL_dz = ratio * exp[:, :, None] * z
     # z = (X[:, None, :] - mu) / exp(log_sd)
-    total = (dL_dz * difference / exp_log_sd / exp_log_sd).sum(axis=0)
-    dL_dlog_sd = ratio * exp.sum(axis=0)[:, None] - total * exp_log_sd
+    scaled = (dL_dz * z / exp_log_sd).sum(axis=0) * exp_log_sd
+    dL_dlog_sd = ratio * exp.sum(axis=0)[:, None] - scaled
     dL_dmu = -(dL_dz / exp_log_sd).sum(axis=0)
     # joint = log_softmax(weights) + log_density
     dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
-    scaled = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
-    dL_dweights = dL_dlog_softmax_weights - scaled
+    scaled_2 = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
+    dL_dweights = dL_dlog_softmax_weights - scaled_2
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: d1cc104d766cd8cdb0cf2f02228e3e1ba13d51f4121e86c60835d0a922897a45
+# gradc: 85fbcf46713edaec0ef074f911a2797d5f452311db03fce5826fec14a6d749d8

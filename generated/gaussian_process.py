@@ -100,7 +100,7 @@ class Tape(NamedTuple):
     exp_2: Any
     exp: NDArray[Any]
     difference: NDArray[Any]
-    X: NDArray[Any]
+    Z: NDArray[Any]
     exp_log_length: NDArray[Any]
     dtype: Any
 
@@ -162,13 +162,13 @@ def forward(
     # L = white @ white / 2 + sum(log(diag(C))) + N / 2 * log(2 * pi)
     product_C = np.diagonal(C)
     L = white @ white / 2 + np.log(product_C).sum() + N * 1.8378770664093453 / 2
-    tape = Tape(product_C, white, C, exp_2, exp, difference, X, exp_log_length, dtype)
+    tape = Tape(product_C, white, C, exp_2, exp, difference, Z, exp_log_length, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    product_C, white, C, exp_2, exp, difference, X, exp_log_length, dtype = tape
+    product_C, white, C, exp_2, exp, difference, Z, exp_log_length, dtype = tape
     N = product_C.shape[0]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = white @ white / 2 + sum(log(diag(C))) + N / 2 * log(2 * pi)
@@ -188,10 +188,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_ddistance = -(dL_ddifference / 2)
     # distance = sum((Z[:, None] - Z) ** 2, axis=-1)
     scaled = dL_ddistance[:, :, None] * difference
-    dL_dZ = -2 * scaled.sum(axis=0) + 2 * scaled.sum(axis=1, keepdims=True)[:, 0]
+    dL_dZ = -2 * scaled.sum(axis=0) + 2 * scaled.sum(axis=1)
     # Z = X / exp(log_length)
-    total = (dL_dZ * X / exp_log_length / exp_log_length).sum(axis=0)
-    dL_dlog_length = -(total * exp_log_length)
+    scaled_2 = (dL_dZ * Z / exp_log_length).sum(axis=0) * exp_log_length
+    dL_dlog_length = -scaled_2
     # K = exp(2 * log_signal - distance / 2) + exp(2 * log_noise) * eye(N)
     dL_dlog_signal = 2 * dL_ddifference.sum()
     return Gradients(dL_dlog_length, dL_dlog_signal, dL_dlog_noise)
@@ -259,13 +259,13 @@ def value_and_grad(
     dL_ddistance = -(dL_ddifference / 2)
     # distance = sum((Z[:, None] - Z) ** 2, axis=-1)
     scaled = dL_ddistance[:, :, None] * difference
-    dL_dZ = -2 * scaled.sum(axis=0) + 2 * scaled.sum(axis=1, keepdims=True)[:, 0]
+    dL_dZ = -2 * scaled.sum(axis=0) + 2 * scaled.sum(axis=1)
     # Z = X / exp(log_length)
-    total = (dL_dZ * X / exp_log_length / exp_log_length).sum(axis=0)
-    dL_dlog_length = -(total * exp_log_length)
+    scaled_2 = (dL_dZ * Z / exp_log_length).sum(axis=0) * exp_log_length
+    dL_dlog_length = -scaled_2
     # K = exp(2 * log_signal - distance / 2) + exp(2 * log_noise) * eye(N)
     dL_dlog_signal = 2 * dL_ddifference.sum()
     return L, Gradients(dL_dlog_length, dL_dlog_signal, dL_dlog_noise)
 
 
-# gradc: 2ce253c004f64de1ea30cc3286018b28b50d9487a5cef2ba918417e3ce24cb34
+# gradc: c67757803d19a992e7c575ff643d8bb1d98e9531db15f18ee35d62aae748a380

@@ -65,14 +65,12 @@ class Tape(NamedTuple):
     slope: NDArray[Any]
     product: NDArray[Any]
     W: NDArray[Any]
-    spread_v: NDArray[Any]
+    v: NDArray[Any]
     tanh: NDArray[Any]
     difference: NDArray[Any]
-    v: NDArray[Any]
     tanh_3: NDArray[Any]
-    spread: NDArray[Any]
     tanh_2: NDArray[Any]
-    spread_v_times_difference: NDArray[Any]
+    v_times_difference: NDArray[Any]
     between: NDArray[Any]
     real: NDArray[Any]
     fake: NDArray[Any]
@@ -142,17 +140,14 @@ def forward(
     weight: float, a number
     """
     real, fake, t, W, b, v, weight = _checked(real, fake, t, W, b, v, weight)
-    N = real.shape[0]
     dtype = np.result_type(real, fake, t, W, b, v)
     # between = fake + t * (real - fake)
     between = fake + t * (real - fake)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    spread = np.ones((N,), dtype=dtype)
-    spread_v = np.outer(spread, v)
     tanh = np.tanh(between @ W + b)
     difference = 1 - tanh**2
-    spread_v_times_difference = spread_v * difference
-    product = spread_v_times_difference @ W.T
+    v_times_difference = v * difference
+    product = v_times_difference @ W.T
     slope = np.linalg.norm(product, axis=-1)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     tanh_2 = np.tanh(fake @ W + b)
@@ -165,14 +160,12 @@ def forward(
         slope,
         product,
         W,
-        spread_v,
+        v,
         tanh,
         difference,
-        v,
         tanh_3,
-        spread,
         tanh_2,
-        spread_v_times_difference,
+        v_times_difference,
         between,
         real,
         fake,
@@ -189,14 +182,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         slope,
         product,
         W,
-        spread_v,
+        v,
         tanh,
         difference,
-        v,
         tanh_3,
-        spread,
         tanh_2,
-        spread_v_times_difference,
+        v_times_difference,
         between,
         real,
         fake,
@@ -208,21 +199,20 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     tied = slope == 0
     ratio = 2 * dL * weight / N * difference_2 / np.where(tied, 1.0, slope)
     dL_dproduct = np.where(tied, 0.0, ratio)[:, None] * product
-    dL_dspread_v_times_difference = dL_dproduct @ W
-    dL_dtanh = -2 * (dL_dspread_v_times_difference * spread_v * tanh)
-    dL_dadded = dL_dtanh * difference
+    dL_dv_times_difference = dL_dproduct @ W
+    dL_dadded = -2 * (dL_dv_times_difference * v * tanh) * difference
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    dL_dproduct_2 = np.full((N,), -dL / N, dtype=dtype)
-    dL_dadded_2 = np.outer(dL_dproduct_2, v) * (1 - tanh_3**2)
-    dL_dproduct_3 = np.full((N,), dL / N, dtype=dtype)
+    ratio_2 = -dL / N
+    dL_dadded_2 = ratio_2 * v * (1 - tanh_3**2)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    product_2 = spread @ (dL_dspread_v_times_difference * difference)
+    total = (dL_dv_times_difference * difference).sum(axis=0)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    dL_dv = product_2 + dL_dproduct_2 @ tanh_3 + dL_dproduct_3 @ tanh_2
-    dL_dadded_3 = np.outer(dL_dproduct_3, v) * (1 - tanh_2**2)
+    dL_over_N = dL / N
+    dL_dv = total + ratio_2 * tanh_3.sum(axis=0) + dL_over_N * tanh_2.sum(axis=0)
+    dL_dadded_3 = dL_over_N * v * (1 - tanh_2**2)
     dL_db = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0) + dL_dadded_3.sum(axis=0)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    added = dL_dproduct.T @ spread_v_times_difference + between.T @ dL_dadded
+    added = dL_dproduct.T @ v_times_difference + between.T @ dL_dadded
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     dL_dW = added + real.T @ dL_dadded_2 + fake.T @ dL_dadded_3
     return Gradients(dL_dW, dL_db, dL_dv)
@@ -240,13 +230,10 @@ def value(
 ) -> Any:
     """Compute L."""
     real, fake, t, W, b, v, weight = _checked(real, fake, t, W, b, v, weight)
-    N = real.shape[0]
-    dtype = np.result_type(real, fake, t, W, b, v)
     # between = fake + t * (real - fake)
     between = fake + t * (real - fake)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    scaled = np.outer(np.ones((N,), dtype=dtype), v) * (1 - np.tanh(between @ W + b) ** 2)
-    slope = np.linalg.norm(scaled @ W.T, axis=-1)
+    slope = np.linalg.norm(v * (1 - np.tanh(between @ W + b) ** 2) @ W.T, axis=-1)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     difference = (np.tanh(fake @ W + b) @ v).mean() - (np.tanh(real @ W + b) @ v).mean()
     L = difference + weight * ((slope - 1) ** 2).mean()
@@ -266,16 +253,13 @@ def value_and_grad(
     """L and its gradients."""
     real, fake, t, W, b, v, weight = _checked(real, fake, t, W, b, v, weight)
     N = real.shape[0]
-    dtype = np.result_type(real, fake, t, W, b, v)
     # between = fake + t * (real - fake)
     between = fake + t * (real - fake)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    spread = np.ones((N,), dtype=dtype)
-    spread_v = np.outer(spread, v)
     tanh = np.tanh(between @ W + b)
     difference = 1 - tanh**2
-    spread_v_times_difference = spread_v * difference
-    product = spread_v_times_difference @ W.T
+    v_times_difference = v * difference
+    product = v_times_difference @ W.T
     slope = np.linalg.norm(product, axis=-1)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     tanh_2 = np.tanh(fake @ W + b)
@@ -286,24 +270,22 @@ def value_and_grad(
     tied = slope == 0
     ratio = 2 * weight / max(N, 1) * difference_2 / np.where(tied, 1.0, slope)
     dL_dproduct = np.where(tied, 0.0, ratio)[:, None] * product
-    dL_dspread_v_times_difference = dL_dproduct @ W
-    dL_dtanh = -2 * (dL_dspread_v_times_difference * spread_v * tanh)
-    dL_dadded = dL_dtanh * difference
+    dL_dv_times_difference = dL_dproduct @ W
+    dL_dadded = -2 * (dL_dv_times_difference * v * tanh) * difference
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    dL_dproduct_2 = np.full((N,), -1.0 / max(N, 1), dtype=dtype)
-    dL_dadded_2 = np.outer(dL_dproduct_2, v) * (1 - tanh_3**2)
-    dL_dproduct_3 = np.full((N,), 1.0 / max(N, 1), dtype=dtype)
+    dL_dadded_2 = -1.0 / max(N, 1) * v * (1 - tanh_3**2)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    product_2 = spread @ (dL_dspread_v_times_difference * difference)
+    total = (dL_dv_times_difference * difference).sum(axis=0)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    dL_dv = product_2 + dL_dproduct_2 @ tanh_3 + dL_dproduct_3 @ tanh_2
-    dL_dadded_3 = np.outer(dL_dproduct_3, v) * (1 - tanh_2**2)
+    ratio_2 = 1.0 / max(N, 1)
+    dL_dv = total - ratio_2 * tanh_3.sum(axis=0) + ratio_2 * tanh_2.sum(axis=0)
+    dL_dadded_3 = ratio_2 * v * (1 - tanh_2**2)
     dL_db = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0) + dL_dadded_3.sum(axis=0)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    added = dL_dproduct.T @ spread_v_times_difference + between.T @ dL_dadded
+    added = dL_dproduct.T @ v_times_difference + between.T @ dL_dadded
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     dL_dW = added + real.T @ dL_dadded_2 + fake.T @ dL_dadded_3
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: dff4e060f06759eac61704976b563f6bf98d799e69dd74055b10631f81d7e705
+# gradc: df85cde1b910e3f33eb3bfa0b91e10a52c4331c88bff054d00489df73c372cc7

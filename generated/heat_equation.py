@@ -68,18 +68,14 @@ class Tape(NamedTuple):
     a: NDArray[Any]
     difference: NDArray[Any]
     tanh: NDArray[Any]
-    spread_v: NDArray[Any]
     b: NDArray[Any]
+    scaled_times_tanh: NDArray[Any]
     scaled: NDArray[Any]
-    spread_a_times_spread_v: NDArray[Any]
-    spread_2: NDArray[Any]
-    spread_v_times_difference: NDArray[Any]
+    v_times_difference: NDArray[Any]
     t: NDArray[Any]
     x0: NDArray[Any]
     scaled_2: NDArray[Any]
-    spread: NDArray[Any]
     x: NDArray[Any]
-    spread_a: NDArray[Any]
     dtype: Any
 
 
@@ -165,27 +161,22 @@ def forward(
     """
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
     N = x.shape[0]
-    M = x0.shape[0]
+    H = a.shape[0]
     dtype = np.result_type(x, t, x0, u0, a, b, c, v)
-    # u_t = grad(sum(u), t)
-    spread = np.ones((N,), dtype=dtype)
-    spread_v = np.outer(spread, v)
     # u = network(x, t)
     tanh = np.tanh(np.outer(x, a) + np.outer(t, b) + c)
     # u_t = grad(sum(u), t)
     difference = 1 - tanh**2
-    spread_v_times_difference = spread_v * difference
-    u_t = spread_v_times_difference @ b
+    v_times_difference = v * difference
+    u_t = v_times_difference @ b
     # u_xx = grad(sum(u_x), x)
-    spread_a = np.outer(spread, a)
-    spread_a_times_spread_v = spread_a * spread_v
-    scaled = spread_a_times_spread_v * tanh
-    scaled_2 = -2 * scaled * difference
+    scaled = np.broadcast_to(a[None], (N, H)) * v
+    scaled_times_tanh = scaled * tanh
+    scaled_2 = -2 * scaled_times_tanh * difference
     u_xx = scaled_2 @ a
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
     difference_2 = u_t - kappa * u_xx
-    spread_2 = np.zeros((M,), dtype=dtype)
-    tanh_2 = np.tanh(np.outer(x0, a) + np.outer(spread_2, b) + c)
+    tanh_2 = np.tanh(np.outer(x0, a) + c)
     difference_3 = tanh_2 @ v - u0
     L = (difference_2**2).mean() + (difference_3**2).mean()
     tape = Tape(
@@ -197,18 +188,14 @@ def forward(
         a,
         difference,
         tanh,
-        spread_v,
         b,
+        scaled_times_tanh,
         scaled,
-        spread_a_times_spread_v,
-        spread_2,
-        spread_v_times_difference,
+        v_times_difference,
         t,
         x0,
         scaled_2,
-        spread,
         x,
-        spread_a,
         dtype,
     )
     return L, tape
@@ -225,18 +212,14 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         a,
         difference,
         tanh,
-        spread_v,
         b,
+        scaled_times_tanh,
         scaled,
-        spread_a_times_spread_v,
-        spread_2,
-        spread_v_times_difference,
+        v_times_difference,
         t,
         x0,
         scaled_2,
-        spread,
         x,
-        spread_a,
         dtype,
     ) = tape
     M = difference_3.shape[0]
@@ -250,28 +233,25 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_du_xx = -2 * kappa * dL / N * difference_2
     # u_xx = grad(sum(u_x), x)
     dL_dscaled_2 = np.outer(dL_du_xx, a)
-    dL_dscaled = -2 * (dL_dscaled_2 * difference)
-    dL_dspread_a_times_spread_v = dL_dscaled * tanh
+    dL_dscaled_times_tanh = -2 * (dL_dscaled_2 * difference)
+    dL_dscaled = dL_dscaled_times_tanh * tanh
     # u_t = grad(sum(u), t)
-    dL_dspread_v_times_difference = np.outer(dL_ddifference_2, b)
-    dL_ddifference = -2 * (dL_dscaled_2 * scaled) + dL_dspread_v_times_difference * spread_v
-    dL_dtanh = dL_dscaled * spread_a_times_spread_v - 2 * (dL_ddifference * tanh)
+    dL_dv_times_difference = np.outer(dL_ddifference_2, b)
+    dL_ddifference = -2 * (dL_dscaled_2 * scaled_times_tanh) + dL_dv_times_difference * v
+    dL_dtanh = dL_dscaled_times_tanh * scaled - 2 * (dL_ddifference * tanh)
     # u = network(x, t)
     dL_dadded_2 = dL_dtanh * difference
     dL_dc = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0)
-    # u_t = grad(sum(u), t)
-    added = spread_2 @ dL_dadded + dL_ddifference_2 @ spread_v_times_difference
-    # u = network(x, t)
-    dL_db = added + t @ dL_dadded_2
+    dL_db = dL_ddifference_2 @ v_times_difference + t @ dL_dadded_2
     # u_xx = grad(sum(u_x), x)
-    product = spread @ (dL_dspread_a_times_spread_v * spread_v)
+    added = x0 @ dL_dadded + dL_du_xx @ scaled_2 + (dL_dscaled * v).sum(axis=0)
     # u = network(x, t)
-    dL_da = x0 @ dL_dadded + dL_du_xx @ scaled_2 + product + x @ dL_dadded_2
+    dL_da = added + x @ dL_dadded_2
+    # u_xx = grad(sum(u_x), x)
+    added_2 = dL_ddifference_3 @ tanh_2 + (dL_dscaled * a).sum(axis=0)
     # u_t = grad(sum(u), t)
-    dL_dspread_v = (
-        dL_dspread_a_times_spread_v * spread_a + dL_dspread_v_times_difference * difference
-    )
-    dL_dv = dL_ddifference_3 @ tanh_2 + spread @ dL_dspread_v
+    total = (dL_dv_times_difference * difference).sum(axis=0)
+    dL_dv = added_2 + total
     return Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
@@ -290,22 +270,18 @@ def value(
     """Compute L."""
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
     N = x.shape[0]
-    M = x0.shape[0]
-    dtype = np.result_type(x, t, x0, u0, a, b, c, v)
-    # u_t = grad(sum(u), t)
-    spread = np.ones((N,), dtype=dtype)
-    spread_v = np.outer(spread, v)
+    H = a.shape[0]
     # u = network(x, t)
     tanh = np.tanh(np.outer(x, a) + np.outer(t, b) + c)
     # u_t = grad(sum(u), t)
     difference = 1 - tanh**2
-    u_t = spread_v * difference @ b
+    u_t = v * difference @ b
     # u_xx = grad(sum(u_x), x)
-    scaled = -2 * (np.outer(spread, a) * spread_v * tanh) * difference
-    u_xx = scaled @ a
+    scaled = -2 * (np.broadcast_to(a[None], (N, H)) * v * tanh)
+    u_xx = scaled * difference @ a
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    added = np.outer(x0, a) + np.outer(np.zeros((M,), dtype=dtype), b)
-    L = ((u_t - kappa * u_xx) ** 2).mean() + ((np.tanh(added + c) @ v - u0) ** 2).mean()
+    average = ((np.tanh(np.outer(x0, a) + c) @ v - u0) ** 2).mean()
+    L = ((u_t - kappa * u_xx) ** 2).mean() + average
     return L
 
 
@@ -325,26 +301,21 @@ def value_and_grad(
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
     N = x.shape[0]
     M = x0.shape[0]
-    dtype = np.result_type(x, t, x0, u0, a, b, c, v)
-    # u_t = grad(sum(u), t)
-    spread = np.ones((N,), dtype=dtype)
-    spread_v = np.outer(spread, v)
+    H = a.shape[0]
     # u = network(x, t)
     tanh = np.tanh(np.outer(x, a) + np.outer(t, b) + c)
     # u_t = grad(sum(u), t)
     difference = 1 - tanh**2
-    spread_v_times_difference = spread_v * difference
-    u_t = spread_v_times_difference @ b
+    v_times_difference = v * difference
+    u_t = v_times_difference @ b
     # u_xx = grad(sum(u_x), x)
-    spread_a = np.outer(spread, a)
-    spread_a_times_spread_v = spread_a * spread_v
-    scaled = spread_a_times_spread_v * tanh
-    scaled_2 = -2 * scaled * difference
+    scaled = np.broadcast_to(a[None], (N, H)) * v
+    scaled_times_tanh = scaled * tanh
+    scaled_2 = -2 * scaled_times_tanh * difference
     u_xx = scaled_2 @ a
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
     difference_2 = u_t - kappa * u_xx
-    spread_2 = np.zeros((M,), dtype=dtype)
-    tanh_2 = np.tanh(np.outer(x0, a) + np.outer(spread_2, b) + c)
+    tanh_2 = np.tanh(np.outer(x0, a) + c)
     difference_3 = tanh_2 @ v - u0
     L = (difference_2**2).mean() + (difference_3**2).mean()
     dL_ddifference_3 = 2.0 / max(M, 1) * difference_3
@@ -353,29 +324,26 @@ def value_and_grad(
     dL_du_xx = -2 * kappa / max(N, 1) * difference_2
     # u_xx = grad(sum(u_x), x)
     dL_dscaled_2 = np.outer(dL_du_xx, a)
-    dL_dscaled = -2 * (dL_dscaled_2 * difference)
-    dL_dspread_a_times_spread_v = dL_dscaled * tanh
+    dL_dscaled_times_tanh = -2 * (dL_dscaled_2 * difference)
+    dL_dscaled = dL_dscaled_times_tanh * tanh
     # u_t = grad(sum(u), t)
-    dL_dspread_v_times_difference = np.outer(dL_ddifference_2, b)
-    dL_ddifference = -2 * (dL_dscaled_2 * scaled) + dL_dspread_v_times_difference * spread_v
-    dL_dtanh = dL_dscaled * spread_a_times_spread_v - 2 * (dL_ddifference * tanh)
+    dL_dv_times_difference = np.outer(dL_ddifference_2, b)
+    dL_ddifference = -2 * (dL_dscaled_2 * scaled_times_tanh) + dL_dv_times_difference * v
+    dL_dtanh = dL_dscaled_times_tanh * scaled - 2 * (dL_ddifference * tanh)
     # u = network(x, t)
     dL_dadded_2 = dL_dtanh * difference
     dL_dc = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0)
-    # u_t = grad(sum(u), t)
-    added = spread_2 @ dL_dadded + dL_ddifference_2 @ spread_v_times_difference
-    # u = network(x, t)
-    dL_db = added + t @ dL_dadded_2
+    dL_db = dL_ddifference_2 @ v_times_difference + t @ dL_dadded_2
     # u_xx = grad(sum(u_x), x)
-    product = spread @ (dL_dspread_a_times_spread_v * spread_v)
+    added = x0 @ dL_dadded + dL_du_xx @ scaled_2 + (dL_dscaled * v).sum(axis=0)
     # u = network(x, t)
-    dL_da = x0 @ dL_dadded + dL_du_xx @ scaled_2 + product + x @ dL_dadded_2
+    dL_da = added + x @ dL_dadded_2
+    # u_xx = grad(sum(u_x), x)
+    added_2 = dL_ddifference_3 @ tanh_2 + (dL_dscaled * a).sum(axis=0)
     # u_t = grad(sum(u), t)
-    dL_dspread_v = (
-        dL_dspread_a_times_spread_v * spread_a + dL_dspread_v_times_difference * difference
-    )
-    dL_dv = dL_ddifference_3 @ tanh_2 + spread @ dL_dspread_v
+    total = (dL_dv_times_difference * difference).sum(axis=0)
+    dL_dv = added_2 + total
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: 94fd7563d9dc0fc0faf30b66e4f78a40ac690b6aa2874654917bd566f9c738ec
+# gradc: 80c569ed40be2f09dd0b804e53bb4e46b2b405b29a5aedf67f1305ead91e003c

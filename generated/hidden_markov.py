@@ -109,8 +109,8 @@ class Tape(NamedTuple):
 
     log_joint_2: NDArray[Any]
     logsumexp_log_joint_2: Any
-    logsumexp_all: NDArray[Any]
     added_all: NDArray[Any]
+    logsumexp_all: NDArray[Any]
     log_move: NDArray[Any]
     picked_seen_2: NDArray[Any]
     picked_seen: Any
@@ -178,13 +178,13 @@ def forward(
     picked_seen_2 = seen[1:]
     picked = log_show[picked_seen_2]
     log_joint = first
-    logsumexp_all = np.empty((T - 1, S), dtype=dtype)
     added_all = np.empty((T - 1, S, S), dtype=dtype)
+    logsumexp_all = np.empty((T - 1, S), dtype=dtype)
     for t in range(T - 1):
         added = log_joint[:, None] + log_move
         logsumexp_added = _logsumexp(added, axis=0)
-        logsumexp_all[t] = logsumexp_added
         added_all[t] = added
+        logsumexp_all[t] = logsumexp_added
         log_joint = logsumexp_added + picked[t]
     log_joint_2 = log_joint
     logsumexp_log_joint_2 = _logsumexp(log_joint_2)
@@ -192,8 +192,8 @@ def forward(
     tape = Tape(
         log_joint_2,
         logsumexp_log_joint_2,
-        logsumexp_all,
         added_all,
+        logsumexp_all,
         log_move,
         picked_seen_2,
         picked_seen,
@@ -210,8 +210,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     (
         log_joint_2,
         logsumexp_log_joint_2,
-        logsumexp_all,
         added_all,
+        logsumexp_all,
         log_move,
         picked_seen_2,
         picked_seen,
@@ -229,10 +229,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dlog_move = np.zeros((S, S), dtype=dtype)
     value_all = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
-        scaled = dlog_joint[None] * np.exp(added_all[t] - logsumexp_all[t][None])
+        scaled = dlog_joint * np.exp(added_all[t] - logsumexp_all[t])
         value_all[t] = dlog_joint
         dL_dlog_move += scaled
-        dlog_joint = scaled.sum(axis=-1, keepdims=True)[:, 0]
+        dlog_joint = scaled.sum(axis=-1)
     dL_dfirst = dlog_joint
     # log_move = log_softmax(move)
     scaled = np.exp(log_move) * dL_dlog_move.sum(axis=-1, keepdims=True)
@@ -294,13 +294,13 @@ def value_and_grad(
     picked_seen_2 = seen[1:]
     picked = log_show[picked_seen_2]
     log_joint = first
-    logsumexp_all = np.empty((T - 1, S), dtype=dtype)
     added_all = np.empty((T - 1, S, S), dtype=dtype)
+    logsumexp_all = np.empty((T - 1, S), dtype=dtype)
     for t in range(T - 1):
         added = log_joint[:, None] + log_move
         logsumexp_added = _logsumexp(added, axis=0)
-        logsumexp_all[t] = logsumexp_added
         added_all[t] = added
+        logsumexp_all[t] = logsumexp_added
         log_joint = logsumexp_added + picked[t]
     logsumexp_log_joint = _logsumexp(log_joint)
     L = -logsumexp_log_joint
@@ -308,10 +308,10 @@ def value_and_grad(
     dL_dlog_move = np.zeros((S, S), dtype=dtype)
     value_all = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
-        scaled = dlog_joint[None] * np.exp(added_all[t] - logsumexp_all[t][None])
+        scaled = dlog_joint * np.exp(added_all[t] - logsumexp_all[t])
         value_all[t] = dlog_joint
         dL_dlog_move += scaled
-        dlog_joint = scaled.sum(axis=-1, keepdims=True)[:, 0]
+        dlog_joint = scaled.sum(axis=-1)
     dL_dfirst = dlog_joint
     # log_move = log_softmax(move)
     scaled = np.exp(log_move) * dL_dlog_move.sum(axis=-1, keepdims=True)
@@ -331,4 +331,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: e6e573756065af1d4017a8f5d4c940258da2b2f200ce13cc8499da289a6f435f
+# gradc: 66107963b9ec2cad96838ed30e3094a7548b5f139c392517f292c64d027b7ce6

@@ -95,8 +95,9 @@ class Tape(NamedTuple):
     sigmoid: NDArray[Any]
     total: Any
     number_y: NDArray[Any]
-    alpha: Any
+    ratio: Any
     w: NDArray[Any]
+    alpha: Any
     dtype: Any
 
 
@@ -141,22 +142,25 @@ def forward(X: ArrayLike, y: ArrayLike, w: ArrayLike, log_alpha: ArrayLike) -> t
     X_w = X @ w
     number_y = y.astype(dtype)
     added = np.maximum(X_w, 0) - X_w * number_y + np.log1p(np.exp(-np.abs(X_w)))
+    ratio = alpha / 2
     total = (w**2).sum()
     # evidence = -energy - logdet(hessian(energy, w)) / 2
-    difference = D / 2 * log_alpha - (added.sum() + alpha / 2 * total)
+    difference = D / 2 * log_alpha - (added.sum() + ratio * total)
     product_X = X.T
     sigmoid_X_w = _sigmoid(X_w)
     sigmoid = _sigmoid(-X_w)
     eye = np.eye(D, dtype=dtype)
     added_2 = product_X * (sigmoid_X_w * sigmoid) @ X + eye * alpha
     evidence = difference - np.linalg.slogdet(added_2)[1] / 2
-    tape = Tape(added_2, X, product_X, sigmoid_X_w, sigmoid, total, number_y, alpha, w, dtype)
+    tape = Tape(
+        added_2, X, product_X, sigmoid_X_w, sigmoid, total, number_y, ratio, w, alpha, dtype
+    )
     return evidence, tape
 
 
 def backward(tape: Tape, devidence: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of evidence."""
-    added_2, X, product_X, sigmoid_X_w, sigmoid, total, number_y, alpha, w, dtype = tape
+    added_2, X, product_X, sigmoid_X_w, sigmoid, total, number_y, ratio, w, alpha, dtype = tape
     D = added_2.shape[1]
     devidence = _cotangent(devidence, "devidence", (), dtype)
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
@@ -172,7 +176,7 @@ def backward(tape: Tape, devidence: Any = 1.0) -> Gradients:
     scaled = devidence_dscaled * sigmoid * (sigmoid_X_w * (1 - sigmoid_X_w))
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
     devidence_dX_w = -devidence_dminus + scaled + devidence_dratio * (sigmoid_X_w - number_y)
-    devidence_dw = devidence_dratio * alpha * w + devidence_dX_w @ X
+    devidence_dw = -2 * devidence * ratio * w + devidence_dX_w @ X
     devidence_dlog_alpha = devidence_dalpha * alpha + devidence * D / 2
     return Gradients(devidence_dw, devidence_dlog_alpha)
 
@@ -230,4 +234,4 @@ def value_and_grad(
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: 282352d91588f727d4da9a5570c3bf809af1b71ce522646c731f80e83687627b
+# gradc: 684a503d732b8b67d7fa58459bf31a10cefed665e18179093264e60de83e3519

@@ -64,7 +64,6 @@ class Tape(NamedTuple):
     pair: NDArray[Any]
     s6: NDArray[Any]
     ratio: NDArray[Any]
-    sigma_squared: Any
     r2: NDArray[Any]
     difference: NDArray[Any]
     dtype: Any
@@ -106,32 +105,29 @@ def forward(x: ArrayLike, *, epsilon: float = 1.0, sigma: float = 1.0) -> tuple[
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
     r2 = np.where(pair, (difference**2).sum(axis=-1), 1)
     # s6 = (sigma ** 2 / r2) ** 3
-    sigma_squared = sigma**2
-    ratio = sigma_squared / r2
+    ratio = sigma**2 / r2
     s6 = ratio**3
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
     energy = np.where(pair, 4 * epsilon * (s6**2 - s6), 0).sum()
-    tape = Tape(epsilon, pair, s6, ratio, sigma_squared, r2, difference, dtype)
+    tape = Tape(epsilon, pair, s6, ratio, r2, difference, dtype)
     return energy, tape
 
 
 def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of energy."""
-    epsilon, pair, s6, ratio, sigma_squared, r2, difference, dtype = tape
+    epsilon, pair, s6, ratio, r2, difference, dtype = tape
     denergy = _cotangent(denergy, "denergy", (), dtype)
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
     denergy_ds6 = -np.where(pair, 4 * denergy * epsilon, 0.0) + np.where(
         pair, 8 * denergy * epsilon * s6, 0.0
     )
     # s6 = (sigma ** 2 / r2) ** 3
-    ratio_2 = 3 * (denergy_ds6 * ratio**2) * sigma_squared / r2
-    denergy_dr2 = -(ratio_2 / r2)
+    denergy_dr2 = -(3 * (denergy_ds6 * ratio**2) * ratio / r2)
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
     scaled = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
     denergy_ddifference = 2 * scaled
     # difference = x[:, None, :] - x
-    reshaped = denergy_ddifference.sum(axis=1, keepdims=True)[:, 0]
-    denergy_dx = -2 * scaled.sum(axis=0) + reshaped
+    denergy_dx = -2 * scaled.sum(axis=0) + denergy_ddifference.sum(axis=1)
     return Gradients(denergy_dx)
 
 
@@ -177,15 +173,13 @@ def value_and_grad(
     energy = np.where(pair, scaled * (s6**2 - s6), 0).sum()
     denergy_ds6 = -np.where(pair, dtype.type(scaled), 0.0) + np.where(pair, 8 * epsilon * s6, 0.0)
     # s6 = (sigma ** 2 / r2) ** 3
-    ratio_2 = 3 * (denergy_ds6 * ratio**2) * sigma**2 / r2 / r2
-    denergy_dr2 = -ratio_2
+    denergy_dr2 = -(3 * (denergy_ds6 * ratio**2) * ratio / r2)
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
     scaled_2 = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
     denergy_ddifference = 2 * scaled_2
     # difference = x[:, None, :] - x
-    reshaped = denergy_ddifference.sum(axis=1, keepdims=True)[:, 0]
-    denergy_dx = -2 * scaled_2.sum(axis=0) + reshaped
+    denergy_dx = -2 * scaled_2.sum(axis=0) + denergy_ddifference.sum(axis=1)
     return energy, Gradients(denergy_dx)
 
 
-# gradc: 624c5b26b8cfc3c3d058a4bee0956af04b1bd61a77faf715f20fb30f4518f83d
+# gradc: a1e3c7183aaae324f9e2c59e1a876dffa85d36f5892d3b829a1a5c948fe87c4e

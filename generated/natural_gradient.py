@@ -103,11 +103,11 @@ class Tape(NamedTuple):
     ds: NDArray[Any]
     spread: NDArray[Any]
     added_all: NDArray[Any]
-    total_all: NDArray[Any]
+    ratio_all: NDArray[Any]
     Fds: NDArray[Any]
     added_all_2: NDArray[Any]
-    total_all_2: NDArray[Any]
-    total_all_3: NDArray[Any]
+    rates: NDArray[Any]
+    total_all: NDArray[Any]
     product_all: NDArray[Any]
     X: NDArray[Any]
     P: NDArray[Any]
@@ -184,11 +184,11 @@ def forward(
     ds = np.empty((11, D, K), dtype=dtype)
     ds[0] = g
     added_all = np.empty((10,), dtype=dtype)
-    total_all = np.empty((10,), dtype=dtype)
+    ratio_all = np.empty((10,), dtype=dtype)
     Fds = np.empty((10, D, K), dtype=dtype)
     added_all_2 = np.empty((10,), dtype=dtype)
-    total_all_2 = np.empty((10,), dtype=dtype)
-    total_all_3 = np.empty((10, N, 1), dtype=dtype)
+    rates = np.empty((10,), dtype=dtype)
+    total_all = np.empty((10, N, 1), dtype=dtype)
     product_all = np.empty((10, N, K), dtype=dtype)
     for t in range(10):
         total = (rs[t] ** 2).sum()
@@ -199,28 +199,28 @@ def forward(
         added = (ds[t] * Fd).sum() + 1e-30
         rate = total / added
         rest = rs[t] - rate * Fd
-        total_2 = (rest**2).sum()
         added_2 = total + 1e-30
+        ratio = (rest**2).sum() / added_2
         added_all[t] = added_2
-        total_all[t] = total_2
+        ratio_all[t] = ratio
         Fds[t] = Fd
         added_all_2[t] = added
-        total_all_2[t] = total
-        total_all_3[t] = total_t_2
+        rates[t] = rate
+        total_all[t] = total_t_2
         product_all[t] = product
         natural += rate * ds[t]
         rs[t + 1] = rest
-        ds[t + 1] = rest + total_2 / added_2 * ds[t]
+        ds[t + 1] = rest + ratio * ds[t]
     tape = Tape(
         rs,
         ds,
         spread,
         added_all,
-        total_all,
+        ratio_all,
         Fds,
         added_all_2,
-        total_all_2,
-        total_all_3,
+        rates,
+        total_all,
         product_all,
         X,
         P,
@@ -240,11 +240,11 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         ds,
         spread,
         added_all,
-        total_all,
+        ratio_all,
         Fds,
         added_all_2,
-        total_all_2,
-        total_all_3,
+        rates,
+        total_all,
         product_all,
         X,
         P,
@@ -254,7 +254,7 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         y,
         dtype,
     ) = tape
-    N = total_all_3.shape[1]
+    N = total_all.shape[1]
     K = rs.shape[2]
     dL = _cotangent(dL, "dL", (), dtype)
     dnatural = _cotangent(dnatural, "dnatural", spread.shape, spread.dtype)
@@ -265,24 +265,22 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
     dL_dP = np.zeros((N, K), dtype=dtype)
     for t in reversed(range(10)):
         value0 = added_all[t]
-        value2 = total_all[t]
+        value2 = ratio_all[t]
         Fd = Fds[t]
         value4 = added_all_2[t]
-        value5 = total_all_2[t]
+        rate = rates[t]
         d = ds[t]
         total = (dd * d).sum()
         added = dr + dd + 2 * (total / value0 * rs[t + 1])
         added_2 = -(added * Fd).sum() + (ds_2 * d).sum()
-        added_3 = -(total * value2 / value0 / value0) + added_2 / value4
-        ratio = added_2 * value5 / value4 / value4
-        difference = dd * value2 / value0 + ds_2 * value5 / value4 - ratio * Fd
-        difference_2 = -(added * value5 / value4) - ratio * d
-        product = X @ (difference_2 / N)
-        difference_3 = product - (product * P).sum(axis=-1, keepdims=True)
-        dL_dP += -(product * total_all_3[t]) + difference_3 * product_all[t]
-        dr, dd = added + 2 * (added_3 * rs[t]), difference + difference_2 * damping + X.T @ (
-            difference_3 * P
-        )
+        scaled = (-(total * value2 / value0) + added_2 / value4) * rs[t]
+        ratio = added_2 * rate / value4
+        difference = -(added * rate) - ratio * d
+        added_3 = dd * value2 + ds_2 * rate - ratio * Fd + difference * damping
+        product = X @ (difference / N)
+        difference_2 = product - (product * P).sum(axis=-1, keepdims=True)
+        dL_dP += -(product * total_all[t]) + difference_2 * product_all[t]
+        dr, dd = added + 2 * scaled, added_3 + X.T @ (difference_2 * P)
     dL_dg = dr + dd
     # L = cross_entropy(Z, y)
     scattered_2 = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
@@ -352,4 +350,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: f173006996e469e633658eb89ba55678a54eefc920f3b0a8f4dcd1eed70cd70e
+# gradc: 58df3c1673ffe06248ab3beb48675ef7c783e97bc9b33e8c9fcc063b94b30193

@@ -237,8 +237,8 @@ class Tape(NamedTuple):
 
     number_y: NDArray[Any]
     size_over_mu: NDArray[Any]
-    size: Any
     mu: NDArray[Any]
+    size: Any
     mu_over_size: NDArray[Any]
     X: NDArray[Any]
     log1p_mu_over_size: NDArray[Any]
@@ -297,8 +297,8 @@ def forward(X: ArrayLike, y: ArrayLike, beta: ArrayLike, log_alpha: ArrayLike) -
     tape = Tape(
         number_y,
         size_over_mu,
-        size,
         mu,
+        size,
         mu_over_size,
         X,
         log1p_mu_over_size,
@@ -313,8 +313,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     (
         number_y,
         size_over_mu,
-        size,
         mu,
+        size,
         mu_over_size,
         X,
         log1p_mu_over_size,
@@ -330,12 +330,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     ratio = -dL / N
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
     ratio_2 = ratio * size / (1 + mu_over_size)
-    dL_dmu = -(dL_dsize_over_mu * size / mu / mu) - ratio_2 / size
+    dL_dmu = -(dL_dsize_over_mu * size_over_mu / mu) - ratio_2 / size
     # mu = exp(X @ beta)
     dL_dbeta = dL_dmu * mu @ X
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
     added = (dL_dsize_over_mu / mu).sum() + dL_over_N * log1p_mu_over_size.sum()
-    added_2 = added + (ratio_2 * mu / size / size).sum() + dL * _digamma(size)
+    added_2 = added + (ratio_2 * mu_over_size / size).sum() + dL * _digamma(size)
     dL_dsize = added_2 + ratio * _digamma(number_y_plus_size).sum()
     # size = exp(-log_alpha)
     dL_dlog_alpha = -(dL_dsize * size)
@@ -384,16 +384,16 @@ def value_and_grad(
     ratio = 1.0 / max(N, 1)
     dL_dsize_over_mu = ratio * number_y / (1 + size_over_mu)
     dL_dmu_over_size = ratio * size / (1 + mu_over_size)
-    dL_dmu = -(dL_dsize_over_mu * size / mu / mu) + dL_dmu_over_size / size
+    dL_dmu = -(dL_dsize_over_mu * size_over_mu / mu) + dL_dmu_over_size / size
     # mu = exp(X @ beta)
     dL_dbeta = dL_dmu * mu @ X
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
     added = (dL_dsize_over_mu / mu).sum() + ratio * log1p_mu_over_size.sum()
-    difference_2 = added - (dL_dmu_over_size * mu / size / size).sum()
+    difference_2 = added - (dL_dmu_over_size * mu_over_size / size).sum()
     dL_dsize = difference_2 + _digamma(size) - ratio * _digamma(number_y_plus_size).sum()
     # size = exp(-log_alpha)
     dL_dlog_alpha = -(dL_dsize * size)
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 7c232f6a31447a14d08885ac2aefbcab7f78e26bc22584669fcca2fa3140781e
+# gradc: 7483b52764cb8779eec6970c8a545060bec233be091e9f0015e5c4d4c8a61b85

@@ -80,7 +80,7 @@ class Tape(NamedTuple):
     sigmoid_all: NDArray[Any]
     sigmoid_all_2: NDArray[Any]
     X: NDArray[Any]
-    ratio: NDArray[Any]
+    scaled: NDArray[Any]
     lam: Any
     dtype: Any
 
@@ -116,12 +116,12 @@ def forward(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> tuple[NDArray[Any], T
     N, D = X.shape
     dtype = np.result_type(X, lam)
     # w = fold(newton, zeros(D), 8)
-    ratio = X.T / N
+    scaled = 1.0 / max(N, 1) * X.T
     eye = np.eye(D, dtype=dtype)
     eye_times_lam = eye * lam
     number_y = y.astype(dtype)
     ws = np.empty((9, D), dtype=dtype)
-    ws[0] = np.zeros((D,), dtype=dtype)
+    ws[0] = 0.0
     added_all = np.empty((8, D, D), dtype=dtype)
     solve_all = np.empty((8, D), dtype=dtype)
     sigmoid_all = np.empty((8, N), dtype=dtype)
@@ -130,22 +130,22 @@ def forward(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> tuple[NDArray[Any], T
         product = X @ ws[t]
         sigmoid_product = _sigmoid(product)
         sigmoid = _sigmoid(-product)
-        added = ratio * (sigmoid_product * sigmoid) @ X + eye_times_lam
-        scaled = 1.0 / max(N, 1) * ((sigmoid_product - number_y) @ X)
-        solve = np.linalg.solve(added, lam * ws[t] + scaled)
+        added = scaled * (sigmoid_product * sigmoid) @ X + eye_times_lam
+        scaled_2 = 1.0 / max(N, 1) * ((sigmoid_product - number_y) @ X)
+        solve = np.linalg.solve(added, lam * ws[t] + scaled_2)
         added_all[t] = added
         solve_all[t] = solve
         sigmoid_all[t] = sigmoid_product
         sigmoid_all_2[t] = sigmoid
         ws[t + 1] = ws[t] - solve
     w = ws[-1]
-    tape = Tape(ws, added_all, solve_all, sigmoid_all, sigmoid_all_2, X, ratio, lam, dtype)
+    tape = Tape(ws, added_all, solve_all, sigmoid_all, sigmoid_all_2, X, scaled, lam, dtype)
     return w, tape
 
 
 def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of w."""
-    ws, added_all, solve_all, sigmoid_all, sigmoid_all_2, X, ratio, lam, dtype = tape
+    ws, added_all, solve_all, sigmoid_all, sigmoid_all_2, X, scaled, lam, dtype = tape
     N = sigmoid_all.shape[1]
     D = ws.shape[1]
     dw = _cotangent(dw, "dw", (D,), dtype)
@@ -158,9 +158,9 @@ def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
         value3 = sigmoid_all_2[t]
         solve = np.linalg.solve(added_all[t].T, -dw_2)
         product = np.outer(solve, solve_all[t])
-        total = (product @ X.T * ratio).sum(axis=0)
-        scaled = (X @ (solve / N) - total * value3) * (value2 * (1 - value2))
-        added = total * value2 * (value3 * (1 - value3)) + scaled
+        total = (product @ X.T * scaled).sum(axis=0)
+        scaled_2 = (1.0 / max(N, 1) * (X @ solve) - total * value3) * (value2 * (1 - value2))
+        added = total * value2 * (value3 * (1 - value3)) + scaled_2
         dlam += (solve * ws[t]).sum()
         dw_2, dconstant_2 = dw_2 + solve * lam + added @ X, dconstant_2 - product
     dw_dlam = dlam + (dconstant_2 * np.eye(D, dtype=dtype)).sum()
@@ -173,17 +173,17 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     N, D = X.shape
     dtype = np.result_type(X, lam)
     # w = fold(newton, zeros(D), 8)
-    ratio = X.T / N
-    scaled = np.eye(D, dtype=dtype) * lam
+    scaled = 1.0 / max(N, 1) * X.T
+    scaled_2 = np.eye(D, dtype=dtype) * lam
     number_y = y.astype(dtype)
     w = np.zeros((D,), dtype=dtype)
     for t in range(8):
         X_w = X @ w
         sigmoid_X_w = _sigmoid(X_w)
-        added = ratio * (sigmoid_X_w * _sigmoid(-X_w)) @ X + scaled
+        added = scaled * (sigmoid_X_w * _sigmoid(-X_w)) @ X + scaled_2
         added_2 = lam * w + 1.0 / max(N, 1) * ((sigmoid_X_w - number_y) @ X)
         w = w - np.linalg.solve(added, added_2)
     return w
 
 
-# gradc: 953b69377f3756738497805b603a2f18bb94bf5ae8ccf913b70cc1798b39f3fc
+# gradc: 8bb22db4bfaf1922cf093b5f002e07012e5ad5debf009f954fd04d540bb8e0cb

@@ -189,7 +189,7 @@ def forward(
     picked_text = text[:-1]
     picked = E[picked_text]
     hs = np.empty((T, B, H), dtype=dtype)
-    hs[0] = np.zeros((B, H), dtype=dtype)
+    hs[0] = 0.0
     for t in range(T - 1):
         hs[t + 1] = np.tanh(picked[t] @ Wx + hs[t] @ Wh + b)
     hidden = hs[1:]
@@ -263,7 +263,7 @@ def value(
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
     picked = E[text[:-1]]
     hs = np.empty((T, B, H), dtype=dtype)
-    hs[0] = np.zeros((B, H), dtype=dtype)
+    hs[0] = 0.0
     for t in range(T - 1):
         hs[t + 1] = np.tanh(picked[t] @ Wx + hs[t] @ Wh + b)
     hidden = hs[1:]
@@ -296,7 +296,7 @@ def value_and_grad(
     picked_text = text[:-1]
     picked = E[picked_text]
     hs = np.empty((T, B, H), dtype=dtype)
-    hs[0] = np.zeros((B, H), dtype=dtype)
+    hs[0] = 0.0
     for t in range(T - 1):
         hs[t + 1] = np.tanh(picked[t] @ Wx + hs[t] @ Wh + b)
     hidden = hs[1:]
@@ -337,4 +337,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 4e304a3e9d0b6689a2c6e31b9cd871774b9866c1cb1de798576d784b529c6209
+# gradc: e743b66227ae6e984a163fb5b2a4fdf21965a1bcd2529e38ecd98599db5c3cca

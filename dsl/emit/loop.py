@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from keyword import iskeyword
 from typing import TYPE_CHECKING
 
-from dsl.nodes import Apply, Node, topological
+from dsl.nodes import Apply, Const, Node, topological
 from dsl.ops.broadcasting import dtype_text
 from dsl.ops.core import is_number
 from dsl.ops.factorisations import PART
@@ -90,6 +90,9 @@ class LoopPrinter:
                 inner.bind(carry, variables[i])
             else:
                 name = self._array(trail, plural(carry.name), setup)
+                initial = self.made.initial[i]
+                if isinstance(initial, Apply) and initial.op.name == "broadcast_to" and isinstance(initial.args[0], Const):
+                    start = outer.texts[initial.args[0]].text
                 setup.append(f"{name}[{-1 if self.made.backwards else 0}] = {start}")
                 inner.bind(carry, f"{name}[{self._shifted(self.made.backwards)}]")
         outs = {j: self._array(self.parts[2 * self.n + j], self._plural(self.made.turn.outs[j]), setup) for j in self.out_places}

@@ -7,6 +7,7 @@ from collections.abc import Container
 
 from dsl.identities import is_factor, rewrite, rewritten
 from dsl.nodes import Apply, Node, Program, apply, cotangent_names, rebuild, remapped, topological
+from dsl.ops.contraction import einsum, split_spec
 
 _LINEAR = ("sum", "mean", "reshape", "einsum")
 
@@ -36,6 +37,8 @@ def _hoisted(node: Node, kept: Container[Node]) -> Node:
     ``kept``: it would be made twice."""
     if not isinstance(node, Apply) or node.op.name not in _LINEAR:
         return node
+    if node.op.name == "einsum" and len(node.args) == 1 and node.args[0] not in kept and (turned := _turned(node, node.args[0])):
+        return turned
     for i, x in enumerate(node.args):
         if not isinstance(x, Apply) or x in kept or x.type.dtype != "float":
             continue
@@ -44,6 +47,16 @@ def _hoisted(node: Node, kept: Container[Node]) -> Node:
         if x.op.name == "multiply" and is_factor(x.args[0]) and x.args[1].type.matches(x.type):
             return rewritten("multiply", x.args[0], _with(node, i, x.args[1]))
     return node
+
+
+def _turned(node: Apply, product: Node) -> Node | None:
+    """``(A @ B).T`` as ``B.T @ A.T``: the product's result in another order."""
+    (labels,), output = split_spec(str(node.attr("spec")))
+    if not (isinstance(product, Apply) and product.op.name == "einsum" and sorted(labels) == sorted(output) and len(set(labels)) == len(labels)):
+        return None
+    inputs, made = split_spec(str(product.attr("spec")))
+    renamed = dict(zip(labels, made, strict=True))
+    return rewrite(einsum(f"{','.join(inputs)}->{''.join(renamed[label] for label in output)}", *product.args))
 
 
 def _with(node: Apply, i: int, arg: Node) -> Node:

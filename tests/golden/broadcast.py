@@ -52,8 +52,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    tanh: NDArray[Any]
+    tanh_over_d: NDArray[Any]
     d: Any
+    tanh: NDArray[Any]
     a: NDArray[Any]
     b: NDArray[Any]
     dtype: Any
@@ -96,17 +97,18 @@ def forward(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tuple[Any
     dtype = np.result_type(a, b, c, d)
     # L = sum(tanh(a * b + c) / d)
     tanh = np.tanh(a * b + c)
-    L = (tanh / d).sum()
-    tape = Tape(tanh, d, a, b, dtype)
+    tanh_over_d = tanh / d
+    L = tanh_over_d.sum()
+    tape = Tape(tanh_over_d, d, tanh, a, b, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    tanh, d, a, b, dtype = tape
+    tanh_over_d, d, tanh, a, b, dtype = tape
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(tanh(a * b + c) / d)
-    dL_dd = -(dL * tanh / d / d).sum()
+    dL_dd = (-dL * tanh_over_d / d).sum()
     dL_dadded = dL / d * (1 - tanh**2)
     dL_dc = dL_dadded.sum(axis=-1, keepdims=True)
     dL_db = (dL_dadded * a).sum(axis=0)
@@ -137,4 +139,4 @@ def value_and_grad(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> tu
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: 6641d2f1857473b1461533eda6f32b9e77ef57b2e165047dcbd0dec0f9d11107
+# gradc: 20e358e1cba18156634213f2810085e8abd930ae3fea070565370328d3161641

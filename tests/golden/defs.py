@@ -56,6 +56,7 @@ class Tape(NamedTuple):
     tanh_tanh: NDArray[Any]
     tanh: NDArray[Any]
     sqrt: NDArray[Any]
+    Z_minus_m_over_sqrt: NDArray[Any]
     Z_minus_m: NDArray[Any]
     free: NDArray[Any]
     X: NDArray[Any]
@@ -103,27 +104,28 @@ def forward(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
     v = (Z_minus_m**2).mean(axis=-1, keepdims=True)
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
     sqrt = np.sqrt(v + 1e-06)
-    tanh = np.tanh(Z_minus_m / sqrt)
+    Z_minus_m_over_sqrt = Z_minus_m / sqrt
+    tanh = np.tanh(Z_minus_m_over_sqrt)
     tanh_tanh = np.tanh(tanh)
     sin_free = np.sin(free)
     L = tanh_tanh.sum() + np.sin(sin_free).sum()
-    tape = Tape(sin_free, tanh_tanh, tanh, sqrt, Z_minus_m, free, X, dtype)
+    tape = Tape(sin_free, tanh_tanh, tanh, sqrt, Z_minus_m_over_sqrt, Z_minus_m, free, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    sin_free, tanh_tanh, tanh, sqrt, Z_minus_m, free, X, dtype = tape
+    sin_free, tanh_tanh, tanh, sqrt, Z_minus_m_over_sqrt, Z_minus_m, free, X, dtype = tape
     K = sin_free.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
-    dL_dratio = dL * (1 - tanh_tanh**2) * (1 - tanh**2)
-    dL_dratio_over_sqrt = dL_dratio / sqrt
-    total = (dL_dratio * Z_minus_m / sqrt / sqrt).sum(axis=-1, keepdims=True)
+    dL_dZ_minus_m_over_sqrt = dL * (1 - tanh_tanh**2) * (1 - tanh**2)
+    ratio = dL_dZ_minus_m_over_sqrt / sqrt
+    ratio_2 = dL_dZ_minus_m_over_sqrt * Z_minus_m_over_sqrt / sqrt
     # m, v = moments(Z)
-    scaled = total / sqrt / K * Z_minus_m
-    dL_dm = (scaled - dL_dratio_over_sqrt).sum(axis=-1, keepdims=True)
-    dL_dZ = dL_dratio_over_sqrt - scaled + dL_dm / K
+    scaled = ratio_2.sum(axis=-1, keepdims=True) / sqrt / K * Z_minus_m
+    dL_dm = (scaled - ratio).sum(axis=-1, keepdims=True)
+    dL_dZ = ratio - scaled + dL_dm / K
     # Z = affine(X, W, b)
     dL_db = dL_dZ.sum(axis=0)
     dL_dfree = dL * np.cos(sin_free) * np.cos(free) + dL_dZ
@@ -160,17 +162,18 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Gradi
     v = (Z_minus_m**2).mean(axis=-1, keepdims=True)
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
     sqrt = np.sqrt(v + 1e-06)
-    tanh = np.tanh(Z_minus_m / sqrt)
+    Z_minus_m_over_sqrt = Z_minus_m / sqrt
+    tanh = np.tanh(Z_minus_m_over_sqrt)
     tanh_tanh = np.tanh(tanh)
     sin_free = np.sin(free)
     L = tanh_tanh.sum() + np.sin(sin_free).sum()
-    dL_dratio = (1 - tanh_tanh**2) * (1 - tanh**2)
-    dL_dratio_over_sqrt = dL_dratio / sqrt
-    total = (dL_dratio * Z_minus_m / sqrt / sqrt).sum(axis=-1, keepdims=True)
+    dL_dZ_minus_m_over_sqrt = (1 - tanh_tanh**2) * (1 - tanh**2)
+    ratio = dL_dZ_minus_m_over_sqrt / sqrt
+    ratio_2 = dL_dZ_minus_m_over_sqrt * Z_minus_m_over_sqrt / sqrt
     # m, v = moments(Z)
-    scaled = total / sqrt / K * Z_minus_m
-    dL_dm = (scaled - dL_dratio_over_sqrt).sum(axis=-1, keepdims=True)
-    dL_dZ = dL_dratio_over_sqrt - scaled + dL_dm / K
+    scaled = ratio_2.sum(axis=-1, keepdims=True) / sqrt / K * Z_minus_m
+    dL_dm = (scaled - ratio).sum(axis=-1, keepdims=True)
+    dL_dZ = ratio - scaled + dL_dm / K
     # Z = affine(X, W, b)
     dL_db = dL_dZ.sum(axis=0)
     dL_dfree = np.cos(sin_free) * np.cos(free) + dL_dZ
@@ -178,4 +181,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 5d3b8708bc2c2829169773da0736f08e71c87d204f0e89704c408612b71b7d66
+# gradc: 55693185477ed0e4d9e067b218a8df2b4d86a0cb75434d790bbde467979117b5

@@ -85,7 +85,7 @@ class Tape(NamedTuple):
     picked: NDArray[Any]
     label: NDArray[Any]
     total_p: NDArray[Any]
-    p: NDArray[Any]
+    share: NDArray[Any]
     dtype: Any
 
 
@@ -130,21 +130,21 @@ def forward(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, Tape]:
     arange = np.arange(N)
     picked = share[arange, label]
     L = -np.log(picked).sum() + _entr(u).sum()
-    tape = Tape(u, picked, label, total_p, p, dtype)
+    tape = Tape(u, picked, label, total_p, share, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    u, picked, label, total_p, p, dtype = tape
+    u, picked, label, total_p, share, dtype = tape
     N = u.shape[0]
-    K = p.shape[1]
+    K = share.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = -sum(log(share[arange(N), label])) + sum(entr(u))
     dL_du = dL * (-1 - np.log(u))
     dL_dshare = _scatter((N, K), np.s_[np.arange(N), label], -dL / picked)
     # share = p / sum(p, axis=1, keepdims=True)
-    total = (dL_dshare * p / total_p / total_p).sum(axis=-1, keepdims=True)
+    total = (dL_dshare * share / total_p).sum(axis=-1, keepdims=True)
     dL_dp = dL_dshare / total_p - total
     return Gradients(dL_dp, dL_du)
 
@@ -175,9 +175,9 @@ def value_and_grad(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, G
     dL_du = -1 - np.log(u)
     dL_dshare = _scatter((N, K), np.s_[arange, label], -1.0 / picked)
     # share = p / sum(p, axis=1, keepdims=True)
-    total = (dL_dshare * p / total_p / total_p).sum(axis=-1, keepdims=True)
+    total = (dL_dshare * share / total_p).sum(axis=-1, keepdims=True)
     dL_dp = dL_dshare / total_p - total
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: 38bb4c0e546a85bf6aec8093d22c12ab4b1b9baf2cb1930d7e0748d765561531
+# gradc: 222360b0b90188bc2512d345a6c27936d9206bdf0cbce4d62c1f6c60e513c655

@@ -119,7 +119,6 @@ def forward(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tuple[Any
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     tanh_mixed, u, quadratic, traces, A, v, T, dtype = tape
-    B = tanh_mixed.shape[0]
     N = tanh_mixed.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(quadratic * traces) + sum(tanh(mixed))
@@ -131,9 +130,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dquadratic = dL * traces
     # quadratic = einsum('bi,bij,j->b', u, A, v)
     dL_dv = np.einsum("b,bi,bij->j", dL_dquadratic, u, A, optimize=True)
-    # traces = einsum('bii->b', A)
-    product = np.broadcast_to(dL_dtraces[:, None], (B, N))[:, :, None] * np.eye(N, dtype=dtype)
-    # quadratic = einsum('bi,bij,j->b', u, A, v)
+    product = dL_dtraces[:, None, None] * np.eye(N, dtype=dtype)
     product_2 = np.einsum("b,bi,j->bij", dL_dquadratic, u, v, optimize=True)
     dL_dA = product + product_2
     # mixed = einsum('bi,ijd->bjd', u, T)
@@ -161,7 +158,6 @@ def value(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> Any:
 def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     A, u, v, T = _checked(A, u, v, T)
-    B = A.shape[0]
     N = A.shape[1]
     dtype = np.result_type(A, u, v, T)
     # quadratic = einsum('bi,bij,j->b', u, A, v)
@@ -178,9 +174,7 @@ def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tu
     dL_dT = np.tensordot(u, dL_dmixed, axes=((0,), (0,)))
     # quadratic = einsum('bi,bij,j->b', u, A, v)
     dL_dv = np.einsum("b,bi,bij->j", traces, u, A, optimize=True)
-    # traces = einsum('bii->b', A)
-    product = np.broadcast_to(quadratic[:, None], (B, N))[:, :, None] * np.eye(N, dtype=dtype)
-    # quadratic = einsum('bi,bij,j->b', u, A, v)
+    product = quadratic[:, None, None] * np.eye(N, dtype=dtype)
     product_2 = np.einsum("b,bi,j->bij", traces, u, v, optimize=True)
     dL_dA = product + product_2
     # mixed = einsum('bi,ijd->bjd', u, T)
@@ -191,4 +185,4 @@ def value_and_grad(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 75a9ef752ad7dab6ed568b2204c94cd8bb96b567dfcf91956075afb97d06250e
+# gradc: 67163f649c60d39439d9c00900307182d26a175aa475427c749639c7c475c165

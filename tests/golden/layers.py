@@ -90,7 +90,7 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    total: Any
+    ratio_2: Any
     chosen: Any
     norm: Any
     tied: Any
@@ -105,8 +105,7 @@ class Tape(NamedTuple):
     W: NDArray[Any]
     added_2: NDArray[Any]
     sigmoid_scaled: NDArray[Any]
-    centred: NDArray[Any]
-    scale: NDArray[Any]
+    ratio: NDArray[Any]
     dtype: Any
 
 
@@ -167,8 +166,8 @@ def forward(
     # hidden = gelu(layer_norm(X, gain, bias))
     centred = X - X.mean(axis=-1, keepdims=True)
     added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
-    scale = np.sqrt(added)
-    added_2 = centred / scale * gain + bias
+    ratio = centred / np.sqrt(added)
+    added_2 = ratio * gain + bias
     scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
     sigmoid_scaled = _sigmoid(scaled)
     hidden = added_2 * sigmoid_scaled
@@ -183,15 +182,15 @@ def forward(
     average = np.where(below, 0.5 * error**2, size - 0.5).mean()
     picked_logits = logits[0]
     picked_logits_2 = logits[1]
-    total = (picked_logits * picked_logits_2).sum()
     norm = np.linalg.norm(picked_logits)
     norm_2 = np.linalg.norm(picked_logits_2)
     lengths = norm * norm_2
     tied = lengths == 0
     chosen = np.where(tied, np.inf, lengths)
-    L = -log_probs[arange, y].mean() + average + total / chosen
+    ratio_2 = (picked_logits * picked_logits_2).sum() / chosen
+    L = -log_probs[arange, y].mean() + average + ratio_2
     tape = Tape(
-        total,
+        ratio_2,
         chosen,
         norm,
         tied,
@@ -206,8 +205,7 @@ def forward(
         W,
         added_2,
         sigmoid_scaled,
-        centred,
-        scale,
+        ratio,
         dtype,
     )
     return L, tape
@@ -216,7 +214,7 @@ def forward(
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     (
-        total,
+        ratio_2,
         chosen,
         norm,
         tied,
@@ -231,8 +229,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         W,
         added_2,
         sigmoid_scaled,
-        centred,
-        scale,
+        ratio,
         dtype,
     ) = tape
     N = error.shape[0]
@@ -240,19 +237,22 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     K = picked_logits_2.shape[0]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-    ratio = dL * total / chosen / chosen
+    dL_daverage = -dL
+    dL_dchosen = dL_daverage * ratio_2 / chosen
     dL_dtotal = dL / chosen
     tied_2 = norm_2 == 0
-    ratio_2 = np.where(tied, 0.0, -(ratio * norm)) / np.where(tied_2, 1.0, norm_2)
+    ratio_3 = np.where(tied, 0.0, dL_dchosen * norm) / np.where(tied_2, 1.0, norm_2)
     dL_dpicked_logits_2 = (
-        np.where(tied_2, 0.0, ratio_2) * picked_logits_2 + dL_dtotal * picked_logits
+        np.where(tied_2, 0.0, ratio_3) * picked_logits_2 + dL_dtotal * picked_logits
     )
     tied_3 = norm == 0
-    ratio_3 = np.where(tied, 0.0, -(ratio * norm_2)) / np.where(tied_3, 1.0, norm)
-    dL_dpicked_logits = np.where(tied_3, 0.0, ratio_3) * picked_logits + dL_dtotal * picked_logits_2
-    ratio_4 = dL / (D * N)
-    dL_derror = np.where(below, ratio_4 * error, ratio_4 * np.sign(error))
-    dL_dlog_probs = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
+    ratio_4 = np.where(tied, 0.0, dL_dchosen * norm_2) / np.where(tied_3, 1.0, norm)
+    dL_dpicked_logits = np.where(tied_3, 0.0, ratio_4) * picked_logits + dL_dtotal * picked_logits_2
+    ratio_5 = dL / (D * N)
+    dL_derror = np.where(below, ratio_5 * error, ratio_5 * np.sign(error))
+    dL_dlog_probs = _scatter(
+        (N, K), np.s_[np.arange(N), y], np.full((N,), dL_daverage / N, dtype=dtype)
+    )
     added_3 = _scatter((N, K), np.s_[1], dL_dpicked_logits_2) + _scatter(
         (N, K), np.s_[0], dL_dpicked_logits
     )
@@ -267,7 +267,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
     dL_dadded_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
     dL_dbias = dL_dadded_2.sum(axis=0)
-    dL_dgain = (dL_dadded_2 * centred / scale).sum(axis=0)
+    dL_dgain = (dL_dadded_2 * ratio).sum(axis=0)
     return Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
@@ -309,8 +309,8 @@ def value_and_grad(
     # hidden = gelu(layer_norm(X, gain, bias))
     centred = X - X.mean(axis=-1, keepdims=True)
     added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
-    scale = np.sqrt(added)
-    added_2 = centred / scale * gain + bias
+    ratio = centred / np.sqrt(added)
+    added_2 = ratio * gain + bias
     scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
     sigmoid_scaled = _sigmoid(scaled)
     hidden = added_2 * sigmoid_scaled
@@ -330,19 +330,18 @@ def value_and_grad(
     lengths = norm * norm_2
     tied = lengths == 0
     chosen = np.where(tied, np.inf, lengths)
-    ratio = (picked_logits * picked_logits_2).sum() / chosen
-    L = -log_probs[arange, y].mean() + average + ratio
-    ratio_over_chosen = ratio / chosen
-    dL_dnorm = np.where(tied, 0.0, -(ratio_over_chosen * norm_2))
+    ratio_2 = (picked_logits * picked_logits_2).sum() / chosen
+    L = -log_probs[arange, y].mean() + average + ratio_2
+    ratio_2_over_chosen = ratio_2 / chosen
+    dL_dnorm_2 = np.where(tied, 0.0, -(ratio_2_over_chosen * norm))
+    dL_dnorm = np.where(tied, 0.0, -(ratio_2_over_chosen * norm_2))
     dL_dtotal = 1.0 / chosen
     tied_2 = norm_2 == 0
-    ratio_2 = np.where(tied, 0.0, -(ratio_over_chosen * norm)) / np.where(tied_2, 1.0, norm_2)
-    dL_dpicked_logits_2 = (
-        np.where(tied_2, 0.0, ratio_2) * picked_logits_2 + dL_dtotal * picked_logits
-    )
+    chosen_2 = np.where(tied_2, 0.0, dL_dnorm_2 / np.where(tied_2, 1.0, norm_2))
+    dL_dpicked_logits_2 = chosen_2 * picked_logits_2 + dL_dtotal * picked_logits
     tied_3 = norm == 0
-    chosen_2 = np.where(tied_3, 0.0, dL_dnorm / np.where(tied_3, 1.0, norm))
-    dL_dpicked_logits = chosen_2 * picked_logits + dL_dtotal * picked_logits_2
+    chosen_3 = np.where(tied_3, 0.0, dL_dnorm / np.where(tied_3, 1.0, norm))
+    dL_dpicked_logits = chosen_3 * picked_logits + dL_dtotal * picked_logits_2
     ratio_3 = 1.0 / max(D * N, 1)
     dL_derror = np.where(below, ratio_3 * error, ratio_3 * np.sign(error))
     dL_dlog_probs = _scatter((N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype))
@@ -360,8 +359,8 @@ def value_and_grad(
     added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
     dL_dadded_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
     dL_dbias = dL_dadded_2.sum(axis=0)
-    dL_dgain = (dL_dadded_2 * centred / scale).sum(axis=0)
+    dL_dgain = (dL_dadded_2 * ratio).sum(axis=0)
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: eba890cf1b63f96f4497a739c51dce146b0df4c1d24290cda789b0d09e8501cf
+# gradc: 5677285c2d9c14c2d97122d016fbefca8281781d750c26061c466b35e6b48a68

@@ -59,12 +59,14 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    dxs: NDArray[Any]
-    scaled_all: NDArray[Any]
+    ratio_all_2: NDArray[Any]
+    ratio_all_3: NDArray[Any]
+    ratio_all_4: NDArray[Any]
+    ratio_all: NDArray[Any]
     xs: NDArray[Any]
-    a: Any
     vs: NDArray[Any]
     M: NDArray[Any]
+    a: Any
     dtype: Any
 
 
@@ -104,8 +106,11 @@ def forward(a: ArrayLike, M: ArrayLike) -> tuple[Outputs, Tape]:
     # r = fold(newton, 1.0, 6)
     xs = np.empty((7,), dtype=dtype)
     xs[0] = 1.0
+    ratio_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        xs[t + 1] = (xs[t] + a / xs[t]) / 2
+        ratio = a / xs[t]
+        ratio_all[t] = ratio
+        xs[t + 1] = (xs[t] + ratio) / 2
     r = xs[-1]
     # s = fold(outside, 0.0, M)
     vs = np.empty((N + 1,), dtype=dtype)
@@ -119,45 +124,46 @@ def forward(a: ArrayLike, M: ArrayLike) -> tuple[Outputs, Tape]:
     # L = r + s
     L = r + s
     # g = grad(r, a)
-    dxs = np.empty((7,), dtype=dtype)
-    dxs[-1] = 1.0
+    dx = 1.0
     g = 0.0
-    scaled_all = np.empty((6,), dtype=dtype)
+    ratio_all_2 = np.empty((6,), dtype=dtype)
+    ratio_all_3 = np.empty((6,), dtype=dtype)
+    ratio_all_4 = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
         x = xs[t]
-        ratio = dxs[t + 1] / 2
-        ratio_times_a = ratio * a
-        scaled_all[t] = ratio_times_a
-        dxs[t] = ratio - ratio_times_a / x / x
-        g += ratio / x
-    tape = Tape(dxs, scaled_all, xs, a, vs, M, dtype)
+        ratio = dx / 2
+        ratio_2 = ratio * ratio_all[t] / x
+        ratio_over_x = ratio / x
+        ratio_all_2[t] = ratio
+        ratio_all_3[t] = ratio_over_x
+        ratio_all_4[t] = ratio_2
+        g += ratio_over_x
+        dx = ratio - ratio_2
+    tape = Tape(ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, vs, M, a, dtype)
     return Outputs(L, g), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, g."""
-    dxs, scaled_all, xs, a, vs, M, dtype = tape
+    ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, vs, M, a, dtype = tape
     N = M.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     dg = _cotangent(dg, "dg", (), dtype)
     # g = grad(r, a)
     ddx = 0.0
     dda = dg
-    da = 0.0
+    minus_all = np.empty((6,), dtype=dtype)
     added_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        value0 = scaled_all[t]
-        dx = dxs[t + 1]
         x = xs[t]
         ddx_over_x = ddx / x
-        ddx_over_x_over_x = ddx_over_x / x
-        added = -(dda * dx / 2 / x / x) + ddx * value0 / x / x / x
-        added_all[t] = added + ddx_over_x * value0 / x / x
-        ddx, da = (dda / x + ddx - ddx_over_x_over_x * a) / 2, da - ddx_over_x_over_x * dx / 2
+        minus_all[t] = -(ddx_over_x * ratio_all_2[t])
+        added_all[t] = -(dda * ratio_all_3[t] / x) + ddx * ratio_all_4[t] / x
+        ddx = (dda / x + ddx - ddx_over_x * ratio_all[t]) / 2
     dL_dxs = _scatter((7,), np.s_[:6], added_all)
     # s = fold(outside, 0.0, M)
     dv = dL
-    da_2 = 0.0
+    da = 0.0
     dL_dM = np.empty((N, N), dtype=dtype)
     for t in reversed(range(N)):
         row = M[t]
@@ -168,24 +174,33 @@ def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
             sin_all[i] = sin
             s_2 = 0.5 * s_2 + sin * a
         ds = dv
-        da_3 = 0.0
-        scaled_all_2 = np.empty((N,), dtype=dtype)
+        da_2 = 0.0
+        scaled_all = np.empty((N,), dtype=dtype)
         for i in reversed(range(N)):
-            scaled_all_2[i] = ds * a * np.cos(row[i])
-            da_3 += ds * sin_all[i]
+            scaled_all[i] = ds * a * np.cos(row[i])
+            da_2 += ds * sin_all[i]
             ds = 0.5 * ds
-        dL_dM[t] = scaled_all_2
-        da_2 += da_3
+        dL_dM[t] = scaled_all
+        da += da_2
         dv = ds + 0.9 * dv
+    # g = grad(r, a)
+    dx_2 = dL_dxs[6]
+    da_2 = 0.0
+    for t in reversed(range(6)):
+        x = xs[t]
+        ratio = dx_2 / 2
+        added = minus_all[t] + ratio
+        da_2 += added / x
+        dx_2 = ratio - added * ratio_all[t] / x + dL_dxs[t]
     # r = fold(newton, 1.0, 6)
-    dx = dL + dL_dxs[6]
+    dx_3 = dL
     da_3 = 0.0
     for t in reversed(range(6)):
         x = xs[t]
-        ratio = dx / 2
+        ratio = dx_3 / 2
         da_3 += ratio / x
-        dx = ratio - ratio * a / x / x + dL_dxs[t]
-    dL_da = da + da_2 + da_3
+        dx_3 = ratio - ratio * ratio_all[t] / x
+    dL_da = da_2 + da + da_3
     return Gradients(dL_da, dL_dM)
 
 
@@ -197,8 +212,11 @@ def value(a: ArrayLike, M: ArrayLike) -> Outputs:
     # r = fold(newton, 1.0, 6)
     xs = np.empty((7,), dtype=dtype)
     xs[0] = 1.0
+    ratio_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        xs[t + 1] = (xs[t] + a / xs[t]) / 2
+        ratio = a / xs[t]
+        ratio_all[t] = ratio
+        xs[t + 1] = (xs[t] + ratio) / 2
     r = xs[-1]
     # s = fold(outside, 0.0, M)
     v = 0.0
@@ -217,7 +235,7 @@ def value(a: ArrayLike, M: ArrayLike) -> Outputs:
         x = xs[t]
         ratio = dx / 2
         g += ratio / x
-        dx = ratio - ratio * a / x / x
+        dx = ratio - ratio * ratio_all[t] / x
     return Outputs(L, g)
 
 
@@ -229,8 +247,11 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     # r = fold(newton, 1.0, 6)
     xs = np.empty((7,), dtype=dtype)
     xs[0] = 1.0
+    ratio_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        xs[t + 1] = (xs[t] + a / xs[t]) / 2
+        ratio = a / xs[t]
+        ratio_all[t] = ratio
+        xs[t + 1] = (xs[t] + ratio) / 2
     r = xs[-1]
     # s = fold(outside, 0.0, M)
     vs = np.empty((N + 1,), dtype=dtype)
@@ -272,10 +293,10 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
         x = xs[t]
         ratio = dx / 2
         g += ratio / x
-        dx = ratio - ratio * a / x / x
+        dx = ratio - ratio * ratio_all[t] / x
     # r = fold(newton, 1.0, 6)
     dL_da = da + g
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: 2ef580e2693c65d510b080e1bced50d25931f2c13f9349f6dcce5dc06864d76a
+# gradc: 8e1ccca7515ec12024b82eb784ce61a7eb91414a5a031785281585d98cf6c963

@@ -139,7 +139,7 @@ def forward(
     hs = np.empty((T + 1, K), dtype=dtype)
     hs[0] = h0
     cs = np.empty((T + 1, K), dtype=dtype)
-    cs[0] = np.zeros((K,), dtype=dtype)
+    cs[0] = 0.0
     os = np.empty((T, K), dtype=dtype)
     tanh_all = np.empty((T, K), dtype=dtype)
     i_all = np.empty((T, K), dtype=dtype)
@@ -243,7 +243,7 @@ def value_and_grad(
     hs = np.empty((T + 1, K), dtype=dtype)
     hs[0] = h0
     cs = np.empty((T + 1, K), dtype=dtype)
-    cs[0] = np.zeros((K,), dtype=dtype)
+    cs[0] = 0.0
     os = np.empty((T, K), dtype=dtype)
     tanh_all = np.empty((T, K), dtype=dtype)
     i_all = np.empty((T, K), dtype=dtype)
@@ -297,4 +297,4 @@ def value_and_grad(
     return L, Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
 
-# gradc: 19e50beb8eb12d7354d645f31b527e2eab83d654c87e425bdd76d8d6f9f2d662
+# gradc: 8ad37c4627fa72be456bbcc139e707d43c02cf76e558f714019c8b2feda96329

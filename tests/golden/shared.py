@@ -54,9 +54,9 @@ class Tape(NamedTuple):
 
     v: NDArray[Any]
     tanh: NDArray[Any]
-    exp_b: NDArray[Any]
     total_exp_b: Any
     u: NDArray[Any]
+    exp_b: NDArray[Any]
     A: NDArray[Any]
     b: NDArray[Any]
     dtype: Any
@@ -96,23 +96,21 @@ def forward(A: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
     v = exp_b / total_exp_b
     # L = sum(u * tanh(A @ b)) + v @ v
     L = (u * tanh).sum() + v @ v
-    tape = Tape(v, tanh, exp_b, total_exp_b, u, A, b, dtype)
+    tape = Tape(v, tanh, total_exp_b, u, exp_b, A, b, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    v, tanh, exp_b, total_exp_b, u, A, b, dtype = tape
+    v, tanh, total_exp_b, u, exp_b, A, b, dtype = tape
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(u * tanh(A @ b)) + v @ v
     dL_dv = 2 * dL * v
     dL_du = dL * tanh
-    # v = exp(b) / sum(exp(b))
-    total = (dL_dv * exp_b / total_exp_b / total_exp_b).sum()
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dexp_b = dL_dv / total_exp_b + (-total + (dL_du * tanh).sum())
+    dL_dtotal_exp_b = -(dL_dv * v / total_exp_b).sum() + (dL_du * tanh).sum()
     dL_dproduct = (dL * u + dL_du * total_exp_b) * (1 - tanh**2)
-    dL_db = dL_dexp_b * exp_b + dL_dproduct @ A
+    dL_db = (dL_dv / total_exp_b + dL_dtotal_exp_b) * exp_b + dL_dproduct @ A
     dL_dA = np.outer(dL_dproduct, b)
     return Gradients(dL_dA, dL_db)
 
@@ -145,14 +143,12 @@ def value_and_grad(A: ArrayLike, b: ArrayLike) -> tuple[Any, Gradients]:
     # L = sum(u * tanh(A @ b)) + v @ v
     L = (u * tanh).sum() + v @ v
     dL_dv = 2 * v
-    # v = exp(b) / sum(exp(b))
-    total = (dL_dv * exp_b / total_exp_b / total_exp_b).sum()
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dexp_b = dL_dv / total_exp_b + (-total + (tanh * tanh).sum())
+    dL_dtotal_exp_b = -(dL_dv * v / total_exp_b).sum() + (tanh * tanh).sum()
     dL_dproduct = 2 * u * (1 - tanh**2)
-    dL_db = dL_dexp_b * exp_b + dL_dproduct @ A
+    dL_db = (dL_dv / total_exp_b + dL_dtotal_exp_b) * exp_b + dL_dproduct @ A
     dL_dA = np.outer(dL_dproduct, b)
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 852e19e58b0eccc4ea0a89de0d214cf2021129fa05ad089db67a0ab5c6ee292c
+# gradc: 8676a6fe929659a1c4bccf6e7c83097e14bc6bd93daa767d345aeac8066ce953

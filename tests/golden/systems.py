@@ -96,10 +96,10 @@ class Tape(NamedTuple):
 
     R: NDArray[Any]
     solve_triangular: NDArray[Any]
-    w: NDArray[Any]
     b: NDArray[Any]
     cholesky_A: NDArray[Any]
     V: NDArray[Any]
+    w: NDArray[Any]
     A: NDArray[Any]
     x: NDArray[Any]
     dtype: Any
@@ -151,13 +151,13 @@ def forward(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Tape]:
         added = b @ x + np.linalg.slogdet(A)[1] + (w**2).sum() + cholesky_A.sum()
         solve_triangular = _solve_triangular(R, b, lower=True)
     L = added + solve_triangular.sum()
-    tape = Tape(R, solve_triangular, w, b, cholesky_A, V, A, x, dtype)
+    tape = Tape(R, solve_triangular, b, cholesky_A, V, w, A, x, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    R, solve_triangular, w, b, cholesky_A, V, A, x, dtype = tape
+    R, solve_triangular, b, cholesky_A, V, w, A, x, dtype = tape
     N = R.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     with _line(
@@ -166,18 +166,18 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     ):
         solve_triangular_2 = _solve_triangular(R.T, np.full((N,), dL, dtype=dtype))
         dL_dR = np.tril(-np.outer(solve_triangular_2, solve_triangular))
-        dL_dw = 2 * dL * w
         dL_dx = dL * b
         product_cholesky_A = cholesky_A.T
-        product = cholesky_A.T @ np.full((N, N), dL, dtype=dtype)
+        spread = np.broadcast_to(dL * cholesky_A.sum(axis=0)[:, None], (N, N))
         solve_triangular_3 = _solve_triangular(
-            product_cholesky_A, np.tril(product) + np.tril(product, -1).T
+            product_cholesky_A, np.tril(spread) + np.tril(spread, -1).T
         )
         solve_triangular_4 = _solve_triangular(product_cholesky_A, solve_triangular_3.T)
-        added_2 = 0.5 * solve_triangular_4 + V * dL_dw[None] @ V.T + dL * np.linalg.inv(A).T
+    # w, Q = eigh(A)
+    added_2 = 0.5 * solve_triangular_4 + 2 * dL * (V * w @ V.T)
     with _line(6, "x = solve(A, b)"):
         solve = np.linalg.solve(A.T, dL_dx)
-    dL_dA = added_2 - np.outer(solve, x)
+        dL_dA = added_2 + dL * np.linalg.inv(A).T - np.outer(solve, x)
     dL_db = solve_triangular_2 + dL * x + solve
     return Gradients(dL_dA, dL_db, dL_dR)
 
@@ -217,14 +217,13 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
         L = added + solve_triangular.sum()
         solve_triangular_2 = _solve_triangular(R.T, np.ones((N,), dtype=dtype))
         dL_dR = np.tril(-np.outer(solve_triangular_2, solve_triangular))
-        dL_dw = 2 * w
         product_cholesky_A = cholesky_A.T
-        product = cholesky_A.T @ np.ones((N, N), dtype=dtype)
+        spread = np.broadcast_to(cholesky_A.sum(axis=0)[:, None], (N, N))
         solve_triangular_3 = _solve_triangular(
-            product_cholesky_A, np.tril(product) + np.tril(product, -1).T
+            product_cholesky_A, np.tril(spread) + np.tril(spread, -1).T
         )
         solve_triangular_4 = _solve_triangular(product_cholesky_A, solve_triangular_3.T)
-        added_2 = 0.5 * solve_triangular_4 + V * dL_dw[None] @ V.T + np.linalg.inv(A).T
+        added_2 = 0.5 * solve_triangular_4 + 2 * (V * w @ V.T) + np.linalg.inv(A).T
     with _line(6, "x = solve(A, b)"):
         solve = np.linalg.solve(A.T, b)
     dL_dA = added_2 - np.outer(solve, x)
@@ -232,4 +231,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: 00a181a34fd78ded5af783fff4a100e89cdb64e3acf626e593e24fca3c582e8c
+# gradc: 890b3a71d54700d65db4da235f28f6dc8b673edc9f8b797480024d5f93f7bc3b
