@@ -336,7 +336,7 @@ def _unspread(node: Apply, labels: Sequence[str], output: str) -> Node | None:
         own = (ONE,) * (len(wide) - len(x.type.known)) + x.type.known
         kept = [label for label, dim, full in zip(labels[i], own, wide, strict=True) if dim == full]
         gone = {label: full for label, dim, full in zip(labels[i], own, wide, strict=True) if dim != full}
-        rest = "".join(labels[:i] + labels[i + 1 :])
+        rest = "".join([*labels[:i], *labels[i + 1 :]])
         terms = [*labels[:i], "".join(kept), *labels[i + 1 :]]
         narrow = reshape(x, tuple(full for dim, full in zip(own, wide, strict=True) if dim == full))
         shown = "".join(label for label in output if label not in gone or label in rest)
@@ -402,10 +402,13 @@ def _total(node: Apply) -> Node | None:
 
 
 def _index(node: Apply) -> Node | None:
-    """An index that only inserts axes is a reshape, and so is its adjoint."""
+    """An index that only inserts axes is a reshape, and so is its adjoint; a part of equal entries is fewer of them."""
     items = node.attr("items")
     if len(node.args) > 1 or not isinstance(items, tuple) or node.type.shape is None:
         return None
+    (x,) = node.args
+    if node.op.name == "index" and isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == ():
+        return broadcast_to(x.args[0], node.type.shape)
     if all(item == FULL or item[0] == "newaxis" for item in items):
         return rewrite(reshape(node.args[0], node.type.shape))
     shape = node.args[0].type.shape

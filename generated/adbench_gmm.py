@@ -181,7 +181,7 @@ class Tape(NamedTuple):
     log_joint: NDArray[Any]
     scaled: NDArray[Any]
     centred: NDArray[Any]
-    gamma_squared: Any
+    ratio: Any
     below: NDArray[Any]
     row: NDArray[Any]
     column: NDArray[Any]
@@ -282,8 +282,8 @@ def forward(
     total = _gammaln((n - np.arange(D).astype(dtype)) / 2).sum()
     log_gamma = (D * D - D) * 1.1447298858494002 / 4 + total
     # shape = m * sum(q) - gamma ** 2 / 2 * (sum(exp(q) ** 2) + sum(below ** 2))
-    gamma_squared = gamma**2
-    scaled_2 = gamma_squared / 2 * ((exp_q**2).sum() + (below**2).sum())
+    ratio = gamma**2 / 2
+    scaled_2 = ratio * ((exp_q**2).sum() + (below**2).sum())
     shape = m * q.sum() - scaled_2
     # prior = K * (n * D * log(gamma / sqrt(2)) - log_gamma) + shape
     difference = D * n * np.log(gamma / 1.4142135623730951) - log_gamma
@@ -296,7 +296,7 @@ def forward(
         log_joint,
         scaled,
         centred,
-        gamma_squared,
+        ratio,
         below,
         row,
         column,
@@ -317,7 +317,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         log_joint,
         scaled,
         centred,
-        gamma_squared,
+        ratio,
         below,
         row,
         column,
@@ -339,7 +339,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
     dL_dlower = dL_dscaled.transpose(1, 2, 0) @ centred.transpose(1, 0, 2)
     # shape = m * sum(q) - gamma ** 2 / 2 * (sum(exp(q) ** 2) + sum(below ** 2))
-    scaled_3 = dL * gamma_squared
+    scaled_3 = 2 * dL * ratio
     # lower = zeros((K, D, D)).at[:, row, column].add(below)
     dL_dbelow = scaled_3 * below + dL_dlower[:, row, column]
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
@@ -472,4 +472,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: b867f35a5eada95e0c92e2b811edb934bf8247d0a79acdf5d418f67687bb10fc
+# gradc: 4d51177fadd2a2e8026ec03e995eb22e225d61dc663d783753bd835c32e13287

@@ -215,9 +215,9 @@ def _checked(
         raise ValueError(f"filters2 must be [G, F, 3, 3] = {(G, F, 3, 3)}, not {filters2.shape}")
     if bias2.shape != (G,):
         raise ValueError(f"bias2 must be [G] = {(G,)}, not {bias2.shape}")
-    if weights.shape != (((H // 2) // 2) * ((W // 2) // 2) * G, K):
+    if weights.shape != (G * (H // 4) * (W // 4), K):
         raise ValueError(
-            f"weights must be [((H // 2) // 2) * ((W // 2) // 2) * G, K] = {(((H // 2) // 2) * ((W // 2) // 2) * G, K)}, not {weights.shape}"
+            f"weights must be [G * (H // 4) * (W // 4), K] = {(G * (H // 4) * (W // 4), K)}, not {weights.shape}"
         )
     if bias.shape != (K,):
         raise ValueError(f"bias must be [K] = {(K,)}, not {bias.shape}")
@@ -259,7 +259,7 @@ def forward(
     bias1: float[F]
     filters2: float[G, F, 3, 3]
     bias2: float[G]
-    weights: float[((H // 2) // 2) * ((W // 2) // 2) * G, K]
+    weights: float[G * (H // 4) * (W // 4), K]
     bias: float[K]
     """
     images, labels, filters1, bias1, filters2, bias2, weights, bias = _checked(
@@ -285,10 +285,10 @@ def forward(
     ).reshape(N, G, H // 2, W // 2)
     added_2 = product_2 + bias2[:, None, None]
     windows_2 = _windows(np.maximum(added_2, 0), (2, 2), stride=(2, 2))
-    reshaped_windows_2 = windows_2.reshape(N, G, 4, (H // 2) // 2, (W // 2) // 2)
+    reshaped_windows_2 = windows_2.reshape(N, G, 4, H // 4, W // 4)
     parts = reshaped_windows_2.max(axis=2)
     # logits = dense(parts.reshape(N, -1), weights, bias)
-    reshaped_parts = parts.reshape(N, ((H // 2) // 2) * ((W // 2) // 2) * G)
+    reshaped_parts = parts.reshape(N, G * (H // 4) * (W // 4))
     logits = reshaped_parts @ weights + bias
     # L = cross_entropy(logits, labels)
     log_probs = _log_softmax(logits, axis=-1)
@@ -347,9 +347,9 @@ def backward(tape: Tape, dL: Any = 1.0, dlogits: Any = None) -> Gradients:
     dL_dweights = reshaped_parts.T @ dL_dlogits
     # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
     tied = reshaped_windows_2 == reshaped_windows_2.max(axis=2, keepdims=True)
-    reshaped = (dL_dlogits @ weights.T).reshape(N, G, 1, (H // 2) // 2, (W // 2) // 2)
+    reshaped = (dL_dlogits @ weights.T).reshape(N, G, 1, H // 4, W // 4)
     ratio = reshaped / tied.sum(axis=2, keepdims=True).astype(dtype)
-    dL_dwindows_2 = np.where(tied, ratio, 0.0).reshape(N, G, 2, 2, (H // 2) // 2, (W // 2) // 2)
+    dL_dwindows_2 = np.where(tied, ratio, 0.0).reshape(N, G, 2, 2, H // 4, W // 4)
     dL_drelu = _unwindows(dL_dwindows_2, (H // 2, W // 2), stride=(2, 2))
     dL_dadded_2 = np.where(added_2 > 0, dL_drelu, 0.0)
     dL_dbias2 = dL_dadded_2.sum(axis=(0, 2, 3))
@@ -410,11 +410,10 @@ def value(
         filters2.reshape(G, F * 9) @ windows_found.reshape(N, F * 9, (H // 2) * (W // 2))
     ).reshape(N, G, H // 2, W // 2)
     windows_2 = _windows(np.maximum(product_2 + bias2[:, None, None], 0), (2, 2), stride=(2, 2))
-    reshaped_windows_2 = windows_2.reshape(N, G, 4, (H // 2) // 2, (W // 2) // 2)
-    parts = reshaped_windows_2.max(axis=2)
+    parts = windows_2.reshape(N, G, 4, H // 4, W // 4).max(axis=2)
     # logits = dense(parts.reshape(N, -1), weights, bias)
-    reshaped_parts = parts.reshape(N, ((H // 2) // 2) * ((W // 2) // 2) * G)
-    logits = reshaped_parts @ weights + bias
+    product_3 = parts.reshape(N, G * (H // 4) * (W // 4)) @ weights
+    logits = product_3 + bias
     # L = cross_entropy(logits, labels)
     picked = _log_softmax(logits, axis=-1)[np.arange(N), labels]
     L = -picked.mean()
@@ -456,10 +455,10 @@ def value_and_grad(
     ).reshape(N, G, H // 2, W // 2)
     added_2 = product_2 + bias2[:, None, None]
     windows_2 = _windows(np.maximum(added_2, 0), (2, 2), stride=(2, 2))
-    reshaped_windows_2 = windows_2.reshape(N, G, 4, (H // 2) // 2, (W // 2) // 2)
+    reshaped_windows_2 = windows_2.reshape(N, G, 4, H // 4, W // 4)
     parts = reshaped_windows_2.max(axis=2)
     # logits = dense(parts.reshape(N, -1), weights, bias)
-    reshaped_parts = parts.reshape(N, ((H // 2) // 2) * ((W // 2) // 2) * G)
+    reshaped_parts = parts.reshape(N, G * (H // 4) * (W // 4))
     logits = reshaped_parts @ weights + bias
     # L = cross_entropy(logits, labels)
     log_probs = _log_softmax(logits, axis=-1)
@@ -475,9 +474,9 @@ def value_and_grad(
     dL_dweights = reshaped_parts.T @ dL_dlogits
     # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
     tied = reshaped_windows_2 == reshaped_windows_2.max(axis=2, keepdims=True)
-    reshaped = (dL_dlogits @ weights.T).reshape(N, G, 1, (H // 2) // 2, (W // 2) // 2)
+    reshaped = (dL_dlogits @ weights.T).reshape(N, G, 1, H // 4, W // 4)
     ratio = reshaped / tied.sum(axis=2, keepdims=True).astype(dtype)
-    dL_dwindows_2 = np.where(tied, ratio, 0.0).reshape(N, G, 2, 2, (H // 2) // 2, (W // 2) // 2)
+    dL_dwindows_2 = np.where(tied, ratio, 0.0).reshape(N, G, 2, 2, H // 4, W // 4)
     dL_drelu = _unwindows(dL_dwindows_2, (H // 2, W // 2), stride=(2, 2))
     dL_dadded_2 = np.where(added_2 > 0, dL_drelu, 0.0)
     dL_dbias2 = dL_dadded_2.sum(axis=(0, 2, 3))
@@ -508,4 +507,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: 523e0efbf6b86e140ed9dc898181f108b005707481fed5e3dc0dad8a9f938ddd
+# gradc: c6190460831d6ad053eaa28030ef39178fac59faa2dcde3199044a6067c4fd00

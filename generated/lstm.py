@@ -212,9 +212,9 @@ def forward(
     picked_text = text[:-1]
     picked = E[picked_text]
     hs = np.empty((T, B, H), dtype=dtype)
-    hs[0] = spread
+    hs[0] = 0.0
     memorys = np.empty((T, B, H), dtype=dtype)
-    memorys[0] = spread
+    memorys[0] = 0.0
     exposes = np.empty((T - 1, B, H), dtype=dtype)
     tanh_all = np.empty((T - 1, B, H), dtype=dtype)
     writes = np.empty((T - 1, B, H), dtype=dtype)
@@ -356,7 +356,7 @@ def value(
     spread = np.zeros((B, H), dtype=dtype)
     picked = E[text[:-1]]
     hs = np.empty((T, B, H), dtype=dtype)
-    hs[0] = spread
+    hs[0] = 0.0
     memory = spread
     for t in range(T - 1):
         gates = picked[t] @ Wx + hs[t] @ Wh + b
@@ -395,9 +395,9 @@ def value_and_grad(
     picked_text = text[:-1]
     picked = E[picked_text]
     hs = np.empty((T, B, H), dtype=dtype)
-    hs[0] = spread
+    hs[0] = 0.0
     memorys = np.empty((T, B, H), dtype=dtype)
-    memorys[0] = spread
+    memorys[0] = 0.0
     exposes = np.empty((T - 1, B, H), dtype=dtype)
     tanh_all = np.empty((T - 1, B, H), dtype=dtype)
     writes = np.empty((T - 1, B, H), dtype=dtype)
@@ -469,4 +469,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 33582d71565b57d93315d30da2a629d310a18a4e9108f96089b32394f15a4e3d
+# gradc: 590cac9942ff7f9327ca37e623f09da5d817d91b4313594a6ebaa7c2a6fbf3a4
