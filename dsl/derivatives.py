@@ -43,11 +43,12 @@ def vjp(f: Value, wrt: Value, u: Value) -> Value:
 
 def jvp(f: Value, wrt: Value, v: Value) -> Node:
     """Forward mode: the Jacobian of f times v, in the shape of f. Raises ShapeError where v has not the shape of ``wrt``."""
-    f, targets = _differentiable(f), _targets(wrt)
-    u = argument("u", "cotangent", f.type)
-    pulled = _cotangents([(f, u)], targets)
+    node, targets = _differentiable(f), _targets(wrt)
+    u = argument("u", "cotangent", node.type)
+    pulled = _cotangents([(node, u)], targets)
     (pushed,) = _cotangents(list(zip(pulled, _tangents(targets, v), strict=True)), [u])
-    return pushed
+    # what is linear in u has one derivative wherever it is taken: where the u of a loop is left, it may be 0
+    return rebuild([pushed], lambda each: each, {u: spread(const(0.0), node)})[pushed]
 
 
 def hvp(f: Value, wrt: Value, v: Value) -> Value:

@@ -229,6 +229,8 @@ def _multiply(node: Apply) -> Node | None:
         return rewritten("multiply", y, x)
     if is_factor(x) and (led := _into_lead(x, y)):
         return led
+    if isinstance(x, Apply) and x.op.name == "multiply" and is_number(x.args[0], -1) and y.type.dtype == "float" and not y.type.weak:
+        return rewritten("negative", rewritten("multiply", x.args[1], y))
     for one, other in ((x, y), (y, x)):
         if is_number(one, 0):
             return _filled(node, 0)
@@ -336,6 +338,8 @@ def _unspread(node: Apply, labels: Sequence[str], output: str) -> Node | None:
         own = (ONE,) * (len(wide) - len(x.type.known)) + x.type.known
         kept = [label for label, dim, full in zip(labels[i], own, wide, strict=True) if dim == full]
         gone = {label: full for label, dim, full in zip(labels[i], own, wide, strict=True) if dim != full}
+        if not gone:
+            continue
         rest = "".join([*labels[:i], *labels[i + 1 :]])
         terms = [*labels[:i], "".join(kept), *labels[i + 1 :]]
         narrow = reshape(x, tuple(full for dim, full in zip(own, wide, strict=True) if dim == full))

@@ -89,6 +89,8 @@ def _looped(call: Call, name: str, f: Value, init: Value, sequences: Value) -> G
     count = isinstance(sequences, (int, Dim)) and not isinstance(sequences, bool)
     arrays = [] if count else [array(each) for each in _flat(sequences)]
     length = as_dim(sequences) if count else _length(name, arrays)
+    if length.constant is not None and length.constant < 0:
+        raise ShapeError(Code.E0305, f"`{name}` cannot run {length} times", help="write a count that is not negative")
     start = [array(each) for each in _flat(init)]
     role, names = f"loop {_depth.get()}", _parameters(f, len(start), len(arrays))
     rows = [TensorType(each.type.dtype, shape_of(each)[1:]) for each in arrays]

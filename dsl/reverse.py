@@ -12,7 +12,7 @@ from dsl.nodes import Apply, Input, Line, Node, argument, const, of_sizes, put_o
 from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
-from dsl.ops.factorisations import unparted
+from dsl.ops.factorisations import PART, unparted
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop, loop
 from dsl.rules import elementwise_cotangent
 from dsl.types import ShapeError, TensorType
@@ -130,6 +130,8 @@ class _Backwards:
         made, turn = self.made, self.made.turn
         forward = set(topological(turn.made))
         order = topological([*nexts, *outs])
+        # of an operation with several results its parts are kept
+        forward.update(node for node in order if isinstance(node, Apply) and node.op is PART and node.args[0] in forward)
         read = dict.fromkeys(arg for node in order if node not in forward for arg in node.args)
         kept = [node for node in (*read, *nexts, *outs) if isinstance(node, Apply) and node in forward and not of_sizes(node)]
         extra = [node for node in dict.fromkeys(kept) if node not in turn.nexts and node not in turn.outs]

@@ -55,6 +55,16 @@ PROGRAMS = {
         "def g(s, w) = s + sin(w) * sum(h0)\ndef f(v, z) = 0.5 * v + fold(g, v, z)\ny = fold(f, 0.0, Z)",
         lambda: turns(lambda v, z: 0.5 * v + turns(lambda s, w: s + np.sin(w) * H0.sum(), v, z)[-1], 0.0, Z)[-1],
     ),
+    "a function called twice in a turn": (
+        "def g(h):\n    s = sin(h)\n    return s * s * h\ndef f(h, z) = z + g(h / 2 + g(h)) / 2\ny = fold(f, h0, Z)",
+        lambda: turns(lambda h, z: z + (lambda v: np.sin(v) ** 2 * v)(h / 2 + np.sin(h) ** 2 * h) / 2, H0, Z)[-1],
+    ),
+    "a part of a sequence": ("def f(h, z) = sin(h * z)\ny = scan(f, h0, Z[1:])", lambda: turns(lambda h, z: np.sin(h * z), H0, Z[1:])),
+    "within a scan": (
+        "def g(s, w) = s * w\ndef f(h, z) = sum(scan(g, h, Z), axis=0) / 9 + z\ny = scan(f, h0, Z)",
+        lambda: turns(lambda h, z: np.sum(turns(lambda s, w: s * w, h, Z), axis=0) / 9 + z, H0, Z),
+    ),
+    "whose result no derivative reads": ("def f(h, z) = h + z\ny = sum(scan(f, h0, Z)) ** 2", None),
     "within a function": ("def f(h, z) = h * cos(z)\ndef run(a, b) = fold(f, a, b)\ny = run(h0, Z) + run(h0, 2 * Z)", None),
     "of its own result": ("def f(h, z) = h * cos(z)\nh = fold(f, h0, Z)\ny = fold(f, h, Z)", None),
     "of sequences made before": ("def f(h, z) = h + tanh(z * h)\ny = fold(f, h0, flip(Z, 0) @ outer(h0, h0))", None),

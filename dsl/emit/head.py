@@ -58,7 +58,12 @@ def sizes(program: Program, wanted: Collection[str]) -> list[str]:
     """Dimensions as variables; all axes of an array at once where each is wanted."""
     arrays = _arrays(program)
     lines: list[str] = []
-    found = {one.symbol.name: one for one in solve(arrays) if one.symbol.name in wanted}
+    solved, needed = solve(arrays), set(wanted)
+    for one in reversed(solved):
+        # what a size is solved from is needed too, and stands before it
+        if one.symbol.name in needed:
+            needed.update(symbol.name for symbol in (*one.rest.symbols(), *one.factor.symbols()))
+    found = {one.symbol.name: one for one in solved if one.symbol.name in needed}
     for name, one in list(found.items()):
         if name not in found:
             continue

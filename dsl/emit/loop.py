@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from keyword import iskeyword
@@ -69,7 +70,8 @@ class LoopPrinter:
         self.out_places = [j for j in range(len(turn.outs)) if 2 * self.n + j in parts]
         self.nexts = [self.sums.get(i, node) for i, node in enumerate(turn.nexts)]
         self.wishes = dict(turn.names)
-        self.roots = [*self.nexts, *(turn.outs[j] for j in self.out_places)]
+        self.live = self._live()
+        self.roots = [*(self.nexts[i] for i in self.live), *(turn.outs[j] for j in self.out_places)]
 
     def lines(self) -> list[str]:
         """What is set up before the loop, the loop as one item, and what is named after it."""
@@ -78,7 +80,7 @@ class LoopPrinter:
         uses = Counter([*(arg for node in order for arg in node.args), *self.roots])
         inner = outer.nested(uses, {node for node in self.roots if uses[node] == 1}, self.wishes)
         variables: dict[int, str] = {}
-        for i, carry in enumerate(self.made.turn.carries):
+        for i, carry in ((i, self.made.turn.carries[i]) for i in self.live):
             start = outer.texts[self.made.initial[i]].text
             if i in self.sums and carry.type.shape:
                 # a sum is added to in place: zeros of its own
@@ -96,7 +98,7 @@ class LoopPrinter:
                 setup.append(f"{name}[{-1 if self.made.backwards else 0}] = {start}")
                 inner.bind(carry, f"{name}[{self._shifted(self.made.backwards)}]")
         outs = {j: self._array(self.parts[2 * self.n + j], self._plural(self.made.turn.outs[j]), setup) for j in self.out_places}
-        taken = set(outer.names.taken)
+        taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         rows_read = self._bind_given(inner, uses)
         inner.emit(order)
         ends = [f"{name}[{self.t}] = {inner.texts[self.made.turn.outs[j]].text}" for j, name in outs.items()]
@@ -107,9 +109,22 @@ class LoopPrinter:
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
         # what a turn calls its own values may be called so again below
         outer.names.taken &= taken | {*outer.names.counters}
+        outer.names.chosen = chosen
         outer.names.counts.clear()
-        block = [f"for {self.t} in {count}:", *(INDENT + line for each in turn for line in each.split("\n"))]
+        counter = self.t if any(re.search(rf"(?<![\w.]){self.t}(?!\w)", line) for line in turn) else "_"
+        block = [f"for {counter} in {count}:", *(INDENT + line for each in turn for line in each.split("\n"))]
         return [*setup, "\n".join(block), *self._named_after(variables)]
+
+    def _live(self) -> list[int]:
+        """The carries that something reads, after the loop or in it."""
+        turn = self.made.turn
+        live = [i for i in range(self.n) if i in self.parts or self.n + i in self.parts]
+        while True:
+            read = set(topological([*(self.nexts[i] for i in live), *(turn.outs[j] for j in self.out_places)]))
+            more = [i for i in range(self.n) if i in live or turn.carries[i] in read]
+            if more == live:
+                return live
+            live = more
 
     def _variable(self, i: int, wish: str) -> str:
         """The variable of a carry: a sum has its name in the program from the start, another carry only where that is its own."""
@@ -166,13 +181,13 @@ class LoopPrinter:
     def _carried(self, inner: Body, variables: Mapping[int, str]) -> list[str]:
         """The carries of the next turn: rows and sums first, then the variables at once, for each may read the others."""
         lines: list[str] = []
-        for i, node in enumerate(self.nexts):
+        for i, node in ((i, self.nexts[i]) for i in self.live):
             trail = self.parts.get(self.n + i)
             if trail is not None:
                 lines.append(f"{self.outer.texts[trail].text}[{self._shifted(not self.made.backwards)}] = {inner.texts[node].text}")
             elif i in self.sums:
                 lines.append(f"{variables[i]} += {inner.texts[node].text}")
-        plain = {variables[i]: inner.texts[node].text for i, node in enumerate(self.nexts) if i in variables and i not in self.sums}
+        plain = {variables[i]: inner.texts[self.nexts[i]].text for i in self.live if i in variables and i not in self.sums}
         plain = {name: text for name, text in plain.items() if name != text}
         return [*lines, f"{', '.join(plain)} = {', '.join(plain.values())}"] if plain else lines
 

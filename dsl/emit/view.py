@@ -135,7 +135,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     after = Body(program, names, _uses(later, ()), [node for _, node in program.gradients if node not in made])
     for node in (*saved, *seeds):
         after.bind(node, _name(node, names))
-    again = {node for node in topological(_read(program, later)) if _free(node)}
+    again = {node for node in topological(_read(program, later)) if _free(node) and (not rows_of_loop(node) or node.args[0] in saved)}
     after.emit(node for node in order if node not in made or node in again)
     results, copies = [before.texts[node].text for _, node in program.outputs], _fresh(program, after, made)
     seeding, keep_shape = _seeding(program, after, saved, names)
