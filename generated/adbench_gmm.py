@@ -468,8 +468,8 @@ def value_and_grad(
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
     dL_dadded = dL_dlog_joint.sum(axis=0)
     dL_dq = -m + dL_dexp_q * exp_q + dL_dadded[:, None]
-    dL_dalpha = -1.0 * N * np.exp(alpha - logsumexp_alpha) + dL_dadded
+    dL_dalpha = -N * np.exp(alpha - logsumexp_alpha) + dL_dadded
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 4d51177fadd2a2e8026ec03e995eb22e225d61dc663d783753bd835c32e13287
+# gradc: 6414f05ec1aa506fb438f085d137b83f69289cd236b3eee972dd1b7fbf638ba5

@@ -74,7 +74,6 @@ class Tape(NamedTuple):
     scale_out: NDArray[Any]
     hs: NDArray[Any]
     cs: NDArray[Any]
-    spread: NDArray[Any]
     scaled_all: NDArray[Any]
     picked_x: NDArray[Any]
     W: NDArray[Any]
@@ -207,40 +206,16 @@ def forward(
     picked_x_2 = x[1:]
     L = -((picked_x_2 * log_probs).sum() / (B * T - B))
     tape = Tape(
-        picked_x_2,
-        added,
-        exp_Y,
-        picked_H,
-        scale_out,
-        hs,
-        cs,
-        spread,
-        scaled_all,
-        picked_x,
-        W,
-        bias,
-        dtype,
+        picked_x_2, added, exp_Y, picked_H, scale_out, hs, cs, scaled_all, picked_x, W, bias, dtype
     )
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    (
-        picked_x_2,
-        added,
-        exp_Y,
-        picked_H,
-        scale_out,
-        hs,
-        cs,
-        spread,
-        scaled_all,
-        picked_x,
-        W,
-        bias,
-        dtype,
-    ) = tape
+    picked_x_2, added, exp_Y, picked_H, scale_out, hs, cs, scaled_all, picked_x, W, bias, dtype = (
+        tape
+    )
     B = picked_x_2.shape[1]
     T = hs.shape[0]
     M = hs.shape[1]
@@ -266,7 +241,6 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         scattered_dh = _scatter((M + 1, B), np.s_[1:], dh)
         scattered_dc = _scatter((M + 1, B), np.s_[1:], dc)
         given = scaled_all[t]
-        ignored = spread
         exposes = np.empty((M, B), dtype=dtype)
         tanh_all = np.empty((M, B), dtype=dtype)
         writes = np.empty((M, B), dtype=dtype)
@@ -281,15 +255,14 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
             forget = _sigmoid(g[0])
             write = _sigmoid(g[1])
             tanh = np.tanh(g[3])
-            kept = forget * c[i] + write * tanh
-            tanh_kept = np.tanh(kept)
+            tanh_2 = np.tanh(forget * c[i] + write * tanh)
             exposes[i] = expose
-            tanh_all[i] = tanh_kept
+            tanh_all[i] = tanh_2
             writes[i] = write
             tanh_all_2[i] = tanh
             forgets[i] = forget
             stacked_all[i] = stacked
-            given, ignored = expose * tanh_kept, kept
+            given = expose * tanh_2
         dgiven = scattered_dh[M]
         dignored = scattered_dc[M]
         scaled_all_2 = np.empty((M, 4, B), dtype=dtype)
@@ -437,7 +410,6 @@ def value_and_grad(
         scattered_dh = _scatter((M + 1, B), np.s_[1:], dh)
         scattered_dc = _scatter((M + 1, B), np.s_[1:], dc)
         given = scaled_all[t]
-        ignored = spread
         exposes = np.empty((M, B), dtype=dtype)
         tanh_all = np.empty((M, B), dtype=dtype)
         writes = np.empty((M, B), dtype=dtype)
@@ -452,15 +424,14 @@ def value_and_grad(
             forget = _sigmoid(g[0])
             write = _sigmoid(g[1])
             tanh = np.tanh(g[3])
-            kept = forget * c[i] + write * tanh
-            tanh_kept = np.tanh(kept)
+            tanh_2 = np.tanh(forget * c[i] + write * tanh)
             exposes[i] = expose
-            tanh_all[i] = tanh_kept
+            tanh_all[i] = tanh_2
             writes[i] = write
             tanh_all_2[i] = tanh
             forgets[i] = forget
             stacked_all[i] = stacked
-            given, ignored = expose * tanh_kept, kept
+            given = expose * tanh_2
         dgiven = scattered_dh[M]
         dignored = scattered_dc[M]
         scaled_all_2 = np.empty((M, 4, B), dtype=dtype)
@@ -492,4 +463,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: 9442129ca7c445016e2d3db4270c8472919dc1946609aa5e2400fa96b70a1c0f
+# gradc: 8b3539e54da1356ceb1e7fe7329e5b5d1f828e072a2ab43cbd783df4cdc5bd19

@@ -187,7 +187,7 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     scattered = _scatter((N, 3), np.s_[:, 2], eye.sum(axis=-1))
     scaled = damping * np.eye(3, dtype=dtype)
     p = start
-    for t_2 in range(20):
+    for _ in range(20):
         picked_p = p[0]
         exp = np.exp(-(p[1] * t))
         scattered_2 = _scatter((N, 3), np.s_[:, 1], -(eye * picked_p * exp * t).sum(axis=-1))
@@ -198,4 +198,4 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     return p
 
 
-# gradc: 00b3516500f19ca5886a1f0f08cd8aa3566b32836f5f929e6eb89efb547befc5
+# gradc: 032405bf86ee1317819afcefb35eaa97d6d8fdcf53746a94bcb64b53c3c31e5e

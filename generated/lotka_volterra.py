@@ -155,7 +155,7 @@ def forward(
     us[0] = start
     for t in range(T):
         u = us[t]
-        for i in range(10):
+        for _ in range(10):
             lynxes = u[1]
             hares = u[0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
@@ -347,7 +347,7 @@ def value(
     us[0] = start
     for t in range(T):
         u = us[t]
-        for i in range(10):
+        for _ in range(10):
             lynxes = u[1]
             hares = u[0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
@@ -398,7 +398,7 @@ def value_and_grad(
     us[0] = start
     for t in range(T):
         u = us[t]
-        for i in range(10):
+        for _ in range(10):
             lynxes = u[1]
             hares = u[0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
@@ -556,4 +556,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: 539b2eafb3d02138d5179eb2a5b1d58dc6c0c29a8a116304e96c0f5e62b0eb3b
+# gradc: a74c603801a56303b9e3e6d963d68cbedbe80922b256d8671282338b271d2272

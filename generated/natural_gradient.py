@@ -317,7 +317,7 @@ def value(X: ArrayLike, y: ArrayLike, W: ArrayLike, *, damping: float = 0.1) -> 
     natural = np.zeros((D, K), dtype=dtype)
     r = g
     d = g
-    for t in range(10):
+    for _ in range(10):
         total = (r**2).sum()
         t_2 = P * (X @ d)
         product = X.T @ (t_2 - P * t_2.sum(axis=-1, keepdims=True))
@@ -350,4 +350,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 58df3c1673ffe06248ab3beb48675ef7c783e97bc9b33e8c9fcc063b94b30193
+# gradc: 8025136cd91955fccd6a30deef8dd758789a7641cc1f58ba2bbdd0a21759085f

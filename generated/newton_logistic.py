@@ -177,7 +177,7 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     scaled_2 = np.eye(D, dtype=dtype) * lam
     number_y = y.astype(dtype)
     w = np.zeros((D,), dtype=dtype)
-    for t in range(8):
+    for _ in range(8):
         X_w = X @ w
         sigmoid_X_w = _sigmoid(X_w)
         added = scaled * (sigmoid_X_w * _sigmoid(-X_w)) @ X + scaled_2
@@ -186,4 +186,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: 8bb22db4bfaf1922cf093b5f002e07012e5ad5debf009f954fd04d540bb8e0cb
+# gradc: 6ac76c5b223f7a90eca63d85e5dbe6d7195ab42f44e774d6280f9f71573b470f

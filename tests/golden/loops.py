@@ -64,7 +64,6 @@ class Tape(NamedTuple):
     ratio_all_4: NDArray[Any]
     ratio_all: NDArray[Any]
     xs: NDArray[Any]
-    vs: NDArray[Any]
     M: NDArray[Any]
     a: Any
     dtype: Any
@@ -139,13 +138,13 @@ def forward(a: ArrayLike, M: ArrayLike) -> tuple[Outputs, Tape]:
         ratio_all_4[t] = ratio_2
         g += ratio_over_x
         dx = ratio - ratio_2
-    tape = Tape(ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, vs, M, a, dtype)
+    tape = Tape(ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, M, a, dtype)
     return Outputs(L, g), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, g."""
-    ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, vs, M, a, dtype = tape
+    ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, M, a, dtype = tape
     N = M.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     dg = _cotangent(dg, "dg", (), dtype)
@@ -167,12 +166,9 @@ def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     dL_dM = np.empty((N, N), dtype=dtype)
     for t in reversed(range(N)):
         row = M[t]
-        s_2 = vs[t]
         sin_all = np.empty((N,), dtype=dtype)
         for i in range(N):
-            sin = np.sin(row[i])
-            sin_all[i] = sin
-            s_2 = 0.5 * s_2 + sin * a
+            sin_all[i] = np.sin(row[i])
         ds = dv
         da_2 = 0.0
         scaled_all = np.empty((N,), dtype=dtype)
@@ -270,12 +266,9 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     dL_dM = np.empty((N, N), dtype=dtype)
     for t in reversed(range(N)):
         row = M[t]
-        s_2 = vs[t]
         sin_all = np.empty((N,), dtype=dtype)
         for i in range(N):
-            sin = np.sin(row[i])
-            sin_all[i] = sin
-            s_2 = 0.5 * s_2 + sin * a
+            sin_all[i] = np.sin(row[i])
         ds = dv
         da_2 = 0.0
         scaled_all = np.empty((N,), dtype=dtype)
@@ -299,4 +292,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: 8e1ccca7515ec12024b82eb784ce61a7eb91414a5a031785281585d98cf6c963
+# gradc: 435cc0f68a4fc3c7021d93e72d73704cb6d95be3feca2ca6d779675edbc476e9
