@@ -219,7 +219,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     B = picked_x_2.shape[1]
     T = hs.shape[0]
     M = hs.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), added.dtype)
     # L = -sum(x[1:] * log_probs) / ((T - 1) * B)
     dL_dlog_probs = -dL / (B * T - B) * picked_x_2
     # log_probs = Y - log(2 + sum(exp(Y), axis=1, keepdims=True))
@@ -463,4 +463,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: 8b3539e54da1356ceb1e7fe7329e5b5d1f828e072a2ab43cbd783df4cdc5bd19
+# gradc: 1809e8b5df1c3f9773634b9c8ef5d90a7d4910feb4a782f6089252183c0c88af

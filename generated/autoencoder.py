@@ -229,7 +229,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     X, logits, tanh, W3, z, W2, noise, exp, exp_log_var, h, mean_z, W_log_var, W_mean, dtype = tape
     N = X.shape[0]
     Z = z.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), logits.dtype)
     # divergence = sum(exp(log_var) + mean_z ** 2 - 1 - log_var, axis=1) / 2
     ratio = dL / 2 / N
     # L = mean(reconstruction + divergence)
@@ -397,4 +397,4 @@ def value_and_grad(
     )
 
 
-# gradc: c0abbabd236fcf3861998a4e4f4288d4363f0d148f8745c1454c775ed0e35b3a
+# gradc: c88c2e4944cb6c9c4f9635b63073f4bdc91928ab2307cabc86048735617139b2

@@ -169,7 +169,7 @@ def backward(tape: Tape, dL: Any = 1.0, daccuracy: Any = None) -> Gradients:
     y, log_probs, hidden, W2, added, X, dtype = tape
     N = y.shape[0]
     K = log_probs.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), log_probs.dtype)
     # L = cross_entropy(logits, y)
     dL_dlog_probs = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
     scaled = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
@@ -235,4 +235,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 91f3cac92043268c1aa276204dc8769ef4c7e56eed14fa31eaf466ac3ff6b211
+# gradc: 6621689f3f86162d85a973e40ee60be7909ee62a05817c8323f8f55416e01d3e

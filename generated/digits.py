@@ -334,7 +334,7 @@ def backward(tape: Tape, dL: Any = 1.0, dlogits: Any = None) -> Gradients:
     W = added.shape[3]
     F = filters2.shape[1]
     C = windows_images.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), log_probs.dtype)
     dlogits = _cotangent(dlogits, "dlogits", log_probs.shape, log_probs.dtype)
     # L = cross_entropy(logits, labels)
     dL_dlog_probs = _scatter(
@@ -507,4 +507,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: c6190460831d6ad053eaa28030ef39178fac59faa2dcde3199044a6067c4fd00
+# gradc: a8658b8b0b8f99037b3fc60bbab92e1e6cfc6f209ebdefd6bad3ac8400a9e53b

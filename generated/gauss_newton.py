@@ -151,7 +151,7 @@ def backward(tape: Tape, dp: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of p."""
     added_all, Js, picked_all, rs, solve_all, scaled_all, exp_all, t, dtype = tape
     N = Js.shape[1]
-    dp = _cotangent(dp, "dp", (3,), dtype)
+    dp = _cotangent(dp, "dp", (3,), added_all.dtype)
     # p = fold(step, start, 20)
     eye = np.eye(N, dtype=dtype)
     dp_2 = dp
@@ -198,4 +198,4 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     return p
 
 
-# gradc: 032405bf86ee1317819afcefb35eaa97d6d8fdcf53746a94bcb64b53c3c31e5e
+# gradc: d1ea850c2e190a60ca0936fb4daa6da4863d77afee2092f02c19dad663d7e75a

@@ -88,7 +88,6 @@ class Tape(NamedTuple):
     z: NDArray[Any]
     exp_log_sd: NDArray[Any]
     log_softmax_weights: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -135,7 +134,6 @@ def forward(
     """
     X, weights, mu, log_sd = _checked(X, weights, mu, log_sd)
     D = X.shape[1]
-    dtype = np.result_type(X, weights, mu, log_sd)
     # z = (X[:, None, :] - mu) / exp(log_sd)
     exp_log_sd = np.exp(log_sd)
     z = (X[:, None] - mu) / exp_log_sd
@@ -150,15 +148,15 @@ def forward(
     L = -logsumexp_joint.mean()
     # responsibility = softmax(joint)
     responsibility = _softmax(joint, axis=-1)
-    tape = Tape(responsibility, logsumexp_joint, joint, z, exp_log_sd, log_softmax_weights, dtype)
+    tape = Tape(responsibility, logsumexp_joint, joint, z, exp_log_sd, log_softmax_weights)
     return Outputs(L, responsibility), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, responsibility."""
-    responsibility, logsumexp_joint, joint, z, exp_log_sd, log_softmax_weights, dtype = tape
+    responsibility, logsumexp_joint, joint, z, exp_log_sd, log_softmax_weights = tape
     N = responsibility.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), responsibility.dtype)
     dresponsibility = _cotangent(
         dresponsibility, "dresponsibility", responsibility.shape, responsibility.dtype
     )
@@ -233,4 +231,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 85fbcf46713edaec0ef074f911a2797d5f452311db03fce5826fec14a6d749d8
+# gradc: ff7d786664ff547148ad40d95e10192d8f188b0a31b67e15e113c5bb6fb8f56b

@@ -170,7 +170,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     product_C, white, C, exp_2, exp, difference, Z, exp_log_length, dtype = tape
     N = product_C.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), white.dtype)
     # L = white @ white / 2 + sum(log(diag(C))) + N / 2 * log(2 * pi)
     dL_dwhite = dL * white
     with _line(13, "white = solve_triangular(C, y, lower=True)"):
@@ -268,4 +268,4 @@ def value_and_grad(
     return L, Gradients(dL_dlog_length, dL_dlog_signal, dL_dlog_noise)
 
 
-# gradc: c67757803d19a992e7c575ff643d8bb1d98e9531db15f18ee35d62aae748a380
+# gradc: eac0b3f17373cc1d6aa831346626be50cd10d2db4339a054f89ac77eed48e079

@@ -74,7 +74,6 @@ class Tape(NamedTuple):
     between: NDArray[Any]
     real: NDArray[Any]
     fake: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -140,7 +139,6 @@ def forward(
     weight: float, a number
     """
     real, fake, t, W, b, v, weight = _checked(real, fake, t, W, b, v, weight)
-    dtype = np.result_type(real, fake, t, W, b, v)
     # between = fake + t * (real - fake)
     between = fake + t * (real - fake)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
@@ -169,7 +167,6 @@ def forward(
         between,
         real,
         fake,
-        dtype,
     )
     return L, tape
 
@@ -191,10 +188,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         between,
         real,
         fake,
-        dtype,
     ) = tape
     N = difference_2.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), difference_2.dtype)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
     tied = slope == 0
     ratio = 2 * dL * weight / N * difference_2 / np.where(tied, 1.0, slope)
@@ -288,4 +284,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: df85cde1b910e3f33eb3bfa0b91e10a52c4331c88bff054d00489df73c372cc7
+# gradc: 3aa4683af84eaa44520001a0ed6ccf5608b88f9174d2e06e5bbe6ad5d134f3b0

@@ -222,7 +222,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     ) = tape
     S = log_joint_2.shape[0]
     V = log_softmax_show.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), log_joint_2.dtype)
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
     dL_dlog_joint_2 = -dL * np.exp(log_joint_2 - logsumexp_log_joint_2)
     dlog_joint = dL_dlog_joint_2
@@ -331,4 +331,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: 66107963b9ec2cad96838ed30e3094a7548b5f139c392517f292c64d027b7ce6
+# gradc: f368388307850e42ff3adbcc9d0512ce85574b6c3b5e451e1ec77e9d7d73414f

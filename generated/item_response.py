@@ -112,7 +112,6 @@ class Tape(NamedTuple):
     person: NDArray[Any]
     difference: NDArray[Any]
     log_slope: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -201,7 +200,6 @@ def forward(
         person,
         difference,
         log_slope,
-        dtype,
     )
     return L, tape
 
@@ -220,11 +218,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         person,
         difference,
         log_slope,
-        dtype,
     ) = tape
     I = difficulty.shape[0]
     P = ability.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), z.dtype)
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
     dL_dtotal = -dL
     dL_dz = -(dL_dtotal * number * _sigmoid(z)) + dL_dtotal * number_correct * _sigmoid(minus_z)
@@ -306,4 +303,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: c2be5485f8ff6f870c71b7b65db0833460cbcb1ff3f8ed892de906cd5615195e
+# gradc: 06a78fb3424423d7eef8ced7f43319a0a2e10c111111129e65ca8c9a86e1c56e

@@ -230,8 +230,8 @@ def backward(tape: Tape, dL: Any = 1.0, dmean: Any = None) -> Gradients:
     D = means.shape[1]
     M = solve_all.shape[1]
     T = solve_all.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
-    dmean = _cotangent(dmean, "dmean", (D,), dtype)
+    dL = _cotangent(dL, "dL", (), means.dtype)
+    dmean = _cotangent(dmean, "dmean", (D,), means.dtype)
     # L = -log_likelihood
     dL_dlog_likelihood = -dL
     # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
@@ -416,4 +416,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
-# gradc: 32fd90863df977b3fa5cf5f061c0e3b0d87e2a62a4c7ec850ce566a9fb0d142d
+# gradc: 7d8f361b3e687682db49a77f10ba7c4470883bc6accd1745c87d11953170e65c

@@ -162,7 +162,7 @@ def backward(tape: Tape, devidence: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of evidence."""
     added_2, X, product_X, sigmoid_X_w, sigmoid, total, number_y, ratio, w, alpha, dtype = tape
     D = added_2.shape[1]
-    devidence = _cotangent(devidence, "devidence", (), dtype)
+    devidence = _cotangent(devidence, "devidence", (), added_2.dtype)
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
         devidence_dratio = -devidence
         devidence_dpart = devidence_dratio / 2
@@ -234,4 +234,4 @@ def value_and_grad(
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: 684a503d732b8b67d7fa58459bf31a10cefed665e18179093264e60de83e3519
+# gradc: 2193b0c4a565bcba3d51b2038aa7c2941fff582acf3a4b05d7d155816ef75386

@@ -176,7 +176,7 @@ def backward(tape: Tape, dL: Any = 1.0, dP: Any = None) -> Gradients:
     y, P, log_softmax_Z, lam, W, X, dtype = tape
     N = y.shape[0]
     K = P.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), P.dtype)
     dP = _cotangent(dP, "dP", P.shape, P.dtype)
     # data = -mean(log(P[arange(N), y]))
     dL_dlog_softmax_Z = _scatter(
@@ -233,4 +233,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 8ee5e9a7ddb40c9bfe9c0c9d729e6d7243c78857ce87ccc7232645e0e7b3dbe7
+# gradc: 6de2ffa7238a6916bbe5a4617c3d96e4ca77f75ac39f546060872fbfcc9a7dfc

@@ -87,7 +87,6 @@ class Tape(NamedTuple):
     lam: Any
     w: NDArray[Any]
     X: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -143,15 +142,15 @@ def forward(
     L = added.mean() + lam / 2 * (w**2).sum()
     # p = sigmoid(z)
     p = _sigmoid(z)
-    tape = Tape(p, number_y, lam, w, X, dtype)
+    tape = Tape(p, number_y, lam, w, X)
     return Outputs(L, p), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dp: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, p."""
-    p, number_y, lam, w, X, dtype = tape
+    p, number_y, lam, w, X = tape
     N = p.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), p.dtype)
     dp = _cotangent(dp, "dp", p.shape, p.dtype)
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
     dL_dz = dp * (p * (1 - p)) + dL / N * (p - number_y)
@@ -198,4 +197,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 50a84e3f76cd06b322e46afb90653182cf79220e93a34365f0b86a459f28448f
+# gradc: 2eeac8456d7372497e75d7b7061118e0f423ccf3b1966ce5397774854b7d8586

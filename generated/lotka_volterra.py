@@ -191,7 +191,7 @@ def backward(tape: Tape, dL: Any = 1.0, dU: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, U."""
     difference, us, hunt, birth, feed, death, ratio, dt, ratio_2, dtype = tape
     T = difference.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), difference.dtype)
     dU = _cotangent(dU, "dU", difference.shape, difference.dtype)
     # U = scan(year, start, T)
     U = us[1:]
@@ -556,4 +556,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: a74c603801a56303b9e3e6d963d68cbedbe80922b256d8671282338b271d2272
+# gradc: e48642c916a6e72db2aba98969406c866c89ce48570a1b2549a6e884141ce22c

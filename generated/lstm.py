@@ -294,7 +294,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     V = log_probs.shape[2]
     H = hs.shape[2]
     D = picked.shape[2]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), log_probs.dtype)
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
     hidden = hs[1:]
     # L = cross_entropy(logits, text[1:])
@@ -469,4 +469,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 590cac9942ff7f9327ca37e623f09da5d817d91b4313594a6ebaa7c2a6fbf3a4
+# gradc: d6949e90423a55d1bfe3357b37dd0b6a027cb49c24dedb3ac3aec15060faecc3

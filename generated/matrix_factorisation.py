@@ -73,7 +73,6 @@ class Tape(NamedTuple):
     lam: Any
     V: NDArray[Any]
     U: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -115,19 +114,18 @@ def forward(
     lam: float, a number
     """
     R, known, U, V, lam = _checked(R, known, U, V, lam)
-    dtype = np.result_type(R, U, V)
     # error = where(known, R - U @ V.T, 0)
     error = np.where(known, R - U @ V.T, 0)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     L = (error**2).sum() + lam * ((U**2).sum() + (V**2).sum())
-    tape = Tape(error, known, lam, V, U, dtype)
+    tape = Tape(error, known, lam, V, U)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    error, known, lam, V, U, dtype = tape
-    dL = _cotangent(dL, "dL", (), dtype)
+    error, known, lam, V, U = tape
+    dL = _cotangent(dL, "dL", (), error.dtype)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     scaled = 2 * dL
     dL_derror = scaled * error
@@ -168,4 +166,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: 270db481b7614b3e8f1a2231455689f07c8ae8b9cd18ac8aa2832ba81127befa
+# gradc: 552aaf928aeddf7a0b3f9e621bb213ce69339817cc8e80192e7ca39a68c2ef45

@@ -256,7 +256,7 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
     ) = tape
     N = total_all.shape[1]
     K = rs.shape[2]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), rs.dtype)
     dnatural = _cotangent(dnatural, "dnatural", spread.shape, spread.dtype)
     # natural, rest, direction = fold(conjugate, (zeros_like(W), g, g), 10)
     ds_2 = dnatural
@@ -350,4 +350,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 8025136cd91955fccd6a30deef8dd758789a7641cc1f58ba2bbdd0a21759085f
+# gradc: d84a8b523bd67602b92298f93372a884938b5820c6ae288ccc10e23139e63342

@@ -243,7 +243,6 @@ class Tape(NamedTuple):
     X: NDArray[Any]
     log1p_mu_over_size: NDArray[Any]
     number_y_plus_size: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -295,34 +294,16 @@ def forward(X: ArrayLike, y: ArrayLike, beta: ArrayLike, log_alpha: ArrayLike) -
     # L = -mean(log_lik)
     L = -log_lik.mean()
     tape = Tape(
-        number_y,
-        size_over_mu,
-        mu,
-        size,
-        mu_over_size,
-        X,
-        log1p_mu_over_size,
-        number_y_plus_size,
-        dtype,
+        number_y, size_over_mu, mu, size, mu_over_size, X, log1p_mu_over_size, number_y_plus_size
     )
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    (
-        number_y,
-        size_over_mu,
-        mu,
-        size,
-        mu_over_size,
-        X,
-        log1p_mu_over_size,
-        number_y_plus_size,
-        dtype,
-    ) = tape
+    number_y, size_over_mu, mu, size, mu_over_size, X, log1p_mu_over_size, number_y_plus_size = tape
     N = number_y.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), size_over_mu.dtype)
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
     dL_over_N = dL / N
     dL_dsize_over_mu = dL_over_N * number_y / (1 + size_over_mu)
@@ -396,4 +377,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 7483b52764cb8779eec6970c8a545060bec233be091e9f0015e5c4d4c8a61b85
+# gradc: 0b129ee23216446ee828a77df6170fcefd52b96d6d4610651e1958aeec63bc76

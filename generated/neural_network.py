@@ -64,7 +64,6 @@ class Tape(NamedTuple):
     sigmoid: NDArray[Any]
     W2: NDArray[Any]
     X: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -114,22 +113,21 @@ def forward(
     B2: float[1, 1]
     """
     X, y, W1, B1, W2, B2 = _checked(X, y, W1, B1, W2, B2)
-    dtype = np.result_type(X, y, W1, B1, W2, B2)
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
     sigmoid = _sigmoid(X @ W1 + B1)
     P = sigmoid @ W2 + B2
     # L = mean((y - P) ** 2)
     y_minus_P = y - P
     L = (y_minus_P**2).mean()
-    tape = Tape(y_minus_P, sigmoid, W2, X, dtype)
+    tape = Tape(y_minus_P, sigmoid, W2, X)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    y_minus_P, sigmoid, W2, X, dtype = tape
+    y_minus_P, sigmoid, W2, X = tape
     N = y_minus_P.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), y_minus_P.dtype)
     # L = mean((y - P) ** 2)
     dL_dP = -2 * dL / N * y_minus_P
     # P = sigmoid(X @ W1 + B1) @ W2 + B2
@@ -175,4 +173,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
-# gradc: 120125aa9ae79298bdffc3b0fb35ee0c261cad3530d6e689af0c5f67bf992758
+# gradc: cec1caae02c9c328eb0f64a6b8ca13e5316c1ca06bcd9b914b54cc3af1acf3fa

@@ -148,7 +148,7 @@ def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
     ws, added_all, solve_all, sigmoid_all, sigmoid_all_2, X, scaled, lam, dtype = tape
     N = sigmoid_all.shape[1]
     D = ws.shape[1]
-    dw = _cotangent(dw, "dw", (D,), dtype)
+    dw = _cotangent(dw, "dw", (D,), ws.dtype)
     # w = fold(newton, zeros(D), 8)
     dw_2 = dw
     dconstant_2 = np.zeros((D, D), dtype=dtype)
@@ -186,4 +186,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: 6ac76c5b223f7a90eca63d85e5dbe6d7195ab42f44e774d6280f9f71573b470f
+# gradc: 7aca133f6d110785cc8cbd05661e8b7aaa9a2d8c67ab9b347db9f688fa2f8177

@@ -212,7 +212,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     V = log_probs.shape[2]
     H = hs.shape[2]
     D = picked.shape[2]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), log_probs.dtype)
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
     hidden = hs[1:]
     # L = cross_entropy(logits, text[1:])
@@ -337,4 +337,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: e743b66227ae6e984a163fb5b2a4fdf21965a1bcd2529e38ecd98599db5c3cca
+# gradc: 6efc5c2e71e438086195a58c3e631ccb95626864fc12285e4411a811373cafb1

@@ -63,7 +63,6 @@ class Tape(NamedTuple):
     difference_2: NDArray[Any]
     picked_x: NDArray[Any]
     N: int
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -88,20 +87,19 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     """
     x = _checked(x)
     N = x.shape[0]
-    dtype = x.dtype
     # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
     picked_x = x[:-1]
     difference = x[1:] - picked_x**2
     difference_2 = 1 - picked_x
     L = (100 * difference**2 + difference_2**2).sum()
-    tape = Tape(difference, difference_2, picked_x, N, dtype)
+    tape = Tape(difference, difference_2, picked_x, N)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    difference, difference_2, picked_x, N, dtype = tape
-    dL = _cotangent(dL, "dL", (), dtype)
+    difference, difference_2, picked_x, N = tape
+    dL = _cotangent(dL, "dL", (), difference.dtype)
     # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
     dL_dpicked_x = -2 * dL * difference_2 - 400 * dL * difference * picked_x
     dL_dx = _scatter((N,), np.s_[:-1], dL_dpicked_x) + _scatter(
@@ -134,4 +132,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: c182af075dbd58a4c0c0232f8029d65de8b484192a471122ca31e8b7f94653f9
+# gradc: 49796c4d750035d5cc3efb9fe76c6e08ae5e441328c46c7a6074a266a1710ef5

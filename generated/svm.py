@@ -65,7 +65,6 @@ class Tape(NamedTuple):
     y: NDArray[Any]
     X: NDArray[Any]
     w: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -104,20 +103,19 @@ def forward(
     C: float, a number
     """
     X, y, w, b, C = _checked(X, y, w, b, C)
-    dtype = np.result_type(X, y, w, b)
     # margin = y * (X @ w + b)
     margin = y * (X @ w + b)
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
     difference = 1 - margin
     L = (w**2).sum() / 2 + C * np.maximum(difference, 0).sum()
-    tape = Tape(C, difference, y, X, w, dtype)
+    tape = Tape(C, difference, y, X, w)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    C, difference, y, X, w, dtype = tape
-    dL = _cotangent(dL, "dL", (), dtype)
+    C, difference, y, X, w = tape
+    dL = _cotangent(dL, "dL", (), difference.dtype)
     # margin = y * (X @ w + b)
     dL_dadded = -(np.where(difference > 0, dL * C, 0.0) * y)
     dL_db = dL_dadded.sum()
@@ -155,4 +153,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 0d1780e2b9480e5889de0b4e5f0c15f22a9a2af1e1f795a9e7ea766051a8b88b
+# gradc: 1043f4c140bca2f32621ca47fea4fa0623c37996c69d4aea2128f09cf860d8e4

@@ -72,7 +72,6 @@ class Tape(NamedTuple):
     right: NDArray[Any]
     down: NDArray[Any]
     image_minus_noisy: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -110,7 +109,6 @@ def forward(
     eps: float, a number
     """
     noisy, image, weight, eps = _checked(noisy, image, weight, eps)
-    dtype = np.result_type(noisy, image)
     # down = image[1:, :-1] - image[:-1, :-1]
     picked_image = image[:-1, :-1]
     down = image[1:, :-1] - picked_image
@@ -122,16 +120,16 @@ def forward(
     # L = sum((image - noisy) ** 2) / 2 + weight * variation
     image_minus_noisy = image - noisy
     L = (image_minus_noisy**2).sum() / 2 + weight * variation
-    tape = Tape(weight, sqrt, right, down, image_minus_noisy, dtype)
+    tape = Tape(weight, sqrt, right, down, image_minus_noisy)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    weight, sqrt, right, down, image_minus_noisy, dtype = tape
+    weight, sqrt, right, down, image_minus_noisy = tape
     H = image_minus_noisy.shape[0]
     W = image_minus_noisy.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), image_minus_noisy.dtype)
     # L = sum((image - noisy) ** 2) / 2 + weight * variation
     dL_dvariation = dL * weight
     # variation = sum(sqrt(down ** 2 + right ** 2 + eps ** 2))
@@ -192,4 +190,4 @@ def value_and_grad(
     return L, Gradients(dL_dimage)
 
 
-# gradc: 688fc148a163f1b36c27f8d00f54e03e7ee48166d7464d8cac7b7253b0ee0301
+# gradc: dd2a674d9628b46a4dabe5bdd69a5196ab111ca53747b2bc358e4531548c2d2e

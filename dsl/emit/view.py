@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from dsl.emit import shelter
@@ -285,9 +285,20 @@ def _seeding(program: Program, after: Body, saved: Iterable[Node], names: Names)
             like = next((_name(node, names) for node in saved if node.type.dtype == "float" and node.type.matches(seed.type)), None)
             keep_shape = keep_shape or (seed.type.shape is None and like is None)
         shape = f"{like}.shape" if like else f"{name}_shape" if seed.type.shape is None else after.shape(seed) if seed.type.shape else "()"
+        like = like or next((_name(node, names) for node in _precise(program, saved)), None)
         dtype = f"{like}.dtype" if like else after.dtype
         lines.append(f'{seed.name} = _cotangent({seed.name}, "{seed.name}", {shape}, {dtype})')
     return lines, keep_shape
+
+
+def _precise(program: Program, saved: Iterable[Node]) -> Iterator[Node]:
+    """The saved arrays that every float argument acts upon, so that they have the program's precision."""
+    floats = {each.node for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"}
+    acting: dict[Node, frozenset[Node]] = {}
+    saved = [node for node in saved if node.type.dtype == "float" and node.type.shape and not node.type.weak]
+    for node in topological(saved):
+        acting[node] = frozenset((node,)) & floats if isinstance(node, Input) else frozenset().union(*(acting[arg] for arg in node.args if arg.type.dtype == "float"))
+    yield from (node for node in saved if acting[node] == floats)
 
 
 def _fresh(program: Program, body: Body, made: set[Node], fused: bool = False) -> list[str]:

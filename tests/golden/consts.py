@@ -72,7 +72,6 @@ class Tape(NamedTuple):
     power: Any
     rate: Any
     x: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -103,18 +102,17 @@ def forward(
     limit: float, a number
     """
     x, rate, power, limit = _checked(x, rate, power, limit)
-    dtype = x.dtype
     # L = sum(minimum(rate * x ** power, limit))
     scaled = rate * x**power
     L = np.minimum(scaled, limit).sum()
-    tape = Tape(scaled, limit, power, rate, x, dtype)
+    tape = Tape(scaled, limit, power, rate, x)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    scaled, limit, power, rate, x, dtype = tape
-    dL = _cotangent(dL, "dL", (), dtype)
+    scaled, limit, power, rate, x = tape
+    dL = _cotangent(dL, "dL", (), scaled.dtype)
     # L = sum(minimum(rate * x ** power, limit))
     dL_dscaled = np.where(scaled < limit, dL, np.where(scaled == limit, dL / 2, 0.0))
     dL_dx = power * rate * dL_dscaled * x ** (1 if power == 0 else power - 1)
@@ -145,4 +143,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: f8082004e4f278433b0c4f448ad3473ee4b7259acce49ce2d2454d52ffa5e1a7
+# gradc: 444dfd1037e44970e732d57b7228b203402f66649a059ee30f40b53f9f3362c9

@@ -175,7 +175,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     T = os.shape[0]
     K = h.shape[0]
     D = X.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), h.dtype)
     # H, C = scan(cell, (h0, zeros(K)), X)
     H = hs[1:]
     # L = sum(H ** 2) + sum(h * c)
@@ -297,4 +297,4 @@ def value_and_grad(
     return L, Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
 
-# gradc: 80fce26a87018a6bddc51bd05b4e59fc2af5ab8b4316d5b008f84f11c57849d3
+# gradc: f4d88bcfa2408f1d23b26f184301c43a51d72498f7c2994ff4c704f683d0672e

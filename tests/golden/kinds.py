@@ -73,7 +73,6 @@ class Tape(NamedTuple):
     logical_and: NDArray[Any]
     number: NDArray[Any]
     x: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -116,15 +115,15 @@ def forward(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any, Tape]
     chosen = np.where(logical_and, weight * x**2, number_count * x)
     number_keep = keep.astype(dtype)
     L = chosen.sum() + (number_keep * x).sum() / N
-    tape = Tape(number_keep, number_count, logical_and, number, x, dtype)
+    tape = Tape(number_keep, number_count, logical_and, number, x)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    number_keep, number_count, logical_and, number, x, dtype = tape
+    number_keep, number_count, logical_and, number, x = tape
     N = number_keep.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), x.dtype)
     # L = sum(where(keep and x > 0, weight * x ** 2, count * x)) + sum(keep * x) / count.size
     added = dL / N * number_keep + np.where(logical_and, 0.0, dL * number_count)
     chosen_2 = np.where(logical_and, 2 * dL / np.where(logical_and, number, 1.0) * x, 0.0)
@@ -165,4 +164,4 @@ def value_and_grad(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any
     return L, Gradients(dL_dx)
 
 
-# gradc: be8f274714209db2f09624a1ee5c307026f395ea0e76edf9452e5e77c04740fe
+# gradc: 7c080b74c98cbb6b365d7cef31d303eebd3913a4d4aa486a120994120a27ad24

@@ -235,7 +235,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     N = error.shape[0]
     D = error.shape[1]
     K = picked_logits_2.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), picked_logits_2.dtype)
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
     dL_daverage = -dL
     dL_dchosen = dL_daverage * ratio_2 / chosen
@@ -363,4 +363,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 5677285c2d9c14c2d97122d016fbefca8281781d750c26061c466b35e6b48a68
+# gradc: dd358735bdd5e11861bd71824e5dcd9c5e7a5e671e06f5336682355e3dc4531f

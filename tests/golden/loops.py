@@ -64,6 +64,7 @@ class Tape(NamedTuple):
     ratio_all_4: NDArray[Any]
     ratio_all: NDArray[Any]
     xs: NDArray[Any]
+    vs: NDArray[Any]
     M: NDArray[Any]
     a: Any
     dtype: Any
@@ -138,16 +139,16 @@ def forward(a: ArrayLike, M: ArrayLike) -> tuple[Outputs, Tape]:
         ratio_all_4[t] = ratio_2
         g += ratio_over_x
         dx = ratio - ratio_2
-    tape = Tape(ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, M, a, dtype)
+    tape = Tape(ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, vs, M, a, dtype)
     return Outputs(L, g), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, g."""
-    ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, M, a, dtype = tape
+    ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, vs, M, a, dtype = tape
     N = M.shape[1]
-    dL = _cotangent(dL, "dL", (), dtype)
-    dg = _cotangent(dg, "dg", (), dtype)
+    dL = _cotangent(dL, "dL", (), vs.dtype)
+    dg = _cotangent(dg, "dg", (), vs.dtype)
     # g = grad(r, a)
     ddx = 0.0
     dda = dg
@@ -292,4 +293,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: 435cc0f68a4fc3c7021d93e72d73704cb6d95be3feca2ca6d779675edbc476e9
+# gradc: de13e648728669d936ed431f1902aacaf27c6dbafaf310f266a3d22f8125db43

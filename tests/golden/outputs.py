@@ -77,7 +77,6 @@ class Tape(NamedTuple):
     L: Any
     share: NDArray[Any]
     X: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -111,7 +110,6 @@ def forward(X: ArrayLike, w: ArrayLike) -> tuple[Outputs, Tape]:
     w: float[D]
     """
     X, w = _checked(X, w)
-    dtype = np.result_type(X, w)
     # score = X @ w
     score = X @ w
     # share = softmax(score)
@@ -120,15 +118,15 @@ def forward(X: ArrayLike, w: ArrayLike) -> tuple[Outputs, Tape]:
     L = _logsumexp(score)
     # best = argmax(score)
     best = score.argmax()
-    tape = Tape(score, L, share, X, dtype)
+    tape = Tape(score, L, share, X)
     return Outputs(share, L, best), tape
 
 
 def backward(tape: Tape, dshare: Any = 1.0, dL: Any = None) -> Gradients:
     """The gradients, from the cotangent of share, L."""
-    score, L, share, X, dtype = tape
+    score, L, share, X = tape
     dshare = _cotangent(dshare, "dshare", score.shape, score.dtype)
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), score.dtype)
     # share = softmax(score)
     scaled = share * (dshare - (dshare * share).sum(keepdims=True))
     dshare_dscore = dL * np.exp(score - L) + scaled
@@ -151,4 +149,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: 7c746f6128c8d07e44f922db9aefc118a6a880621f8132af5712613488707b23
+# gradc: 131a22bcb876c4c571954cc41b7a8d79e3ffb5e89c86299ae6d3fea470b2c00f

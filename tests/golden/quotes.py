@@ -53,7 +53,6 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     x: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -74,17 +73,16 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     x: float[N]
     """
     x = _checked(x)
-    dtype = x.dtype
     # L = einsum('i,i->', x, x)
     L = x @ x
-    tape = Tape(x, dtype)
+    tape = Tape(x)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    x, dtype = tape
-    dL = _cotangent(dL, "dL", (), dtype)
+    (x,) = tape
+    dL = _cotangent(dL, "dL", (), x.dtype)
     # L = einsum('i,i->', x, x)
     dL_dx = 2 * dL * x
     return Gradients(dL_dx)
@@ -107,4 +105,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 4d88f0804e2f3dad05cdffa3d7f33a9bc1695bbbf8687f47d5cbf40a702c6089
+# gradc: 77dfab4f7f541e87f4ed5ae293ec8f287f692ffd98894ee55ed59bcb8a012409

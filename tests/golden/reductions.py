@@ -136,7 +136,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     B = centred.shape[0]
     N = centred.shape[1]
     D = picked_x.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), picked_x.dtype)
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
     scaled = 3 * dL
     centred_squared = centred**2
@@ -222,4 +222,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 4f3a3288697d709aba737ddc9f3685d08dd02e6a58b9f9ecd37e5b6362f1e3ff
+# gradc: b96a26e1c1046991e5670d1f52e8273faf78f97838ffb30e2e1e2784dcca97cb

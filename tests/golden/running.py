@@ -165,7 +165,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     )
     N = grown_squared.shape[0]
     D = picked_ranked.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), picked_ranked.dtype)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dwhere_most = np.full((N, 1), dL, dtype=dtype)
     dL_dranked = _scatter((N, D), np.s_[-1], dL * picked_ranked) + _scatter(
@@ -257,4 +257,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 99ccb68c99ba938e59d8393759bfa84861cc0add61b0669ace7f6af9c699e25e
+# gradc: c45e800680da84f09e9b144709a0e0c3be697123ba33a4b0ffdb3e86bc927968

@@ -128,7 +128,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     exp_edged, left, tiled, turned, stacked, joined, x, blocks, y, dtype = tape
     N = left.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), stacked.dtype)
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
     dL_dproduct = np.triu(np.full((6, 6), dL, dtype=dtype))
     dL_dedged = dL * exp_edged
@@ -236,4 +236,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 801ac7e6c93f17926fa71ebf3d3dcc1d63c9562bd56cb9e1fa46cb1119c62bc6
+# gradc: f810e20a4bbb37bb1046a0034e6f4f5f404843f59ff9decd874568e3a47e578a

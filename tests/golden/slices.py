@@ -116,7 +116,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     x, last, exp_odd, tail_minus_head, column, dtype = tape
     N = x.shape[0]
-    dL = _cotangent(dL, "dL", (), dtype)
+    dL = _cotangent(dL, "dL", (), x.dtype)
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
     dL_dcolumn = dL * x.sum(axis=-1, keepdims=True)
     scaled = 2 * dL
@@ -200,4 +200,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: d7d476572b5dca9c818f5ed8f000f655ebba8a8ca591500fd532f85617b2c24f
+# gradc: cff43c6c0174ef7d2aa8c201b1fc26e91432c65801c16ae40043d6ed5b62e9b0
