@@ -293,11 +293,12 @@ def _seeding(program: Program, after: Body, saved: Iterable[Node], names: Names)
 
 def _precise(program: Program, saved: Iterable[Node]) -> Iterator[Node]:
     """The saved arrays that every float argument acts upon, so that they have the program's precision."""
-    floats = {each.node for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"}
+    floats = frozenset(each.node for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const")
     acting: dict[Node, frozenset[Node]] = {}
     saved = [node for node in saved if node.type.dtype == "float" and node.type.shape and not node.type.weak]
     for node in topological(saved):
-        acting[node] = frozenset((node,)) & floats if isinstance(node, Input) else frozenset().union(*(acting[arg] for arg in node.args if arg.type.dtype == "float"))
+        parts = [acting[arg] for arg in node.args if arg.type.dtype == "float"]
+        acting[node] = floats & {node} if isinstance(node, Input) else frozenset().union(*parts)
     yield from (node for node in saved if acting[node] == floats)
 
 
