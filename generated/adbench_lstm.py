@@ -50,10 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -463,4 +462,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: 1809e8b5df1c3f9773634b9c8ef5d90a7d4910feb4a782f6089252183c0c88af
+# gradc: c87a3ffafd616034ee36ef76516ad00d54d0ff7670c76ba22c88d0dbc1af297b

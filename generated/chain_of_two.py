@@ -50,10 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -105,4 +104,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 78be3fa3c765aea41d01673f76a5dff4a3d5a4274c21110c1383cdb197f608dc
+# gradc: 2f4d1936b1f3b9e5a7b62e6516f9289a6a0a37050828253479ae5248647e787f

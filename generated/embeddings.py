@@ -64,10 +64,9 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -239,4 +238,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: a39e586b5fb8ffee2ad1213f641c0ece7bb994bd2ace0dd73a0868fce88c54d1
+# gradc: 1e183fccfb36c2ebbe459f7c0091083ae43c21c1907ffd86e0e0eb345ce872ae

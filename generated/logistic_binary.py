@@ -72,10 +72,9 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -197,4 +196,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 2eeac8456d7372497e75d7b7061118e0f423ccf3b1966ce5397774854b7d8586
+# gradc: d50e36ae23fa26a48dfbb743bde4670ddc710e3943765044792792be4d36824e

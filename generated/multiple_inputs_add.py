@@ -50,10 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -110,4 +109,4 @@ def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
     return s
 
 
-# gradc: 13e991edbaf28c6c466cc4f4ff374054f52df0ac594826270fe3c6f461de880c
+# gradc: f74b64cab2c4918c419e883ac9c5020fd9ac00cf44e32cec18ca330e27bfe3bf

@@ -50,10 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -173,4 +172,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
-# gradc: cec1caae02c9c328eb0f64a6b8ca13e5316c1ca06bcd9b914b54cc3af1acf3fa
+# gradc: f60913c6fcdb44a1df94ee1a910188bd2e9abc64518cef8f4dd238cee7daa7bc

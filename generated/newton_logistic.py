@@ -64,10 +64,9 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -186,4 +185,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: 7aca133f6d110785cc8cbd05661e8b7aaa9a2d8c67ab9b347db9f688fa2f8177
+# gradc: 95493019219c05350ff48ba629c183059ac1de6f4b60fed8487adc1f37a70e7c

@@ -50,10 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -115,4 +114,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return S
 
 
-# gradc: ba11a002e43066cfede8e2a1b94253e332d8190792d50bd434e742871b62d128
+# gradc: e5d8290d536a2c73c25bc337fb953dbb100031bd5912c42dcf1cec7abad6e233

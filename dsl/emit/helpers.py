@@ -157,10 +157,9 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 

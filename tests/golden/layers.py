@@ -64,10 +64,9 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -363,4 +362,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: dd358735bdd5e11861bd71824e5dcd9c5e7a5e671e06f5336682355e3dc4531f
+# gradc: a7fdb7b9d344612adb52157dbe7c61867f434329b948b9eb352126dbe7104b9f

@@ -204,10 +204,9 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -458,4 +457,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 902f2248a815081baa511013c16946b42a7b09a9a01c929aee47a7efc272a84a
+# gradc: b809df80c8096c6158e45a041ee4660f2202fb8c01043663c46351aefd40efd1

@@ -50,10 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); the exponent stops short of overflow, where the result is no normal number any more."""
-    e = np.exp(np.minimum(-x, 88.0 if getattr(x, "itemsize", 8) == 4 else 709.0))
-    e += 1.0  # in place: an array less
-    out: NDArray[Any] = np.reciprocal(e)
+    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
+    with np.errstate(over="ignore"):
+        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
     return out
 
 
@@ -222,4 +221,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: fc1187f8bcad1454ebd3424d21aeb12098370d5307affc4490fe3fd01b8de8b3
+# gradc: 1f4edebbbc70cb5bc9e3e3cf8b6598bd2ce10836ad17f8544ecb2dacfc40543c
