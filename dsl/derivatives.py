@@ -13,7 +13,7 @@ from dsl.batching import Unbatchable, batched
 from dsl.diagnostics import Code
 from dsl.elaborate import array
 from dsl.identities import rewrite
-from dsl.nodes import Apply, Input, Node, argument, const, rebuild, topological
+from dsl.nodes import Apply, Input, Node, argument, const, rebuild, substituted, topological
 from dsl.ops.aliases import NAMED
 from dsl.ops.contraction import einsum
 from dsl.ops.core import shape_of
@@ -48,7 +48,7 @@ def jvp(f: Value, wrt: Value, v: Value) -> Node:
     pulled = _cotangents([(node, u)], targets)
     (pushed,) = _cotangents(list(zip(pulled, _tangents(targets, v), strict=True)), [u])
     # what is linear in u has one derivative wherever it is taken: where the u of a loop is left, it may be 0
-    return rebuild([pushed], lambda each: each, {u: spread(const(0.0), node)})[pushed]
+    return substituted([pushed], {u: spread(const(0.0), node)})[pushed]
 
 
 def hvp(f: Value, wrt: Value, v: Value) -> Value:
@@ -93,7 +93,7 @@ def _one_by_one(pulled: Sequence[Node], u: Input, shape: Shape) -> list[Node]:
     size = product(shape)
     captured = captured_by(pulled, (u,))
     given = {node: argument(f"constant{i}", "jacobian constant", node.type) for i, node in enumerate(captured)}
-    mapped = rebuild(pulled, lambda node: node, {**given, u: u})
+    mapped = substituted(pulled, given)
     turn = Turn((), (u,), tuple(given.values()), (), tuple(mapped[node] for node in pulled))
     looped = loop(turn, [], [reshape(eye(size), (size, *shape))], list(given), size)
     return [reshape(looped.out(i), shape + node.type.known) for i, node in enumerate(pulled)]

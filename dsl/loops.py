@@ -1,4 +1,4 @@
-"""``fold`` and ``scan``: a user's function becomes the turn of a loop, and the loop gets a derivative.
+"""``fold``, ``scan`` and ``map``: a user's function becomes the turn of a loop, and the loop gets a derivative.
 
 What a turn does not change, whatever it captures of the program around it, is computed before the loop.
 """
@@ -14,7 +14,7 @@ from dsl import syntax
 from dsl.batching import Unbatchable, batched
 from dsl.diagnostics import Code
 from dsl.elaborate import Steps, array, describe
-from dsl.nodes import Input, Node, argument, rebuild
+from dsl.nodes import Input, Node, argument, substituted
 from dsl.ops.core import shape_of
 from dsl.ops.elementwise import cast
 from dsl.ops.loops import Loop, Turn, captured_by, loop
@@ -29,7 +29,6 @@ class Call(Protocol):
     names: Mapping[Node, str]
 
     def __call__(self, f: Value, args: list[Value]) -> Steps: ...
-
 
 
 def fold(call: Call, f: Value, init: Value, sequences: Value) -> Steps:
@@ -158,7 +157,7 @@ def _closed(carries: tuple[Input, ...], elements: tuple[Input, ...], nexts: Sequ
         name = node.name if isinstance(node, Input) else names.get(node, "constant")
         name = f"{name}_{len(given)}" if name == "constant" or any(name == each.name for each in given.values()) else name
         given[node] = argument(name, f"{role} constant", node.type)
-    mapped = rebuild(nexts, lambda node: node, {**given, **{each: each for each in (*carries, *elements)}})
+    mapped = substituted(nexts, given)
     called = tuple((new, names[node]) for node, new in mapped.items() if node in names and node not in given)
     return Turn(carries, elements, tuple(given.values()), tuple(mapped[node] for node in nexts), (), called), list(captured)
 

@@ -158,6 +158,11 @@ def rebuild(roots: Iterable[Node], change: Callable[[Node], Node], known: dict[N
     return mapped
 
 
+def substituted(roots: Iterable[Node], values: Mapping[Node, Node]) -> dict[Node, Node]:
+    """Map every node below the roots, where some nodes stand for others."""
+    return rebuild(roots, lambda node: node, dict(values))
+
+
 @dataclass(frozen=True)
 class Line:
     """A statement of the source: the number of its first line, its text as one line, and the place that a diagnostic shows."""

@@ -8,7 +8,7 @@ from itertools import chain, count
 
 from dsl.diagnostics import Code, Diagnostic, DslError
 from dsl.identities import rewrite
-from dsl.nodes import Apply, Input, Line, Node, argument, const, of_sizes, put_on_line, rebuild, topological
+from dsl.nodes import Apply, Input, Line, Node, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
 from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
@@ -142,7 +142,7 @@ class _Backwards:
         for node in dict.fromkeys(kept):
             sequence = made.after(turn.nexts.index(node)) if node in turn.nexts else made.out(made.turn.outs.index(node))
             values[node] = self._element(called.get(node, f"value{len(values)}"), node.type, sequence)
-        mapped = rebuild([*nexts, *outs], lambda node: node, {**values, **{each: each for each in turn.given}})
+        mapped = substituted([*nexts, *outs], values)
         nexts, outs = [mapped[node] for node in nexts], [mapped[node] for node in outs]
         reads = set(topological([*nexts, *outs]))
         for i, each in enumerate(turn.carries):
