@@ -17,14 +17,15 @@ def compile_text(text: str, stem: str = "program", wrt: tuple[str, ...] = (), fo
     return compile_source(Source(f"{stem}.expr", text), stem, Options(wrt, format=format)).text
 
 
-def compile_path(path: Path, wrt: tuple[str, ...] = (), root: Path | None = None, format: bool = True) -> Compiled:
-    """A file compiled, with its warnings; imports are followed within ``root``, by default the file's folder. Raises DslError."""
-    return compile_source(read(path), path.stem, Options(wrt, finder(root or path.parent), format))
+def compile_path(path: Path, wrt: tuple[str, ...] = (), root: Path | None = None, format: bool = True, without: tuple[str, ...] = ()) -> Compiled:
+    """A file compiled, with its warnings; imports are followed within ``root``, by default the file's folder, and the optional passes
+    ``without`` are left out. Raises DslError."""
+    return compile_source(read(path), path.stem, Options(wrt, finder(root or path.parent), format, without))
 
 
-def dump_path(path: Path, stage: str, wrt: tuple[str, ...] = (), root: Path | None = None) -> str:
+def dump_path(path: Path, stage: str, wrt: tuple[str, ...] = (), root: Path | None = None, without: tuple[str, ...] = ()) -> str:
     """What a stage makes of a file, as text. Raises DslError."""
-    return dump_source(read(path), path.stem, stage, Options(wrt, finder(root or path.parent)))
+    return dump_source(read(path), path.stem, stage, Options(wrt, finder(root or path.parent), without=without))
 
 
 def compile_file(path: str | Path, wrt: tuple[str, ...] = ()) -> str:

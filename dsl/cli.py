@@ -64,10 +64,23 @@ def _stage(context: click.Context, param: click.Parameter, value: str | None) ->
     if value is not None:
         from dsl.pipeline import STAGES
 
-        stages = [name for name, _ in STAGES]
+        stages = [stage.name for stage in STAGES]
         if value not in stages:
             raise click.BadParameter(f"{value!r} is not one of {', '.join(stages)}")
     return value
+
+
+def _left_out(context: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """The optional passes that are not named, or, where each name has a minus before it, those that are."""
+    from dsl.pipeline import OPTIONAL
+
+    named = _names(context, param, value)
+    less = [name.removeprefix("-") for name in named if name.startswith("-")]
+    if unknown := next((name for name in named if name.removeprefix("-") not in OPTIONAL), None):
+        raise click.BadParameter(f"{unknown!r} is not one of the passes that can be left out: {', '.join(OPTIONAL)}")
+    if less and len(less) < len(named):
+        raise click.BadParameter("give a minus to every pass, to leave these out, or to none, to run no others")
+    return tuple(less) if less or value is None else tuple(name for name in OPTIONAL if name not in named)
 
 
 def _sizes(context: click.Context, param: click.Parameter, value: str | None) -> dict[str, int]:
@@ -96,6 +109,7 @@ WRT = click.option("--wrt", callback=_names, help="The names to differentiate by
 @click.option("--watch", is_flag=True, help="Compile again whenever a file changes.")
 @click.option("--dump", metavar="STAGE", callback=_stage, help="Print the program after a stage, and write nothing.")
 @click.option("--explain-rewrites", "explain", is_flag=True, help="List what was written in a more accurate form.")
+@click.option("--passes", "without", metavar="LIST", callback=_left_out, help="Leave optional passes out (-contract), or all but the named ones.")
 @click.option("--no-format", "plain", is_flag=True, help="Leave out Black: faster, less beautiful.")
 @ROOT
 @FORM
@@ -134,14 +148,15 @@ def _compile_one(
     explain: bool,
     plain: bool,
     root: Path | None,
+    without: tuple[str, ...],
 ) -> None:
     from dsl.api import compile_path, dump_path
     from dsl.files import sealed, write_module
 
     if dump is not None:
-        click.echo(dump_path(path, dump, wrt, root), nl=False)
+        click.echo(dump_path(path, dump, wrt, root, without), nl=False)
         return
-    compiled = compile_path(path, wrt, root, not plain)
+    compiled = compile_path(path, wrt, root, not plain, without)
     reporter.tell(compiled.warnings, path)
     if out == "-":
         click.echo(sealed(compiled.text).encode(), nl=False)

@@ -6,7 +6,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from dsl.diagnostics import Diagnostic, Source
 from dsl.emit.render import format_module, render_module
@@ -26,11 +26,13 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation may be told: the names to differentiate by, how imports are found, whether Black lays the module out."""
+    """What a compilation may be told: the names to differentiate by, how imports are found, whether Black lays the module out, and the
+    optional passes to leave out."""
 
     wrt: tuple[str, ...] = ()
     find: Find = nowhere
     format: bool = True
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,28 +53,36 @@ class Compiled:
     warnings: tuple[Diagnostic, ...]
 
 
-Stage = Callable[[Job], Any]
+class Stage(NamedTuple):
+    """A stage's name, what it does, and whether the modules are right without it too."""
 
-STAGES: tuple[tuple[str, Stage], ...] = (
-    ("parse", lambda job: parse(job.product)),
-    ("resolve", lambda job: resolve(job.product, job.stem, job.options.wrt, job.options.find)),
-    ("stabilise", lambda job: stabilise(job.product)),
-    ("normalise", lambda job: normalise(job.product)),
-    ("differentiate", lambda job: differentiate(job.product)),
-    ("share", lambda job: share(job.product)),
-    ("simplify", lambda job: simplify(job.product)),
-    ("emit", lambda job: render_module(view(job.product, VERSION))),
-    ("format", lambda job: format_module(job.product) if job.options.format else job.product),
+    name: str
+    run: Callable[[Job], Any]
+    optional: bool = False
+
+
+STAGES = (
+    Stage("parse", lambda job: parse(job.product)),
+    Stage("resolve", lambda job: resolve(job.product, job.stem, job.options.wrt, job.options.find)),
+    Stage("stabilise", lambda job: stabilise(job.product), optional=True),
+    Stage("normalise", lambda job: normalise(job.product), optional=True),
+    Stage("differentiate", lambda job: differentiate(job.product)),
+    Stage("share", lambda job: share(job.product), optional=True),
+    Stage("simplify", lambda job: simplify(job.product)),
+    Stage("emit", lambda job: render_module(view(job.product, VERSION))),
+    Stage("format", lambda job: format_module(job.product) if job.options.format else job.product),
 )
+OPTIONAL = tuple(stage.name for stage in STAGES if stage.optional)
 
 
 def _run(source: Source, stem: str, options: Options) -> Iterator[tuple[str, Any]]:
     """Every stage's name and what it made. Raises DslError."""
     job = Job(stem, options, source)
-    for name, stage in STAGES:
-        with _uncollected():
-            job = replace(job, product=stage(job))
-        yield name, job.product
+    for stage in STAGES:
+        if stage.name not in options.without:
+            with _uncollected():
+                job = replace(job, product=stage.run(job))
+        yield stage.name, job.product
 
 
 @contextmanager

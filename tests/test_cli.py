@@ -173,7 +173,7 @@ def test_a_gradient_that_cannot_be_checked(write: Write) -> None:
     assert run("check", whole).exit_code in (0, 1)
 
 
-@pytest.mark.parametrize("stage", [name for name, _ in STAGES])
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
 def test_dump(stage: str, write: Write) -> None:
     (good,) = write(good=GOOD)
     shown = run("compile", good, "--dump", stage)
@@ -183,7 +183,21 @@ def test_dump(stage: str, write: Write) -> None:
 def test_dump_of_no_stage(write: Write) -> None:
     (good,) = write(good=GOOD)
     shown = run("compile", good, "--dump", "nonsense")
-    assert shown.exit_code == 2 and all(name in shown.stderr for name, _ in STAGES)
+    assert shown.exit_code == 2 and all(stage.name in shown.stderr for stage in STAGES)
+
+
+@pytest.mark.parametrize(("passes", "form"), [("-stabilise", "np.log("), ("share,normalise", "np.log("), ("stabilise", "_softplus("), ("-share", "_softplus(")])
+def test_passes_left_out(passes: str, form: str, write: Write) -> None:
+    (stable,) = write(stable="L = sum(log(1 + exp(x)))\n")
+    shown = run("compile", stable, "-o", "-", "--passes", passes)
+    assert shown.exit_code == 0 and form in shown.stdout
+
+
+@pytest.mark.parametrize("passes", ["-resolve", "nonsense", "-share,stabilise"])
+def test_passes_that_cannot_be_left_out(passes: str, write: Write) -> None:
+    (good,) = write(good=GOOD)
+    shown = run("compile", good, "-o", "-", "--passes", passes)
+    assert shown.exit_code == 2 and "--passes" in shown.stderr and "Traceback" not in shown.stderr and not shown.stdout
 
 
 def test_explain_rewrites(write: Write) -> None:

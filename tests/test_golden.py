@@ -25,7 +25,7 @@ CASES = sorted((ROOT / "tests" / "cases").glob("*.expr"))
 MISTAKES = sorted((ROOT / "tests" / "cases" / "mistakes").glob("*.expr"))
 GOLDEN = ROOT / "tests" / "golden"
 
-GRAPHS = [name for name, _ in STAGES if name not in ("parse", "emit", "format")]
+GRAPHS = [stage.name for stage in STAGES if stage.name not in ("parse", "emit", "format")]
 
 MODULES = {
     **{path: ROOT / "generated" / f"{path.stem}.py" for path in EXAMPLES},

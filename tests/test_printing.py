@@ -21,7 +21,7 @@ def stages(path: Path) -> dict[str, Any]:
     """What every stage makes of a program; Black is left out, because it adds nothing here."""
     job = Job(path.stem, Options(find=finder(path.parent), format=False), read(path))
     made = {}
-    for name, stage in STAGES:
+    for name, stage, _ in STAGES:
         job = replace(job, product=stage(job))
         made[name] = job.product
     return made
@@ -30,8 +30,8 @@ def stages(path: Path) -> dict[str, Any]:
 def finished(program: Program, after: str) -> str:
     """The module that the stages behind one make of its program."""
     job = Job(program.stem, Options(format=False), program)
-    names = [name for name, _ in STAGES]
-    for _, stage in STAGES[names.index(after) + 1 :]:
+    names = [name for name, *_ in STAGES]
+    for _, stage, _ in STAGES[names.index(after) + 1 :]:
         job = replace(job, product=stage(job))
     return str(job.product)
 
