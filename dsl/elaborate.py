@@ -93,17 +93,22 @@ def describe(value: Value) -> tuple[str, str]:
 
 
 class Elaborator:
-    """Turns expressions into nodes. ``lookup`` is asked for names that no scope holds, ``placed`` is told of what is made, and of functions
-    in ``failed`` nothing more is said."""
+    """Turns expressions into nodes. ``lookup`` is asked for names that no scope holds, ``placed`` is told of every expression and its value,
+    and of functions in ``failed`` nothing more is said. ``calls`` are the definitions being written out, each with its call, ``values`` and
+    ``applied_by`` what an expression came to and what a call called, when that was last."""
 
-    def __init__(self, lookup: Callable[[syntax.Name, Scope], Value], placed: Callable[[Apply], None] | None = None, failed: Container[str] = ()) -> None:
+    def __init__(
+        self, lookup: Callable[[syntax.Name, Scope], Value], placed: Callable[[syntax.Expr, Value], None] | None = None, failed: Container[str] = ()
+    ) -> None:
         self.lookup = lookup
         self.operators: Mapping[str, Function] = {}
         self.warnings: list[Diagnostic] = []
         self.names: dict[Node, str] = {}
         self.placed = placed
         self.failed = failed
-        self.calls: list[syntax.Def | syntax.Rule] = []
+        self.calls: list[tuple[syntax.Def | syntax.Rule, syntax.Call]] = []
+        self.values: dict[syntax.Expr, Value] = {}
+        self.applied_by: dict[syntax.Expr, Value] = {}
 
     def expression(self, expr: syntax.Expr, scope: Scope) -> Value:
         return run(self.steps(expr, scope))
@@ -113,9 +118,8 @@ class Elaborator:
         with self.at(expr):
             value = yield method(expr, scope)
         if self.placed is not None:
-            for each in value if isinstance(value, tuple) else (value,):
-                if isinstance(each, Apply):
-                    self.placed(each)
+            self.values[expr] = value
+            self.placed(expr, value)
         return value
 
     @contextmanager
@@ -272,6 +276,7 @@ class Elaborator:
         args += yield self._each(expr.args, scope)
         values = yield self._each((each for _, each in expr.keywords), scope)
         keywords = dict(zip((key for key, _ in expr.keywords), values, strict=True))
+        self.applied_by[expr] = function
         if function is self.operators.get(name):
             return (yield self._operated(function, args, keywords, expr))
         return (yield self.applied(function, args, keywords, expr))
@@ -342,10 +347,10 @@ class Elaborator:
     @contextmanager
     def _calling(self, definition: syntax.Def | syntax.Rule, expr: syntax.Call) -> Iterator[None]:
         """While the body of a definition is written out. Raises DslError where that stands inside itself."""
-        if definition in self.calls:
+        if any(each is definition for each, _ in self.calls):
             message = f"`{definition.name.id}` calls itself"
             raise DslError(Diagnostic(Code.E0205, message, expr.span, "", "a function cannot be recursive: its calls are written out"))
-        self.calls.append(definition)
+        self.calls.append((definition, expr))
         try:
             yield
         finally:

@@ -181,6 +181,31 @@ class Rewrite:
     after: str
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Piece:
+    """One operation as it was written: ``title`` is what is applied, ``values`` the nodes that it makes, ``operands`` those that it is given,
+    or the text of a number, a function, an index, ``settings`` its keywords' other values. ``calls`` are the user's functions that it stands
+    in, each with the call's place, the outermost first; ``line`` is the statement."""
+
+    title: str
+    span: Span
+    values: tuple[Node, ...]
+    operands: tuple[Node | str, ...]
+    settings: tuple[str, ...]
+    calls: tuple[tuple[str, Span], ...]
+    line: Line
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """The program as a person wrote it, for views of it: no pass reads or changes it. ``names`` are all that the source has, those within
+    functions too."""
+
+    pieces: tuple[Piece, ...] = ()
+    names: Mapping[Node, str] = field(default_factory=dict)
+    outputs: tuple[tuple[str, Node], ...] = ()
+
+
 @dataclass(frozen=True)
 class Declared:
     """An argument as the user declared it: the node, domain words, range, the default of a const, and the place."""
@@ -201,7 +226,7 @@ class Program:
     made, ``wishes`` what a function called a node that it made; ``warnings`` are for the person who compiles. Once differentiated,
     ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, ``fused`` the same for a first output
     that is scalar with its cotangent 1 worked in, ``adjoints`` and ``fused_adjoints`` the primal that a cotangent on the way to either
-    belongs to.
+    belongs to. ``written`` is the source's own way to say it, and ``origins`` tells which of its pieces a node stands for, by number.
     """
 
     stem: str
@@ -221,6 +246,8 @@ class Program:
     wishes: Mapping[Node, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
     rewrites: tuple[Rewrite, ...] = ()
+    written: Written = field(default_factory=Written, compare=False)
+    origins: Mapping[Node, tuple[int, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def roots(self) -> tuple[Node, ...]:
@@ -257,7 +284,10 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
     names: dict[Node, str] = {}
     lines: dict[Node, Line] = {}
     wishes: dict[Node, str] = {}
+    origins: dict[Node, tuple[int, ...]] = {}
     for node, new in mapped.items():
+        if node in program.origins:
+            origins[new] = origins.get(new, ()) + program.origins[node]
         if node in program.wishes:
             wishes.setdefault(new, program.wishes[node])
         if node in program.lines:
@@ -275,6 +305,7 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
         names=names,
         lines=lines,
         wishes=wishes,
+        origins=origins,
     )
 
 

@@ -14,9 +14,9 @@ ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
-    *("batching", "diagonals", "identities", "stability", "reverse", "derivatives", "loops", "library", "imports"),
+    *("batching", "diagonals", "identities", "stability", "reverse", "derivatives", "loops", "library", "recorder", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),
-    *("files", "sample", "api", "gradcheck", "format", "catalogue", "terminal", "cli"),
+    *("files", "sample", "api", "gradcheck", "format", "catalogue", "views", "terminal", "cli"),
 )
 # what is not the standard library, and who may import it; the helpers are copied into modules and run there
 FOREIGN = {

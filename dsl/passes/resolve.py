@@ -19,12 +19,13 @@ from dsl.elaborate import Elaborator, array
 from dsl.imports import Find, Imports, declare_const, nowhere
 from dsl.knowledge import Knowledge, guessed
 from dsl.library import library
-from dsl.nodes import Apply, Declared, Input, Line, Node, Program, argument, rebuild, remapped, topological
+from dsl.nodes import Apply, Declared, Input, Line, Node, Program, Written, argument, rebuild, remapped, topological
 from dsl.ops.aliases import unnamed
 from dsl.ops.arguments import known_help
 from dsl.ops.builtins import functions
 from dsl.ops.core import Undecided
 from dsl.ops.making import dim_of
+from dsl.recorder import Recorder
 from dsl.rules import ruled
 from dsl.scope import Closure, RuleFunction, Scope, Value, assign_targets, derived_names, first_line, name_derived, twice
 from dsl.sizes import unsolved
@@ -75,6 +76,7 @@ class Resolver:
         self.declared = any(isinstance(each, syntax.Declare) for each in module.statements)
         self.elaborator = Elaborator(self.lookup, self.place, self.failed)
         self.elaborator.operators = OPERATORS
+        self.recorder = Recorder(self.elaborator)
         self.derived = derived_names(module.statements)
 
     def program(self, wrt: tuple[str, ...]) -> Program:
@@ -116,6 +118,8 @@ class Resolver:
             hints=tuple(self.hints),
             wishes=self.elaborator.names,
             warnings=(*self.elaborator.warnings, *self.unused_arguments(chosen)),
+            written=Written(tuple(self.recorder.pieces), {**self.elaborator.names, **self.names}, tuple(chosen)),
+            origins=self.origins(),
         )
         return remapped(program, rebuild(program.every_root, unnamed))
 
@@ -340,9 +344,17 @@ class Resolver:
         """Every name that an assignment reads is used, and is no output by default."""
         self.used.update(each.id for each in syntax.walk(statement.value) if isinstance(each, syntax.Name))
 
-    def place(self, node: Apply) -> None:
+    def origins(self) -> dict[Node, tuple[int, ...]]:
+        """The numbers of the pieces that made each node."""
+        found: dict[Node, tuple[int, ...]] = {}
+        for number, piece in enumerate(self.recorder.pieces):
+            found.update((node, (*found.get(node, ()), number)) for node in dict.fromkeys(piece.values))
+        return found
+
+    def place(self, expr: syntax.Expr, value: Value) -> None:
         """What a statement makes, in a function's body too, belongs to that statement's line."""
-        stack: list[Node] = [node]
+        self.recorder.note(expr, value, self.line)
+        stack: list[Node] = [each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Node)]
         while stack:
             each = stack.pop()
             if isinstance(each, Apply) and each not in self.lines:
