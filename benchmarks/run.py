@@ -1,226 +1,92 @@
-"""Ratios of generated code to the same steps written by hand, and what compiling costs.
+"""Times gradc side by side with NumPy by hand and with the libraries that are installed, and writes docs/benchmarks.md.
 
-Run it from the project's folder with ``python -m benchmarks.run``. Times come from rounds in which the contestants take turns, in one process;
-a ratio is the median of the rounds' ratios. README.md in this folder tells more.
+    python benchmarks/run.py                                      all of it, in some ten minutes
+    python benchmarks/run.py --quick                              a look whether it runs; a table, but no page
+    python benchmarks/run.py --only classifier --peers hand,jax   a row or two while working on the compiler
+
+README.md in this folder tells how it measures.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import os
-import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
-from functools import partial
+from itertools import product
 from pathlib import Path
-from time import perf_counter
-from typing import Any
-
-import numpy as np
-
-import dsl
 
 ROOT = Path(__file__).resolve().parent.parent
-BOOK = ROOT / "examples" / "sigmoid_sum.expr"
-TWELVE_LINES = ROOT / "examples" / "logistic.expr"
-SIZES = ((3, 3, 2), (512, 256, 128))
-TARGETS = {(3, 3, 2): 1.2, (512, 256, 128): 1.1}
+sys.path[:0] = [str(ROOT)] * (str(ROOT) not in sys.path)  # run as a file, Python looks for modules in this folder only
 
-Run = Callable[[], object]
+from rich.console import Console  # noqa: E402
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: E402
 
+from benchmarks import memory, report, starting  # noqa: E402
+from benchmarks.contestants import CONTESTANTS, Contestant  # noqa: E402
+from benchmarks.program import PRECISIONS, SIZES, Case, case, difference, flat, names  # noqa: E402
+from benchmarks.timing import race  # noqa: E402
 
-def forward_by_hand(X: Any, W: Any) -> tuple[Any, tuple[Any, Any, Any]]:
-    N = X @ W
-    S = 1 / (1 + np.exp(-N))
-    L = S.sum()
-    return L, (S, W, X)
-
-
-def backward_by_hand(tape: tuple[Any, Any, Any], dL: float = 1.0) -> tuple[Any, Any]:
-    S, W, X = tape
-    dN = dL * (S * (1 - S))
-    return dN @ W.T, X.T @ dN
+TOLERANCE = {"float64": 1e-10, "float32": 1e-3}
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
-def by_hand(X: Any, W: Any) -> object:
-    L, tape = forward_by_hand(X, W)
-    return L, backward_by_hand(tape)
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    listed = lambda choices: lambda text: [one(each, choices) for each in text.split(",")]  # noqa: E731
+    peers = [each.name for each in CONTESTANTS]
+    parser.add_argument("--quick", action="store_true", help="tiny and medium sizes, double precision, few rounds")
+    parser.add_argument("--only", metavar="NAMES", type=listed(names()), default=names(), help=f"of these programs: {', '.join(names())}")
+    parser.add_argument("--peers", metavar="NAMES", type=listed(peers), default=peers[:], help=f"of these, besides gradc: {', '.join(peers)}")
+    parser.add_argument("--sizes", metavar="NAMES", type=listed(SIZES), help=f"of these: {', '.join(SIZES)}")
+    parser.add_argument("--precisions", metavar="NAMES", type=listed(PRECISIONS), help=f"of these: {', '.join(PRECISIONS)}")
+    parser.add_argument("--seconds", type=float, help="for the rounds of one case (default 1.5, quick 0.1)")
+    given = parser.parse_args()
+    given.whole = len(sys.argv) == 1
+    given.sizes = given.sizes or SIZES[: 2 if given.quick else 3]
+    given.precisions = given.precisions or PRECISIONS[: 1 if given.quick else 2]
+    given.seconds = given.seconds or (0.1 if given.quick else 1.5)
+    return given
 
 
-def repeats(run: Run, seconds: float) -> int:
-    """How many calls take about so long."""
-    count = 1
-    while True:
-        start = perf_counter()
-        for _ in range(count):
-            run()
-        taken = perf_counter() - start
-        if taken > seconds / 4:
-            return max(1, round(count * seconds / taken))
-        count *= 2
+def one(name: str, choices: list[str]) -> str:
+    if name not in choices:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(choices)}")
+    return name
 
 
-def compare(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds for a call, by contestant and round. The order turns from round to round, so that no one is always first."""
-    counts = {name: repeats(run, seconds) for name, run in runs.items()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    names = list(runs)
-    for number in range(rounds):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            run = runs[name]
-            start = perf_counter()
-            for _ in range(counts[name]):
-                run()
-            times[name].append((perf_counter() - start) / counts[name])
-    return times
-
-
-def ratio(times: dict[str, list[float]], one: str, other: str) -> float:
-    return statistics.median(a / b for a, b in zip(times[one], times[other], strict=True))
-
-
-def shown(seconds: float) -> str:
-    return f"{seconds * 1e6:9.1f} µs" if seconds < 1e-3 else f"{seconds * 1e3:9.2f} ms" if seconds < 1 else f"{seconds:9.2f} s "
-
-
-def book(rounds: int, seconds: float) -> None:
-    """The book's program against the same steps by hand, and against what else is installed."""
-    module = dsl.load(BOOK)
-
-    def pair(X: Any, W: Any) -> object:
-        L, tape = module.forward(X, W)
-        return L, module.backward(tape)
-
-    for size in SIZES:
-        n, d, k = size
-        rng = np.random.default_rng(0)
-        X, W = rng.normal(size=(n, d)), rng.normal(size=(d, k))
-        runs: dict[str, Run] = {
-            "by hand": lambda X=X, W=W: by_hand(X, W),
-            "forward and backward": lambda X=X, W=W: pair(X, W),
-            "value_and_grad": lambda X=X, W=W: module.value_and_grad(X, W),
-            **peers(X, W),
-        }
-        times = compare(runs, rounds, seconds)
-        print(f"\nsum(sigmoid(X @ W)), X {n}x{d}, W {d}x{k}; NumPy arrays in and out")
-        for name in runs:
-            goal = f"   goal {TARGETS[size]}" if name == "forward and backward" else ""
-            print(f"  {name:22}{shown(statistics.median(times[name]))}   {ratio(times, name, 'by hand'):6.2f} x by hand{goal}")
-
-
-def peers(X: Any, W: Any) -> dict[str, Run]:
-    """The same program in the libraries that are installed."""
-    makers = {"autograd": autograd_run, "torch": torch_run, "jax": jax_run}
-    return {name: make(X, W) for name, make in makers.items() if name not in missing()}
-
-
-def missing() -> list[str]:
-    return [name for name in ("autograd", "torch", "jax") if importlib.util.find_spec(name) is None]
-
-
-def autograd_run(X: Any, W: Any) -> Run:
-    import autograd
-    import autograd.numpy as anp
-
-    run = autograd.value_and_grad(lambda arrays: anp.sum(1 / (1 + anp.exp(-anp.dot(arrays[0], arrays[1])))))
-    return lambda: run((X, W))
-
-
-def torch_run(X: Any, W: Any) -> Run:
-    import torch
-
-    def run() -> object:
-        x, w = torch.from_numpy(X).requires_grad_(), torch.from_numpy(W).requires_grad_()
-        loss = torch.sigmoid(x @ w).sum()
-        loss.backward()
-        return loss.item(), x.grad.numpy(), w.grad.numpy()
-
-    return run
-
-
-def jax_run(X: Any, W: Any) -> Run:
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    run = jax.jit(jax.value_and_grad(lambda x, w: jax.nn.sigmoid(x @ w).sum(), argnums=(0, 1)))
-
-    def arrays() -> object:
-        value, (dx, dw) = run(X, W)
-        return float(value), np.asarray(dx), np.asarray(dw)
-
-    return arrays
-
-
-def process(command: list[str], runs: int) -> float:
-    """Median seconds of a whole process. The first one, which fills caches, is not counted."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    times = []
-    for _ in range(runs + 1):
-        start = perf_counter()
-        subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)
-        times.append(perf_counter() - start)
-    return statistics.median(times[1:])
-
-
-def importing(runs: int) -> float:
-    """Median seconds that importing a generated module takes in a process that has imported NumPy."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "book.py").write_text(dsl.compile_file(BOOK), encoding="utf-8")
-        code = "import time, numpy; start = time.perf_counter(); import book; print(time.perf_counter() - start)"
-        environment = {**os.environ, "PYTHONPATH": folder}
-        times = [
-            float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment).stdout) for _ in range(runs + 1)
-        ]
-    return statistics.median(times[1:])
-
-
-def processes(runs: int) -> None:
-    gradc = [sys.executable, "-m", "dsl"]
-    print("\nwhole processes, medians")
-    print(f"  {'python -c pass':46}{shown(process([sys.executable, '-c', 'pass'], runs))}")
-    print(f"  {'gradc --version':46}{shown(process([*gradc, '--version'], runs))}   goal 0.2 s")
-    command = ["compile", str(TWELVE_LINES), "-o", "-"]
-    print(f"  {f'gradc compile {TWELVE_LINES.name} -o -':46}{shown(process([*gradc, *command], runs))}   goal 0.8 s")
-    print(f"  {'the same with --no-format':46}{shown(process([*gradc, *command, '--no-format'], runs))}")
-    print(f"  {'import of a generated module, beyond NumPy':46}{shown(importing(runs))}   goal 5 ms")
-
-
-def chain(length: int) -> str:
-    """A program of so many statements, each of which uses the one before."""
-    lines = ["param x0: [N]", *(f"x{i} = tanh(x{i - 1}) + 0.1 * x{i - 1}" for i in range(1, length)), f"L = sum(x{length - 1})"]
-    return "\n".join(lines)
-
-
-def compiling(short: int, long: int) -> None:
-    print("\na chain of statements: parsed, differentiated, written, formatted")
-    taken = {}
-    for length in (short, long):
-        text = chain(length)
-        plain, taken[length] = (seconds_of(partial(dsl.compile_text, text, format=format)) for format in (False, True))
-        print(f"  {length:6} statements {shown(taken[length])}, of which Black {1 - plain / taken[length]:.0%}" + ("   goal 30 s" if length == 5000 else ""))
-    print(f"  {long // short} times the statements take {taken[long] / taken[short]:.2f} times as long   goal 5")
-
-
-def seconds_of(run: Run) -> float:
-    start = perf_counter()
-    run()
-    return perf_counter() - start
+def measured(case: Case, contestants: list[Contestant], seconds: float) -> report.Row:
+    """The times of one case, once all who take part have been held to the same value and gradients."""
+    exact = [each.astype(float) if each.dtype.kind == "f" else each for each in case.arguments]
+    expected = flat(case.program.by_hand(*exact))
+    runs = {each.name: run for each in contestants if each.fits(case) and (run := each.build(case)) is not None}
+    for name, run in runs.items():
+        error = difference(flat(run()), expected)
+        assert error < TOLERANCE[case.precision], f"{case.title}: {name} is off by {error:.1e}"
+    own_threads = {each.name for each in contestants if each.own_threads}
+    return report.Row(case.name, case.size, case.precision, case.dimensions, not case.differentiated, race(runs, own_threads, seconds))
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    options.add_argument("--quick", action="store_true", help="few and short rounds, and short chains: a look, not a measurement")
-    quick = options.parse_args().quick
-    print(f"Python {sys.version.split()[0]}, NumPy {np.__version__}, {os.cpu_count()} cores")
-    if missing():
-        print(f"not installed, so left out: {', '.join(missing())}")
-    book(*((3, 0.005) if quick else (41, 0.1)))
-    processes(1 if quick else 9)
-    compiling(*((50, 200) if quick else (1250, 5000)))
+    given = options()
+    console = Console(stderr=True, highlight=False)
+    contestants = [each for each in CONTESTANTS if each.installed and each.name in ("gradc", *given.peers)]
+    missing = sorted({each.package for each in CONTESTANTS if not each.installed})
+    print(report.machine(), f"Not installed, so left out: {', '.join(missing)}.\n" if missing else "", sep="\n")
+    cases = list(product(given.only, given.sizes, given.precisions))
+    rows: list[report.Row] = []
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(cases))
+        for name, size, precision in cases:
+            progress.update(task, description=f"{name} {size} {precision}")
+            rows.append(measured(case(name, size, precision), contestants, given.seconds))
+            print(report.line(rows[-1]), flush=True)
+            progress.advance(task)
+        progress.update(task, description="peak memory, compile times")
+        peaks = memory.peaks(given.only, contestants) if given.whole else {}
+        started = starting.times(given.quick) if given.whole or given.quick else []
+    print("\n" + report.goals(rows), report.started(started), sep="\n")
+    if given.whole:
+        report.write(PAGE, rows, peaks, started)
+        console.print(f"{PAGE.relative_to(ROOT)} is written")
 
 
 if __name__ == "__main__":

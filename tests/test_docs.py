@@ -186,11 +186,6 @@ def test_exit_status_and_json(folder: Path) -> None:
     assert gradc("compile good.expr -o -", folder).stdout == Path("good.py").read_text(encoding="utf-8")
 
 
-def test_benchmarks_run() -> None:
-    shown = subprocess.run([sys.executable, "-m", "benchmarks.run", "--quick"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    assert shown.count("by hand") >= 6 and "statements" in shown
-
-
 def test_architecture_is_the_tree() -> None:
     """The page names no file that is not there, and leaves out none but those of operations, which are found by their kind."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
