@@ -50,9 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
+    e = np.exp(np.minimum(x, 40.0))
+    out: NDArray[Any] = e / (1.0 + e)
     return out
 
 
@@ -396,4 +396,4 @@ def value_and_grad(
     )
 
 
-# gradc: 2aaeaf30cec1274c173b63965926262732649aa8b89eff530a42088d539ec830
+# gradc: 1a0a7f84b02625b137138514009a7e1a88137f9dd606c2b8a430e0dfbd667242

@@ -50,9 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
+    e = np.exp(np.minimum(x, 40.0))
+    out: NDArray[Any] = e / (1.0 + e)
     return out
 
 
@@ -104,4 +104,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 2f4d1936b1f3b9e5a7b62e6516f9289a6a0a37050828253479ae5248647e787f
+# gradc: a22c1bcc35756038cbffa9e3b2aadeec32c533762c225580d40e7858d4c47294

@@ -42,6 +42,13 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
+    if (
+        type(x) is np.ndarray
+        and x.dtype.kind in "iu"
+        and x.size
+        and (rank is None or x.ndim == rank)
+    ):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
@@ -65,9 +72,9 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
+    e = np.exp(np.minimum(x, 40.0))
+    out: NDArray[Any] = e / (1.0 + e)
     return out
 
 
@@ -302,4 +309,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 6e63e77bc86913d909351162381c0f1441a28ec35df1af568feb883dd14e586d
+# gradc: f0988bfdfd645e60a135fca3817c7c7435d970db2342ed4c03735035bc9ee814

@@ -41,6 +41,13 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
+    if (
+        type(x) is np.ndarray
+        and x.dtype.kind in "iu"
+        and x.size
+        and (rank is None or x.ndim == rank)
+    ):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
@@ -350,4 +357,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: d84a8b523bd67602b92298f93372a884938b5820c6ae288ccc10e23139e63342
+# gradc: 8a3624212af7d991b200a5dc73fd837dcdfe36811b31c18a1493c4ae3830541e

@@ -130,6 +130,13 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
+    if (
+        type(x) is np.ndarray
+        and x.dtype.kind in "iu"
+        and x.size
+        and (rank is None or x.ndim == rank)
+    ):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
@@ -377,4 +384,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 0b129ee23216446ee828a77df6170fcefd52b96d6d4610651e1958aeec63bc76
+# gradc: 5877d43dd394f4c73ece7bfce90be9bd04ea08e2451ce894dd3b1d5197d7305a

@@ -50,9 +50,9 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
+    e = np.exp(np.minimum(x, 40.0))
+    out: NDArray[Any] = e / (1.0 + e)
     return out
 
 
@@ -114,4 +114,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return S
 
 
-# gradc: e5d8290d536a2c73c25bc337fb953dbb100031bd5912c42dcf1cec7abad6e233
+# gradc: 74b91221d20dbd6e1ed20042b0ae79214fb2449f84c1a25ca4bd026fff01a366

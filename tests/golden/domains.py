@@ -41,6 +41,13 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
+    if (
+        type(x) is np.ndarray
+        and x.dtype.kind in "iu"
+        and x.size
+        and (rank is None or x.ndim == rank)
+    ):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
@@ -180,4 +187,4 @@ def value_and_grad(label: ArrayLike, p: ArrayLike, u: ArrayLike) -> tuple[Any, G
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: 222360b0b90188bc2512d345a6c27936d9206bdf0cbce4d62c1f6c60e513c655
+# gradc: 16baba51f607bbc0dfd49b76ba31d46f305b185d172853ea178f677ab422fd32

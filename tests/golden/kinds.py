@@ -41,6 +41,13 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
+    if (
+        type(x) is np.ndarray
+        and x.dtype.kind in "iu"
+        and x.size
+        and (rank is None or x.ndim == rank)
+    ):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
@@ -164,4 +171,4 @@ def value_and_grad(count: ArrayLike, keep: ArrayLike, x: ArrayLike) -> tuple[Any
     return L, Gradients(dL_dx)
 
 
-# gradc: 7c080b74c98cbb6b365d7cef31d303eebd3913a4d4aa486a120994120a27ad24
+# gradc: 8bcfea2080af407632c02dbfef269f53943ab80e3fce04dacbbabf54e9d2a2dd

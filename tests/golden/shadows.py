@@ -63,9 +63,9 @@ def _float_number(x: Any, name: str) -> float:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
+    e = np.exp(np.minimum(x, 40.0))
+    out: NDArray[Any] = e / (1.0 + e)
     return out
 
 
@@ -333,4 +333,4 @@ def value_and_grad(
     )
 
 
-# gradc: 6f77029c4316c6c12dea4bba3740cfbf65ceea38ad0d4d39f474f41f59297cf1
+# gradc: 782fcecfc213f379da9ad57e1917952006145acf3c129ed5080a836944dbcf5a

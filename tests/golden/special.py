@@ -204,9 +204,9 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """1 / (1 + exp(-x)); an overflowing exp gives the right limit, 0."""
-    with np.errstate(over="ignore"):
-        out: NDArray[Any] = 1.0 / (1.0 + np.exp(-x))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
+    e = np.exp(np.minimum(x, 40.0))
+    out: NDArray[Any] = e / (1.0 + e)
     return out
 
 
@@ -457,4 +457,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: b809df80c8096c6158e45a041ee4660f2202fb8c01043663c46351aefd40efd1
+# gradc: 290cf10e360cca883769fa134aacfe0718e0bef2ddcd0a6728fe34405c1f1e29

@@ -41,6 +41,13 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
+    if (
+        type(x) is np.ndarray
+        and x.dtype.kind in "iu"
+        and x.size
+        and (rank is None or x.ndim == rank)
+    ):
+        return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
@@ -193,4 +200,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: 9d93e00e012b98676a4b9de67ad96c4202218d4c991f7e5d458cda71990940f8
+# gradc: 8f51fed63ca4c6357c009566e8a52ca72cb5d876cf50956938f96a5703994859
