@@ -19,6 +19,7 @@ def _sources() -> dict[str, tuple[str, tuple[str, ...]]]:
         if not path.is_file():
             continue
         text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
         for item in ast.parse(text).body:
             if isinstance(item, (ast.FunctionDef, ast.ClassDef)):
                 name = item.name
@@ -26,7 +27,7 @@ def _sources() -> dict[str, tuple[str, tuple[str, ...]]]:
                 name = item.targets[0].id
             else:
                 continue
-            source = ast.get_source_segment(text, item) or ""
+            source = "\n".join(lines[item.lineno - 1 : item.end_lineno])
             found[name] = source, tuple(sorted(set(_NAME.findall(source)) - {name}))
     return found
 
