@@ -34,9 +34,8 @@ def compile_file(path: str | Path, wrt: tuple[str, ...] = ()) -> str:
 
 
 def load(path: str | Path, wrt: tuple[str, ...] = ()) -> ModuleType:
-    """A file as an imported module: ``load("loss.expr").value_and_grad(X, W)``. Black, which takes as long as all the rest, is left out.
-    Raises DslError."""
-    return module_of(compile_path(Path(path), wrt, format=False).text, Path(path).stem)
+    """A file as an imported module: ``load("loss.expr").value_and_grad(X, W)``. Raises DslError."""
+    return module_of(compile_file(path, wrt), Path(path).stem)
 
 
 def module_of(text: str, name: str) -> ModuleType:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from dsl.diagnostics import Diagnostic, Span
-from dsl.types import TensorType, proving
+from dsl.types import Dim, TensorType, proving
 
 if TYPE_CHECKING:
     from dsl.ops.spec import Op
@@ -219,6 +219,22 @@ class Declared:
 
 
 @dataclass(frozen=True)
+class Walk:
+    """A pass over the rows along a dimension, a block at a time. Of the ``sequences`` a block takes its rows; ``totals`` pairs each node that is
+    a sum over all rows with what a block gives to it; ``kept`` are the nodes that are written row by row."""
+
+    dim: Dim
+    sequences: tuple[Node, ...]
+    totals: tuple[tuple[Node, Node], ...]
+    kept: tuple[Node, ...]
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """What is computed of a block."""
+        return (*(part for _, part in self.totals), *self.kept)
+
+
+@dataclass(frozen=True)
 class Program:
     """A whole program at any stage.
 
@@ -226,7 +242,8 @@ class Program:
     made, ``wishes`` what a function called a node that it made; ``warnings`` are for the person who compiles. Once differentiated,
     ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, ``fused`` the same for a first output
     that is scalar with its cotangent 1 worked in, ``adjoints`` and ``fused_adjoints`` the primal that a cotangent on the way to either
-    belongs to. ``written`` is the source's own way to say it, and ``origins`` tells which of its pieces a node stands for, by number.
+    belongs to, and ``walks`` what of the fused graph is computed a block of rows at a time. ``written`` is the source's own way to say it,
+    and ``origins`` tells which of its pieces a node stands for, by number.
     """
 
     stem: str
@@ -248,6 +265,7 @@ class Program:
     rewrites: tuple[Rewrite, ...] = ()
     written: Written = field(default_factory=Written, compare=False)
     origins: Mapping[Node, tuple[int, ...]] = field(default_factory=dict, compare=False)
+    walks: tuple[Walk, ...] = ()
 
     @property
     def roots(self) -> tuple[Node, ...]:

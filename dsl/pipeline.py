@@ -19,6 +19,7 @@ from dsl.passes.resolve import resolve
 from dsl.passes.share import share
 from dsl.passes.simplify import normalise, simplify
 from dsl.passes.stabilise import stabilise
+from dsl.passes.stream import stream
 from dsl.printing import printed
 
 VERSION = "0.1.0"
@@ -69,6 +70,7 @@ STAGES = (
     Stage("differentiate", lambda job: differentiate(job.product)),
     Stage("share", lambda job: share(job.product), optional=True),
     Stage("simplify", lambda job: simplify(job.product)),
+    Stage("stream", lambda job: stream(job.product), optional=True),
     Stage("emit", lambda job: render_module(view(job.product, VERSION))),
     Stage("format", lambda job: format_module(job.product) if job.options.format else job.product),
 )

@@ -13,7 +13,7 @@ from dsl import syntax
 from dsl.diagnostics import DslError, InternalError, Source
 from dsl.elaborate import COMPARISONS, OPERATORS, array
 from dsl.library import library
-from dsl.nodes import Apply, Const, Input, Line, Node, Program, cotangent_names, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Program, Walk, cotangent_names, topological
 from dsl.notation import encoded
 from dsl.ops.builtins import functions
 from dsl.ops.core import Undecided
@@ -160,8 +160,9 @@ class _Printer:
         self.program = program
         self.names = {**cotangent_names(program, program.fused_adjoints), **cotangent_names(program, program.adjoints), **program.names}
         adjoints = [node for pair in (*program.adjoints.items(), *program.fused_adjoints.items()) for node in pair]
-        self.kept = {*program.names, *program.wishes, *program.every_root, *adjoints}
-        self.order = topological([*program.names, *program.every_root, *adjoints])
+        walked = [node for walk in program.walks for node in (*walk.sequences, *walk.roots)]
+        self.kept = {*program.names, *program.wishes, *program.every_root, *adjoints, *walked}
+        self.order = topological([*program.names, *program.every_root, *adjoints, *walked])
         self.users: dict[Node, list[Node]] = {node: [] for node in self.order}
         for node in self.order:
             for arg in node.args:
@@ -208,6 +209,7 @@ class _Printer:
             "fused": (self.texts[node].text for _, node in program.fused),
             "adjoints": self.pairs(program.adjoints),
             "fused_adjoints": self.pairs(program.fused_adjoints),
+            "walks": map(self.walk, program.walks),
             "checks": (exact((each.left, each.relation, each.right, each.reason)) for each in program.checks if isinstance(each, Check)),
             "names": (_tuple((self.called[node], repr(str(name)))) for node, name in program.names.items()),
             "wishes": (_tuple((self.called[node], repr(name))) for node, name in program.wishes.items() if node in self.called),
@@ -216,6 +218,11 @@ class _Printer:
 
     def pairs(self, nodes: Mapping[Node, Node]) -> Iterable[str]:
         return (_tuple((self.texts[one].text, self.texts[other].text)) for one, other in nodes.items())
+
+    def walk(self, walk: Walk) -> str:
+        """A walk as data: its dimension, what it reads, what it adds up, and what it writes row by row."""
+        sequences, kept = (_tuple(self.texts[node].text for node in nodes) for nodes in (walk.sequences, walk.kept))
+        return _tuple((exact(walk.dim), sequences, _tuple(self.pairs(dict(walk.totals))), kept))
 
     def equation(self, node: Node) -> str | None:
         """The text of a node, and its line where it has one of its own."""

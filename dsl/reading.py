@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dsl import syntax
@@ -16,7 +16,7 @@ from dsl.diagnostics import InternalError, Source
 from dsl.elaborate import Elaborator, Steps, array
 from dsl.imports import declare_const
 from dsl.library import library
-from dsl.nodes import Apply, Declared, Line, Node, Program, apply, argument
+from dsl.nodes import Apply, Declared, Line, Node, Program, Walk, apply, argument
 from dsl.notation import decoded
 from dsl.ops.builtins import operations
 from dsl.ops.spec import Op
@@ -143,15 +143,28 @@ class _Text:
                     self.lines[each] = line
 
     def nodes(self, key: str) -> list[Node]:
-        return [array(self.reader.read(each)) for each in self.settings.get(key, ())]
+        return [self.node(each) for each in self.settings.get(key, ())]
 
     def pairs(self, key: str) -> list[tuple[Node, syntax.Expr]]:
         """What stands in a list as ``(Z, …)``, a node first."""
         tuples = (each.items for each in self.settings.get(key, ()) if isinstance(each, syntax.TupleExpr))
         return [(array(self.reader.read(first)), second) for first, second in tuples]
 
+    def walks(self) -> Iterator[Walk]:
+        for dim, *parts in map(_items, self.settings.get("_walks", ())):
+            sequences, totals, kept = map(_items, parts)
+            pairs = ((self.node(node), self.node(part)) for node, part in map(_items, totals))
+            yield Walk(as_dim(static(dim)), tuple(map(self.node, sequences)), tuple(pairs), tuple(map(self.node, kept)))
+
+    def node(self, expr: syntax.Expr) -> Node:
+        return array(self.reader.read(expr))
+
     def adjoints(self, key: str) -> dict[Node, Node]:
         return {node: array(self.reader.read(primal)) for node, primal in self.pairs(key)}
+
+
+def _items(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
+    return expr.items if isinstance(expr, syntax.TupleExpr) else ()
 
 
 def _parts(text: str) -> tuple[tuple[syntax.Statement, ...], str, list[re.Match[str]]]:
@@ -194,4 +207,5 @@ def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> P
         made.adjoints("_adjoints"),
         made.adjoints("_fused_adjoints"),
         {node: static(name) for node, name in made.pairs("_wishes")},
+        walks=tuple(made.walks()),
     )

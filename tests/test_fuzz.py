@@ -114,6 +114,22 @@ def single(module: ModuleType, taken: Arrays) -> None:
     assert {np.asarray(each).dtype for each in found} == {np.dtype(np.float32)}
 
 
+def in_blocks(module: ModuleType, taken: Arrays) -> None:
+    """value_and_grad gives what the pair gives, also where it takes two rows at a time."""
+    if not hasattr(module, "value_and_grad"):
+        return
+    result, tape = module.forward(**taken)
+    expected = [outputs_of(result)[0], *module.backward(tape)]
+    ways: list[dict[str, int]] = [{}]
+    if hasattr(module, "_in_blocks"):
+        module._LEAST_ROWS, module._BLOCK_BYTES, module._SMALL_BYTES = 2, 0, 0
+        ways = [{"workers": 1}, {"workers": 2}]
+    for way in ways:
+        value, gradients = module.value_and_grad(**taken, **way)
+        for found, each in zip([value, *gradients], expected, strict=True):
+            assert np.allclose(found, each, rtol=1e-8, atol=1e-9 * (1 + np.max(np.abs(each), initial=0)), equal_nan=True)
+
+
 def holds(made: Generated) -> None:
     module = compiled(made)
     if module is None:
@@ -138,6 +154,7 @@ def holds(made: Generated) -> None:
                 break
         assert not wrong, wrong
         single(module, taken)
+        in_blocks(module, taken)
         forward, tape = module.forward(**taken)
         for one, other in zip(list(forward) if len(made.outputs) > 1 else [forward], outputs, strict=True):
             assert np.allclose(one, other, rtol=1e-12, atol=1e-14)

@@ -14,7 +14,7 @@ ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
-    *("batching", "diagonals", "identities", "stability", "reverse", "derivatives", "loops", "library", "recorder", "imports"),
+    *("batching", "rows", "diagonals", "identities", "stability", "reverse", "derivatives", "loops", "library", "recorder", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),
     *("files", "sample", "api", "gradcheck", "format", "catalogue", "views", "terminal", "cli"),
 )

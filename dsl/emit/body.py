@@ -72,13 +72,13 @@ class Body:
         self.raising: set[str] = set()
         self._risky: set[Node] = set()
         self._parts: dict[Node, dict[int, Node]] = {}
-        self._whole: set[Node] = set()
+        self.whole: set[Node] = set()
         self.depth = 0
 
     def nested(self, uses: Counter[Node], whole: set[Node], wishes: Mapping[Node, str]) -> Body:
         """A body for the statements of a loop's turn, with this one's names and dimensions; what is ``whole`` is a right-hand side of its own."""
         inner = Body(replace(self.program, lines={}, wishes=wishes), self.names, uses, ())
-        inner.sizes, inner._whole, inner.depth = self.sizes, whole, self.depth + 1
+        inner.sizes, inner.whole, inner.depth = self.sizes, whole, self.depth + 1
         return inner
 
     @property
@@ -135,7 +135,7 @@ class Body:
         if node not in self.keep and self._inlines(node, text):
             self.texts[node] = text
             return
-        name = self.names.chosen.get(node) or self.names.give(node, self._wish(node))
+        name = self.names.chosen.get(node) or self.names.give(node, self.wish(node))
         self._line(node, f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
         self.texts[node] = Text(name)
 
@@ -168,23 +168,25 @@ class Body:
             self.raising.add(text)
 
     def _inlines(self, node: Apply, text: Text) -> bool:
-        if node in self._whole or node.op.name in ("dimension", "size") or (text.text.isidentifier() and node not in self.program.names):
+        if node in self.whole or node.op.name in ("dimension", "size") or (text.text.isidentifier() and node not in self.program.names):
             return True
         wide = NUMBER_WIDTH if node.type.weak and node.type.shape == () else 0
         return node not in self.program.names and len(text.text) <= (INLINE_WIDTH if self.uses[node] <= 1 else wide)
 
-    def _wish(self, node: Apply) -> str:
+    def wish(self, node: Node) -> str:
         """A cotangent is named after its primal, what a function named after that, anything else after what it does to what."""
+        assert isinstance(node, Apply)
         if node in self.program.wishes:
             return self.program.wishes[node]
         primal = self.program.adjoints.get(node)
         if primal is not None:
             of = primal.name if isinstance(primal, Input) else self.names.chosen.get(primal)
             return f"d{self.program.cotangents[0][0]}_d{of or _word(primal)}"
-        simple = [self.texts[arg].text for arg in node.args if _short(self.texts[arg].text)]
+        texts = [self.texts[arg].text for arg in node.args if arg in self.texts]
+        simple = [text for text in texts if _short(text)]
         if len(simple) == len(node.args) == 2 and node.op.name in ("einsum", *_INFIX):
             return "_".join(filter(None, (simple[0], _INFIX.get(node.op.name), simple[1])))
-        if node.op.name == "power" and len(simple) == 1 and self.texts[node.args[1]].text == "2":
+        if node.op.name == "power" and len(simple) == 1 and texts[-1] == "2":
             return f"{simple[0]}_squared"
         return f"{_word(node)}_{simple[0]}" if len(simple) == len(node.args) == 1 else _word(node)
 

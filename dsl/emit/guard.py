@@ -26,10 +26,15 @@ def guarded(lines: Sequence[str], raising: Collection[str], program: Program) ->
     return done
 
 
+def indented(text: str) -> str:
+    """A statement, of several lines maybe, within another."""
+    return "    " + text.replace("\n", "\n    ")
+
+
 def _guarded_group(group: list[str], raising: Collection[str], numbers: dict[str, int]) -> list[str]:
     last = max((i for i, line in enumerate(group) if line in raising), default=0)
     if not last or group[0] not in numbers:
         return group
     text = group[0][2:]
     quoted = f'"{text}"' if '"' not in text and "\\" not in text else repr(text)
-    return [f"with _line({numbers[group[0]]}, {quoted}):", *(f"    {line}" for line in group[1 : last + 1]), *group[last + 1 :]]
+    return [f"with _line({numbers[group[0]]}, {quoted}):", *(indented(line) for line in group[1 : last + 1]), *group[last + 1 :]]

@@ -12,13 +12,15 @@ from collections.abc import Collection, Iterable
 _CALLED = re.compile(r"(?<![\w.])([A-Za-z]\w*)(?=\()")
 _ANNOTATED = re.compile(r"^\w+: (?P<type>.*?) = ")
 # the whole before its part
-_TYPES = {"NDArray": "NDArray[Any]", "Any": "Any", "int": "int", "tuple": "tuple"}
+_TYPES = {"NDArray": "NDArray[Any]", "Any": "Any", "int": "int", "tuple": "tuple", "slice": "slice"}
 
 
 def line(text: str, taken: Collection[str]) -> str:
     """A line of a function whose local names are ``taken``. No array is ever called, so what is called is Python's."""
     if text.lstrip().startswith("#"):
         return text
+    if text.lstrip().startswith("def "):
+        return kind(text, taken)
     annotated = _ANNOTATED.match(text)
     if annotated:
         start, end = annotated.span("type")

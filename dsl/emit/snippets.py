@@ -1,13 +1,15 @@
-"""The helpers that generated modules carry: found in ``helpers.py``, copied word for word where a module calls them."""
+"""The helpers that generated modules carry: found in ``helpers.py`` and its like, copied word for word where a module calls them."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-FILES = ("helpers.py", "linalg_helpers.py")
+FILES = ("helpers.py", "linalg_helpers.py", "block_helpers.py")
+STANDARD = ("functools", "importlib")
 _NAME = re.compile(r"\b_[a-zA-Z]\w*")
 
 
@@ -19,7 +21,6 @@ def _sources() -> dict[str, tuple[str, tuple[str, ...]]]:
         if not path.is_file():
             continue
         text = path.read_text(encoding="utf-8")
-        lines = text.splitlines()
         for item in ast.parse(text).body:
             if isinstance(item, (ast.FunctionDef, ast.ClassDef)):
                 name = item.name
@@ -27,9 +28,21 @@ def _sources() -> dict[str, tuple[str, tuple[str, ...]]]:
                 name = item.targets[0].id
             else:
                 continue
-            source = "\n".join(lines[item.lineno - 1 : item.end_lineno])
+            source = _source(text, item)
             found[name] = source, tuple(sorted(set(_NAME.findall(source)) - {name}))
     return found
+
+
+def _source(text: str, item: ast.stmt) -> str:
+    """A statement as it stands, its decorators above it."""
+    first = min([item.lineno, *(each.lineno for each in getattr(item, "decorator_list", ()))])
+    return "\n".join(text.splitlines()[first - 1 : item.end_lineno])
+
+
+def imports_for(helpers: Iterable[str]) -> tuple[str, ...]:
+    """What the helpers use of Python's library."""
+    text = "\n".join(helpers)
+    return tuple(f"import {name}" for name in STANDARD if f"{name}." in text)
 
 
 def helpers_for(text: str) -> tuple[str, ...]:

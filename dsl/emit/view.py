@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
 from dsl.emit import shelter
+from dsl.emit.blocks import emit_in_walks
 from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
 from dsl.emit.loop import rows_of_loop
-from dsl.emit.snippets import helpers_for
+from dsl.emit.snippets import helpers_for, imports_for
 from dsl.nodes import Apply, Const, Input, Node, Program, cotangent_names, of_sizes, topological
 from dsl.ops.product_text import split_spec
 
@@ -50,6 +51,7 @@ class ModuleView:
     """Everything the template prints."""
 
     docstring: str
+    imports: tuple[str, ...]
     prelude: tuple[str, ...]
     helpers: tuple[str, ...]
     classes: tuple[ClassView, ...]
@@ -71,7 +73,8 @@ def view(program: Program, version: str) -> ModuleView:
     functions = [replace(each, lines=tuple(shelter.line(line, taken) for item in each.lines for line in item.split("\n"))) for each in functions]
     classes = [replace(each, fields=tuple(Field(name, shelter.field(name, type, taken)) for name, type in map(astuple, each.fields))) for each in classes]
     texts = [*(line for function in functions for line in function.lines), *(field.type for each in classes for field in each.fields)]
-    return ModuleView(_docstring(program, version), shelter.prelude(texts, taken), helpers_for(text), tuple(classes), tuple(functions), _pragmas(text))
+    helpers, prelude = helpers_for(text), shelter.prelude(texts, taken)
+    return ModuleView(_docstring(program, version), imports_for(helpers), prelude, helpers, tuple(classes), tuple(functions), _pragmas(text))
 
 
 def _users_names(program: Program) -> set[str]:
@@ -190,12 +193,27 @@ def _value_and_grad(program: Program) -> FunctionView:
     order = _backward_order(program, [node for node in program.names if node in first_nodes], roots)
     body = Body(program, user_names(program, RESERVED, order), _uses(order, roots), roots)
     _bind_arguments(body, program)
-    body.emit(order)
+    arguments, said = _signature(program), f"{program.outputs[0][0]} and its gradients."
+    if program.walks:
+        workers = body.names.fresh("workers")
+        arguments += f"{'' if '*' in arguments else ', *'}, {workers}: int = 1"
+        said += _said_of_walks(program, workers)
+        emit_in_walks(body, order, program.walks, workers)
+    else:
+        body.emit(order)
     copies = _fresh(program, body, {each.node for each in program.arguments}, fused=True)
     result = _scalar(first, body.texts[first].text)
     lines = live([*_head(program, body, ()), *body.lines, f"return {result}, Gradients({', '.join(copies)})"])
-    arguments, said = _signature(program), f"{program.outputs[0][0]} and its gradients."
     return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(guarded(lines, body.raising, program)))
+
+
+def _said_of_walks(program: Program, workers: str) -> str:
+    """What a reader should know of the blocks."""
+    times = {1: "", 2: " twice,"}.get(len(program.walks), f" {len(program.walks)} times,")
+    return (
+        f"\n\n    The {program.walks[0].dim} rows are gone through{times} a block at a time: what is made of a block stays in the cache.\n"
+        f"    {workers}: how many threads share the blocks.\n"
+    )
 
 
 def _forward(program: Program) -> list[Node]:

@@ -1,0 +1,156 @@
+"""A walk over rows as a function of a block, whose statements are those of all rows: names, comments and all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from dsl.emit.body import Body, live
+from dsl.emit.guard import guarded, indented
+from dsl.nodes import Apply, Node, Walk, of_sizes, topological
+from dsl.ops.spec import ATOM
+from dsl.rows import axis_of_rows
+from dsl.types import Dim, product
+
+
+def emit_in_walks(body: Body, order: Sequence[Node], walks: Sequence[Walk], workers: str) -> None:
+    """Print a function's nodes, those of the walks as their blocks."""
+    sizes = [node for node in topological(chain(*(walk.roots for walk in walks))) if of_sizes(node)]
+    order = list(dict.fromkeys([*sizes, *order]))
+    steps = [_steps(walk, order) for walk in walks]
+    inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals)}
+    read = {arg for mine in steps for node in mine for arg in node.args if arg not in inside and _dear(arg)}
+    body.keep |= read | {node for walk in walks for node in walk.sequences if node not in inside}
+    done: set[Node] = set()
+    for walk, mine in zip(walks, steps, strict=True):
+        ready = _ready(order, inside, done)
+        body.emit(node for node in order if node in ready)
+        _Block(body, walk, mine, order).emit(workers)
+        done |= {node for node, _ in walk.totals} | {*walk.kept}
+    body.emit(node for node in order if node not in inside)
+
+
+def _ready(order: Iterable[Node], inside: set[Node], done: set[Node]) -> set[Node]:
+    """The nodes that can be computed at all rows once, from what is done."""
+    ready: set[Node] = set()
+    for node in order:
+        if node not in inside and all(arg in ready or arg in done for arg in node.args):
+            ready.add(node)
+    return ready
+
+
+def _dear(node: Node) -> bool:
+    """Whether a block had better read a value than compute it again."""
+    return isinstance(node, Apply) and node.type.shape != () and node.op.name not in ("broadcast_to", "reshape", "index")
+
+
+def _steps(walk: Walk, order: Iterable[Node]) -> list[Node]:
+    """What is computed of a block: from its results down to the sequences, and to what the function computes without rows."""
+    known = {*walk.sequences, *(node for node in order if not _has_rows(node, walk.dim))}
+    return topological(walk.roots, known - set(walk.roots))
+
+
+def _has_rows(node: Node, dim: Dim) -> bool:
+    return dim in (node.type.shape or ())
+
+
+class _Block:
+    """Prints one walk into the function that has it."""
+
+    def __init__(self, outer: Body, walk: Walk, steps: Sequence[Node], order: Sequence[Node]) -> None:
+        self.outer, self.walk, self.steps, self.order = outer, walk, steps, order
+        self.rows = ""
+
+    def emit(self, workers: str) -> None:
+        outer, walk = self.outer, self.walk
+        written = [self._array(node) for node in walk.kept]
+        targets = [self._target(node, part) for node, part in walk.totals]
+        name = outer.names.fresh("block")
+        taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
+        self.rows = outer.names.fresh("rows")
+        inner = _Inner(outer, walk, self.steps)
+        slices = [f"{inner.of_sequence(node)} = {self._cut(node)}" for node in walk.sequences]
+        inner.emit(self.steps)
+        ends = [f"{self._cut(node)} = {inner.texts[node].text}" for node in walk.kept]
+        results = [inner.texts[part].text for _, part in walk.totals]
+        if inner.counted:
+            slices.append(f"{inner.count} = {self.rows}.stop - {self.rows}.start")
+        given = f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()"
+        # what a block calls its own values may be called so again below
+        outer.names.taken, outer.names.chosen = taken, chosen
+        outer.names.counts.clear()
+        head = f"def {name}({self.rows}: slice) -> Any:"
+        lines = guarded(live([*slices, *inner.lines, *ends, given]), inner.raising, outer.program)
+        block = "\n".join([head, *map(indented, lines)])
+        outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
+        call = f"_in_blocks({name}, {outer.dim(walk.dim)}, {self._bytes()}, {workers})"
+        left = f"{', '.join(targets)}{',' if len(targets) == 1 else ''} = " if targets else ""
+        outer.lines += [*written, block, left + call]
+        for (node, _), target in zip(walk.totals, targets, strict=True):
+            outer.bind(node, target)
+
+    def _target(self, node: Node, part: Node) -> str:
+        """The name of a sum over all rows, and of what a block gives to it: its own, or that of the step which it is needed for."""
+        outer = self.outer
+        if node not in outer.names.chosen:
+            known = {*outer.program.adjoints, *outer.program.names}
+            user = node if node in known else next((each for each in self.order if node in each.args and each in known), None)
+            wish = "total" if user is None else outer.program.names.get(user) or outer.wish(user)
+            outer.names.give(node, wish if user is node else f"{wish}_sum" if user else wish)
+        outer.names.chosen[part] = outer.names.chosen[node]
+        return outer.names.chosen[node]
+
+    def _cut(self, node: Node) -> str:
+        """The block's rows of an array."""
+        axis = axis_of_rows(node, self.walk.dim)
+        assert axis is not None
+        colons = ":, " * (axis + len(node.type.known))
+        return f"{self.outer.texts[node].at(ATOM)}[{colons}{self.rows}]"
+
+    def _array(self, node: Node) -> str:
+        """The statement that makes the array whose rows are written."""
+        name = self.outer.names.chosen.get(node) or self.outer.names.give(node, self.outer.wish(node))
+        self.outer.bind(node, name)
+        kind = self.outer.dtype if node.type.dtype == "float" else node.type.dtype
+        return f"{name} = np.empty({self.outer.shape(node)}, dtype={kind})"
+
+    def _bytes(self) -> str:
+        """How many bytes a row takes, with all that is made of it."""
+        rows = [node for node in (*self.walk.sequences, *self.steps) if _has_rows(node, self.walk.dim)]
+        sizes = (product(tuple(dim for dim in node.type.known if dim != self.walk.dim)) for node in rows)
+        row = sum(sizes, Dim.number(0))
+        if row.constant is not None:
+            return str(8 * row.constant)
+        self.outer.dim(row)
+        return f"8 * {row.text(3)}"
+
+
+class _Inner(Body):
+    """The body of a block: the rows' dimension is the block's, and what is outside has the names that it has there."""
+
+    def __init__(self, outer: Body, walk: Walk, steps: Sequence[Node]) -> None:
+        super().__init__(outer.program, outer.names, Counter(arg for node in steps for arg in node.args), {*(part for _, part in walk.totals)})
+        self.texts, self.sizes, self.walk = dict(outer.texts), outer.sizes, walk
+        read = {arg for node in steps for arg in node.args}
+        for node in walk.kept:
+            # a result that nothing else reads is written where it belongs at once
+            del self.texts[node]
+            self.names.chosen[node] = self.names.fresh(f"{outer.texts[node].text}_rows")
+            self.whole |= set() if node in read else {node}
+        self.counted, self.count = False, outer.names.fresh("n_rows")
+
+    def dim(self, dim: Dim) -> str:
+        if dim == self.walk.dim:
+            self.counted = True
+            return self.count
+        return super().dim(dim)
+
+    def of_sequence(self, node: Node) -> str:
+        """The name of a block's part of an array."""
+        name = self.names.fresh(f"{self.texts[node].text}_rows")
+        self.bind(node, name)
+        return name
+
+
+__all__ = ["emit_in_walks"]

@@ -1,0 +1,174 @@
+"""The batch in blocks: which dimension ``value_and_grad`` walks along, what each walk adds up and what it writes row by row.
+
+Before: the value and the gradients as one graph. After: the same graph, and ``walks`` that compute the part of it that has rows a block at a
+time, so that what lies between the inputs and the results stays in the cache. Where something must be known of all rows before the rest can
+go on, as a batch's mean must, one walk follows another: what was dear to compute is kept for it, the rest is computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from dsl.nodes import Apply, Input, Node, Program, Walk, topological
+from dsl.rows import added_up, axis_of_rows, counts, keeps_rows
+from dsl.types import Dim
+
+# so many steps between the inputs and the results must stay within a block for it to be worth its while
+LEAST_GAIN = 2
+# so many dimensions are tried, for each takes a look at the whole program
+MOST_DIMENSIONS = 8
+_VIEWS = ("broadcast_to", "reshape", "index", "arange", "cast")
+# what is rather computed again than kept for another walk
+_CHEAP = (*_VIEWS, "add", "subtract", "multiply", "divide", "negative", "where", "maximum", "minimum", "abs", "sum", "mean")
+
+
+def stream(program: Program) -> Program:
+    """The program with the walks of the dimension that leaves the most in the cache."""
+    if not program.fused or any(isinstance(node, Apply) and node.op.nested for node in topological(_roots(program))):
+        # the turns of a loop take all rows at once, and beside them nothing else takes long
+        return program
+    plans = [plan for dim in _dimensions(program) if (plan := _planned(program, dim))]
+    best = max(plans, key=lambda plan: plan.gain, default=None)
+    return program if best is None else replace(program, walks=tuple(best.walks()))
+
+
+def _dimensions(program: Program) -> Iterator[Dim]:
+    """The dimensions that may be walked along, those of the data and of parts cut out of it: first the ones that the user hints at."""
+    nodes = topological(_roots(program))
+    data = _data(program, nodes)
+    found = (dim for node in nodes if node in data or _is_cut(node, data) for dim in node.type.shape or ())
+    dims = [dim for dim in dict.fromkeys(found) if dim.constant is None]
+    yield from sorted(dims, key=lambda dim: not _hinted(program, dim))[:MOST_DIMENSIONS]
+
+
+def _hinted(program: Program, dim: Dim) -> bool:
+    return any(name == symbol.name for name, _ in program.hints for symbol in dim.symbols())
+
+
+def _data(program: Program, nodes: Iterable[Node]) -> list[Input]:
+    """The arguments that no gradient is taken of; where there is none, the first."""
+    inputs = [node for node in nodes if isinstance(node, Input) and node.type.shape]
+    return [node for node in inputs if node.name not in program.wrt] or inputs[:1]
+
+
+def _is_cut(node: Node, data: Container[Node]) -> bool:
+    return isinstance(node, Apply) and node.op.name == "index" and len(node.args) == 1 and node.args[0] in data
+
+
+def _roots(program: Program) -> list[Node]:
+    return [program.outputs[0][1], *(node for _, node in program.fused)]
+
+
+@dataclass
+class _Plan:
+    """When each node is there: ``when`` is 2k for what is known before walk k, 2k + 1 for what has rows and is made in walk k."""
+
+    dim: Dim
+    roots: list[Node]
+    places: set[Node]
+    order: list[Node] = field(init=False)
+    when: dict[Node, int] = field(default_factory=dict)
+    parts: dict[Node, Node] = field(default_factory=dict)
+    kept: dict[Node, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.order = topological(self.roots)
+        for node in self.order:
+            self.when[node] = self._time(node) if isinstance(node, Apply) else 0
+        self._keep()
+
+    def _time(self, node: Apply) -> int:
+        walk = max((self.when[arg] // 2 for arg in node.args), default=0)
+        after = max((self.when[arg] + self.when[arg] % 2 for arg in node.args), default=0)
+        if node.op.nested or any(arg.type.shape is None for arg in node.args):
+            return after
+        try:
+            own = axis_of_rows(node, self.dim)
+            axes = {arg: axis for arg in node.args if (axis := axis_of_rows(arg, self.dim)) is not None}
+        except ValueError:
+            return after
+        if own is not None and (node in self.places or (_made_of_rows(node, axes) and keeps_rows(node, axes, self.dim, self.places))):
+            return 2 * walk + 1
+        if own is None and axes and (part := added_up(node, axes)) is not None:
+            self.parts[node] = part
+            return 2 * walk + 2
+        return after
+
+    def _keep(self) -> None:
+        """What must be written row by row: results, what is needed of all rows at once, and what another walk needs and is dear."""
+        kept = {node for node in self.roots if self._inside(node)}
+        for node in self.order:
+            walk = (self.when[node] - (node in self.parts)) // 2
+            for arg in (arg for arg in node.args if self._inside(arg) and arg not in self.places):
+                if not self._inside(node) and node not in self.parts:
+                    kept.add(arg)
+                elif walk > self.when[arg] // 2:
+                    kept |= self._dear(arg)
+        self.kept = dict.fromkeys(node for node in self.order if node in kept)
+
+    def _dear(self, node: Node) -> set[Node]:
+        """What must be kept of the rows for a node to be quickly computed again."""
+        stack, dear = [node], set[Node]()
+        while stack:
+            each = stack.pop()
+            if self._inside(each) and isinstance(each, Apply):
+                if each.op.name in _CHEAP or _is_transpose(each):
+                    stack += each.args
+                else:
+                    dear.add(each)
+        return dear
+
+    def _inside(self, node: Node) -> bool:
+        return self.when.get(node, 1) % 2 == 1
+
+    @property
+    def sound(self) -> bool:
+        """Whether the rows that index arrays count are only counted where the rows are."""
+        users = [node for node in self.order if not self.places.isdisjoint(node.args)]
+        return all(isinstance(node, Apply) and node.op.name in ("index", "scatter") and self._inside(node) for node in users)
+
+    @property
+    def gain(self) -> int:
+        """How many steps on the way stay within a block, less what must be kept of all rows for a step that needs them at once."""
+        passing = [node for node in self.order if self._inside(node) and node not in self.kept]
+        steps = sum(isinstance(node, Apply) and node.op.name not in _VIEWS for node in passing)
+        return steps - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
+
+    def walks(self) -> Iterator[Walk]:
+        """The walks, in order."""
+        for k in range(max(self.when.values()) // 2 + 1):
+            totals = tuple((node, part) for node, part in self.parts.items() if self.when[node] == 2 * k + 2)
+            kept = tuple(node for node in self.kept if self.when[node] == 2 * k + 1)
+            sequences = self._sequences(k, [*(part for _, part in totals), *kept])
+            if sequences:
+                yield Walk(self.dim, sequences, totals, kept)
+
+    def _sequences(self, k: int, roots: Iterable[Node]) -> tuple[Node, ...]:
+        """The arrays whose rows a walk reads."""
+        outside = {node for node in self.order if not self._inside(node) or (node in self.kept and self.when[node] < 2 * k)}
+        read = dict.fromkeys(arg for node in topological(roots, outside - set(roots)) for arg in node.args if arg in outside)
+        return tuple(node for node in read if axis_of_rows(node, self.dim) is not None)
+
+
+def _is_transpose(node: Apply) -> bool:
+    return node.op.name == "einsum" and len(node.args) == 1 and len(node.type.known) == len(node.args[0].type.known)
+
+
+def _made_of_rows(node: Apply, axes: dict[Node, int]) -> bool:
+    """Whether a node has anything of the rows: arguments, or an entry that all rows share."""
+    return bool(axes) or node.op.name == "broadcast_to"
+
+
+def _planned(program: Program, dim: Dim) -> _Plan | None:
+    """The plan for a dimension, if it is worth its while: a sum over what is no batch, as over features, may well be larger than its terms."""
+    roots = _roots(program)
+    plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)})
+    if not plan.sound:
+        plan = _Plan(dim, roots, set())
+    batches = {node.type.shape[0] for node in _data(program, plan.order) if node.type.shape} - {dim}
+    large = any(each in batches for node in plan.parts for each in node.type.shape or ())
+    return plan if plan.gain >= LEAST_GAIN and (not large or _hinted(program, dim)) else None
+
+
+__all__ = ["stream"]

@@ -1,0 +1,171 @@
+"""What an operation does along one axis of its arguments, so that the rows along it can be taken a block at a time.
+
+Rows are the entries along the axes whose dimension is the one in question; ``axes`` gives that axis, counted from the right, for each argument
+that has it. An operation may *keep* rows, each row of its result being made of the same rows of its arguments, or *add them up*, so that a sum
+over blocks is its result. Of any other nothing is said, and it takes all rows at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import cast as typing_cast
+
+from dsl.nodes import Apply, Node, apply, const
+from dsl.ops.broadcasting import SUM, settings
+from dsl.ops.contraction import EINSUM, split_spec
+from dsl.ops.core import div
+from dsl.ops.elementwise import ew
+from dsl.ops.indexing import FULL
+from dsl.ops.making import ARANGE, size_of
+from dsl.types import Dim, product
+
+Axes = Mapping[Node, int]
+
+
+def axis_of_rows(node: Node, dim: Dim) -> int | None:
+    """The axis along which a node has rows, counted from the right; None where it has none. Raises ValueError where it has several."""
+    shape = node.type.shape or ()
+    found = [i - len(shape) for i, each in enumerate(shape) if each == dim]
+    if len(found) > 1:
+        raise ValueError
+    return found[0] if found else None
+
+
+def keeps_rows(node: Apply, axes: Axes, dim: Dim, places: Container[Node] = ()) -> bool:
+    """Whether each row of the result is made of the same rows of the arguments. ``places`` are index arrays that count the rows."""
+    axis = axis_of_rows(node, dim)
+    if axis is None:
+        return False
+    if node.op.elementwise or (node.op.alias and len(node.args) == 1):
+        return set(axes.values()) <= {axis}
+    rule = _KEEPS.get(node.op.name)
+    return rule is not None and rule(node, axes, places)
+
+
+def added_up(node: Apply, axes: Axes) -> Node | None:
+    """What a block of rows gives to a result that is the sum of what the blocks give; None where it is no such sum."""
+    if node.op is EINSUM:
+        return node if len(_labels(node, axes)) == 1 else None
+    if node.op.name not in ("sum", "mean", "var"):
+        return None
+    x = node.args[0]
+    reduced, keepdims = settings(dict(node.attrs))
+    if reduced is not None and axes[x] not in reduced:
+        return None
+    if node.op is SUM:
+        return node
+    terms = x if node.op.name == "mean" else ew("power", node.args[1], const(2))
+    count = size_of(x, reduced)
+    degrees = ew("subtract", count, const(int(str(node.attr("ddof"))))) if node.op.name == "var" and node.attr("ddof") else count
+    return div(apply(SUM, terms, axes=reduced, keepdims=keepdims), degrees)
+
+
+# what keeps rows -----------------------------------------------------------------------------------------------------
+
+
+def _along_others(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """An operation along some axes, the rows' not among them."""
+    along = node.attr("axes") if any(key == "axes" for key, _ in node.attrs) else node.attr("axis")
+    mine = along if isinstance(along, tuple) else (along,)
+    return along is not None and len(set(axes.values())) == 1 and len(axes) == len(node.args) and not set(mine) & set(axes.values())
+
+
+def _stack(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    return len(set(axes.values())) == 1
+
+
+def _matrices(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """An operation on the last two axes of each argument."""
+    return len(axes) == len(node.args) and len(set(axes.values())) == 1 and max(axes.values()) < -2
+
+
+def _labels(node: Apply, axes: Axes) -> set[str]:
+    terms, _ = split_spec(str(node.attr("spec")))
+    return {term[axes[arg]] for term, arg in zip(terms, node.args, strict=True) if arg in axes}
+
+
+def _einsum(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """One label runs over the rows of every operand that has them."""
+    return len(_labels(node, axes)) == 1
+
+
+def _reshape(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """As many entries stand before the rows' axis as did."""
+    (x,) = node.args
+    old, new = x.type.known, node.type.known
+    if x not in axes:
+        return False
+    at = new.index(old[axes[x]])
+    return product(old[: len(old) + axes[x]]) == product(new[:at])
+
+
+def _broadcast_to(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """Rows are the argument's, or all alike."""
+    return True
+
+
+def _index(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """All rows are taken, or an array beside others that have rows counts them, or it is an array with rows that picks from something without."""
+    x, *arrays = node.args
+    if any(axes.get(each, -1) != -1 or len(each.type.known) > 1 for each in arrays):
+        return False
+    if x not in axes:
+        return all(each in axes for each in arrays)
+    item = _items_of_axes(node)[axes[x]]
+    return _whole_or_counted(item, arrays, axes, places)
+
+
+def _scatter(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    g, *arrays = node.args
+    if g not in axes or any(axes.get(each, -1) != -1 or len(each.type.known) > 1 for each in arrays):
+        return False
+    shape = node.type.known
+    return _whole_or_counted(_items_of_axes(node)[shape.index(g.type.known[axes[g]]) - len(shape)], arrays, axes, places)
+
+
+def _items_of_axes(node: Apply) -> dict[int, tuple[object, ...]]:
+    """The item of an index for each axis, counted from the right, of the array that it picks from or is put into."""
+    rank = len(node.type.known if node.op.name == "scatter" else node.args[0].type.known)
+    items = [item for item in typing_cast("tuple[tuple[object, ...], ...]", node.attr("items")) if item[0] != "newaxis"]
+    return {i - rank: items[i] if i < len(items) else FULL for i in range(rank)}
+
+
+def _whole_or_counted(item: tuple[object, ...], arrays: list[Node], axes: Axes, places: Container[Node]) -> bool:
+    if item == FULL:
+        return not any(each in axes for each in arrays)
+    return item[0] == "array" and arrays[int(str(item[1]))] in places and all(each in axes for each in arrays)
+
+
+def _pad(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    widths = typing_cast("tuple[tuple[Dim, Dim], ...]", node.attr("widths"))
+    return all(each == Dim.number(0) for each in widths[axes[node.args[0]]])
+
+
+def _windows(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """Windows lie over the last axes."""
+    span = len(typing_cast("tuple[object, ...]", node.attr("size"))) * (2 if node.op.name == "unwindows" else 1)
+    return axes[node.args[0]] < -span
+
+
+Keeps = Callable[[Apply, Axes, Container[Node]], bool]
+_KEEPS: dict[str, Keeps] = {
+    **dict.fromkeys(("sum", "mean", "var", "prod", "prod_others", "max", "min", "any", "all", "argmax", "argmin", "logsumexp", "norm"), _along_others),
+    **dict.fromkeys(("softmax", "log_softmax", "cumsum", "cumprod", "argsort", "sort", "flip", "roll", "concatenate", "take_along_axis"), _along_others),
+    **dict.fromkeys(("inv", "det", "cofactor", "solve", "cholesky", "pinv"), _matrices),
+    **dict.fromkeys(("windows", "unwindows"), _windows),
+    "stack": _stack,
+    "einsum": _einsum,
+    "reshape": _reshape,
+    "broadcast_to": _broadcast_to,
+    "index": _index,
+    "scatter": _scatter,
+    "pad": _pad,
+}
+
+
+def counts(node: Node, dim: Dim) -> bool:
+    """Whether a node is 0, 1, 2, … for each row."""
+    return isinstance(node, Apply) and node.op is ARANGE and dict(node.attrs) == {"start": Dim.number(0), "stop": dim, "step": Dim.number(1)}
+
+
+__all__ = ["Axes", "added_up", "axis_of_rows", "counts", "keeps_rows"]

@@ -1,0 +1,160 @@
+"""value_and_grad in blocks: what all rows at once give, for any number of rows, blocks and threads."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsl.api import compile_text, module_of
+from tests.numeric import Arrays, outputs_of, running
+from tests.test_golden import EXAMPLES
+
+BLOCK = 4
+WALKED = [path for path in EXAMPLES if "_in_blocks" in (path.parents[1] / "generated" / f"{path.stem}.py").read_text(encoding="utf-8")]
+
+
+def small_blocks(module: ModuleType, monkeypatch: pytest.MonkeyPatch, rows: int = BLOCK) -> None:
+    for name, value in {"_LEAST_ROWS": rows, "_BLOCK_BYTES": 0, "_SMALL_BYTES": 0}.items():
+        monkeypatch.setattr(module, name, value)
+
+
+def made(text: str) -> Any:
+    return module_of(compile_text(text, format=False), "blocks")
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    value, gradients = found
+    assert np.allclose(value, expected[0], rtol=1e-12, atol=1e-12, equal_nan=True)
+    for name in gradients._fields:
+        one, other = getattr(gradients, name), getattr(expected[1], name)
+        assert one.shape == other.shape and one.dtype == other.dtype
+        assert np.allclose(one, other, rtol=1e-9, atol=1e-11, equal_nan=True), name
+
+
+def pair(module: Any, arguments: Arrays) -> Any:
+    result, tape = module.forward(**arguments)
+    return outputs_of(result)[0], module.backward(tape)
+
+
+@pytest.mark.parametrize("path", WALKED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("rows", [1, 2, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK - 1, 3 * BLOCK])
+def test_examples(path: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = running(path)
+    (dim,) = {walk.dim for walk in found.program.walks}
+    symbol = dim.symbols()[0].name
+    arguments = found.arguments(np.random.default_rng(rows), {symbol: rows + 1})
+    expected = pair(found.module, arguments)
+    assert_same(found.module.value_and_grad(**arguments), expected)
+    small_blocks(found.module, monkeypatch)
+    for workers in (1, 2, 3):
+        assert_same(found.module.value_and_grad(**arguments, workers=workers), expected)
+
+
+# a program a line, over x and y of [N, D], an index i into D, and w of [D]: each is walked along N
+PROGRAMS = {
+    "sums": "L = sum(sigmoid(x @ w) ** 2) + sum(w)",
+    "means": "L = mean((x @ w - y[:, 0]) ** 2) + mean(exp(x), axis=0) @ w",
+    "rows": "L = sum(softmax(x * w) * tanh(y))",
+    "gathered": "L = -mean(log_softmax(x * w)[arange(N), i])",
+    "counted": "L = sum(tanh(x @ w) * exp(-arange(N) / N))",
+    "picked": "L = sum(tanh(w[i] * x[:, 0]) * sin(w[i]))",
+    "normed": "z = (x - mean(x, axis=0)) / sqrt(var(x, axis=0) + 1e-3)\nL = sum(sigmoid(z @ w) ** 2)",
+    "apart": "L = sum(tanh(x[1:] - x[:-1]) ** 2 * exp(w))",
+    "joined": "L = sum(tanh(concatenate([x * w, y], axis=1)) ** 2)",
+    "sorted": "p = exp(x @ w)\nL = sum(sort(p) * arange(N)) + sum(tanh(sin(x * y) * w) ** 2 * cos(y))",
+    "shaped": "L = sum(tanh(reshape(x * w, (N, 1, D)) * y[:, :, None] + reshape(x, (N, D, 1))) ** 2)",
+    "columns": "z = x.T * w[:, None]\nL = sum(sin(z) * cos(z))",
+    "moments": "L = sum(inv(einsum('ni,nj->ij', tanh(x * w), tanh(x)) + 9 * eye(D)) ** 2)",
+}
+HEAD = "input x: [N, D]\ninput y: [N, D]\ninput i: int[N] in 0:D\nparam w: [D]\n"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("wrt", ["w", "x,y,w"])
+def test_programs(name: str, wrt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = HEAD.replace("input", "param") if "x" in wrt else HEAD
+    module = made(text.replace("param i", "input i") + PROGRAMS[name])
+    assert "_in_blocks" in module.value_and_grad.__code__.co_names
+    small_blocks(module, monkeypatch)
+    # a difference needs a row, a mean too
+    for rows in range(1 if name in ("apart", "means", "gathered", "normed") else 0, 3 * BLOCK + 1):
+        rng = np.random.default_rng(rows)
+        with np.errstate(all="ignore"):
+            arguments = {"x": rng.normal(size=(rows, 3)), "y": rng.normal(size=(rows, 3)), "i": rng.integers(0, 3, rows), "w": rng.normal(size=3)}
+            for workers in (1, 2, 3):
+                assert_same(module.value_and_grad(**arguments, workers=workers), pair(module, arguments))
+            narrow = {key: each.astype(np.float32) if key != "i" else each for key, each in arguments.items()}
+            value, gradients = module.value_and_grad(**narrow, workers=2)
+            assert {np.asarray(each).dtype for each in (value, *gradients)} == {np.dtype(np.float32)}
+
+
+def test_memory_does_not_grow_with_the_batch() -> None:
+    module = made("input x: [N, D]\ninput y: [N]\nparam w: [D]\nL = mean(binary_cross_entropy(x @ w, y))")
+
+    def peak(rows: int) -> int:
+        rng = np.random.default_rng(0)
+        arguments = (rng.normal(size=(rows, 8)), rng.random(rows), rng.normal(size=8))
+        tracemalloc.start()
+        module.value_and_grad(*arguments)
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    assert peak(400_000) < 1.2 * peak(100_000)
+
+
+def test_blocks_are_shared_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = made(HEAD + PROGRAMS["sums"])
+    small_blocks(module, monkeypatch)
+    seen: set[int] = set()
+    sigmoid = module._sigmoid
+    monkeypatch.setattr(module, "_sigmoid", lambda x: seen.add(threading.get_ident()) or sigmoid(x))
+    rng = np.random.default_rng(0)
+    module.value_and_grad(rng.normal(size=(30, 3)), rng.normal(size=(30, 3)), rng.integers(0, 3, 30), rng.normal(size=3), workers=3)
+    assert len(seen) >= 2 and threading.get_ident() in seen
+
+
+def test_what_fails_on_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = made("input A: [N, D, D]\nparam w: [D]\nL = sum(tanh(solve(A, w * ones((N, D, 1))[:, :, 0][..., None])) ** 2)")
+    small_blocks(module, monkeypatch)
+    matrices = np.broadcast_to(np.eye(3), (20, 3, 3)).copy()
+    matrices[-1] = 0
+    with pytest.raises(np.linalg.LinAlgError, match="line 3"):
+        module.value_and_grad(matrices, np.ones(3), workers=2)
+
+
+def test_workers_are_at_least_one() -> None:
+    module = made(HEAD + PROGRAMS["sums"])
+    with pytest.raises(ValueError, match="workers must be at least 1, not 0"):
+        module.value_and_grad(np.ones((2, 3)), np.ones((2, 3)), np.zeros(2, int), np.ones(3), workers=0)
+
+
+def test_a_name_of_the_users_own_goes_first() -> None:
+    module = made("input x: [N, D]\nparam w: [D]\nconst workers = 2.0\nblock = x @ w\nrows = tanh(block)\nL = sum(rows ** 2) * workers")
+    x, w = np.ones((4, 2)), np.ones(2)
+    assert_same(module.value_and_grad(x, w, workers=3.0), pair(module, {"x": x, "w": w, "workers": 3.0}))
+    assert module.value_and_grad(x, w, workers_2=2)[0] == module.value(x, w)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "param x: [N]\nL = sum(x ** 2)",  # one step: nothing lies between
+        "param x: [N, N]\nL = sum(tanh(x @ x) ** 2)",  # rows and columns are one dimension
+        "param x: [3]\nL = sum(tanh(exp(x)) ** 2)",  # a number of rows that is known
+        "input x: [T, D]\nparam w: [D]\ndef step(h, r) = tanh(h * w + r)\nL = sum(tanh(fold(step, zeros(D), x)) ** 2)",  # turn after turn
+    ],
+)
+def test_what_is_not_walked(text: str) -> None:
+    assert not hasattr(made(text), "_in_blocks")
+
+
+def test_a_hint_chooses_the_dimension() -> None:
+    text = "input x: [D, N]\nparam w: [D]\nL = sum(tanh(w @ x) * sin(w @ x))"
+    assert hasattr(made(f"dim N ~ 100_000\n{text}"), "_in_blocks")
