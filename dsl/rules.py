@@ -56,8 +56,11 @@ def ruled(rule: syntax.Rule, scope: Scope) -> RuleFunction:
     def line_of(name: str) -> syntax.RuleLine | None:
         return next((line for line in rule.lines if line.argument == name and line.key in ("d", "vjp")), None)
 
+    shown = next((str(line.body).strip().strip('"') for line in rule.lines if line.key == "latex"), "")
+    called = rule.name.id.replace("_", r"\_")
+    latex = shown or rf"\operatorname{{{called}}}({', '.join(f'{{{name}}}' for name in names)})"
     elementwise = all(line.key != "vjp" for line in rule.lines)
-    op = RuleOp(f"rule {rule.name.id}", _infer_value, _emit_value, vjp, elementwise=elementwise, alias=True, rule=rule, scope=scope)
+    op = RuleOp(f"rule {rule.name.id}", _infer_value, _emit_value, vjp, elementwise=elementwise, alias=True, params=("", *names), latex=latex, rule=rule, scope=scope)
     return RuleFunction(rule, scope, op)
 
 

@@ -24,7 +24,7 @@ def _vjp(node: Apply, g: Node) -> Sequence[Node | None]:
     return (g,)
 
 
-NAMED = Op("named", _infer, _emit, _vjp, linear=True, alias=True)
+NAMED = Op("named", _infer, _emit, _vjp, linear=True, alias=True, latex="{0}")
 
 
 def named(value: object) -> object:

@@ -13,7 +13,7 @@ from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
 from dsl.ops.core import axes_of, shape_of, typed
 from dsl.ops.elementwise import cast
-from dsl.ops.spec import ATOM, Op, Printer, Text, function
+from dsl.ops.spec import ATOM, PRODUCT, Emit, Op, Printer, Text, function
 from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, join, product, same, shape_text
 
 Axes = tuple[int, ...] | None
@@ -75,7 +75,7 @@ def _vjp_reshape(node: Apply, g: Node) -> Sequence[Node | None]:
     return (reshape(g, node.args[0].type.known),)
 
 
-RESHAPE = Op("reshape", _infer_reshape, _emit_reshape, _vjp_reshape, linear=True)
+RESHAPE = Op("reshape", _infer_reshape, _emit_reshape, _vjp_reshape, linear=True, latex=r"\operatorname{reshape}({0})")
 
 
 def reshape(x: Node, shape: Shape) -> Node:
@@ -142,7 +142,16 @@ def _vjp_broadcast(node: Apply, g: Node) -> Sequence[Node | None]:
     return (sum_to(g, node.args[0]),)
 
 
-BROADCAST = Op("broadcast_to", _infer_broadcast, _emit_broadcast, _vjp_broadcast, linear=True)
+
+def latex_spread(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    """A number times ones; an array along new axes."""
+    if node.args[0].type.shape != ():
+        return Text(rf"\operatorname{{broadcast}}({args[0].text})")
+    ones = rf"\mathbf{{1}}_{{{printer.shape(node)}}}"
+    return Text(ones if args[0].text == "1" else r"\mathbf{0}" if args[0].text == "0" else rf"{args[0].at(PRODUCT)} \, {ones}", PRODUCT)
+
+
+BROADCAST = Op("broadcast_to", _infer_broadcast, _emit_broadcast, _vjp_broadcast, linear=True, latex=latex_spread)
 
 
 def broadcast_to(x: Node, shape: Shape) -> Node:
@@ -170,7 +179,7 @@ def _vjp_spread(node: Apply, g: Node) -> Sequence[Node | None]:
     return sum_to(g, node.args[0]), None
 
 
-SPREAD = Op("spread", _infer_like, _emit_spread, _vjp_spread, linear=True)
+SPREAD = Op("spread", _infer_like, _emit_spread, _vjp_spread, linear=True, latex=latex_spread)
 
 
 def spread(x: Node, like: Node) -> Node:
@@ -234,7 +243,21 @@ def _vjp_sum(node: Apply, g: Node) -> Sequence[Node | None]:
     return (spread(restore(g, node), node.args[0]),)
 
 
-SUM = Op("sum", infer_sum, _emit_sum, _vjp_sum, linear=True)
+def over_indices(sign: str) -> Emit:
+    """A reduction as LaTeX: its sign, and below it the indices of the axes that it takes."""
+
+    def latex(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+        axes, shape = settings(dict(node.attrs))[0], node.args[0].type.shape
+        every = "ijklmnpqrst"[: len(shape or ())]
+        taken = "".join(label for i, label in enumerate(every) if axes is None or i - len(every) in axes)
+        if shape is None or not taken:
+            return Text(f"{sign} {args[0].at(PRODUCT)}", PRODUCT)
+        return Text(f"{sign}_{{{taken}}} {{{args[0].at(ATOM)}}}_{{{every}}}", PRODUCT)
+
+    return latex
+
+
+SUM = Op("sum", infer_sum, _emit_sum, _vjp_sum, linear=True, latex=over_indices(r"\sum"))
 
 
 def reduction_axes(x: Node, axis: object, keepdims: bool) -> Axes:
@@ -268,7 +291,7 @@ def _vjp_unbroadcast(node: Apply, g: Node) -> Sequence[Node | None]:
     return spread(g, node.args[0]), None
 
 
-UNBROADCAST = Op("unbroadcast", _infer_unbroadcast, _emit_unbroadcast, _vjp_unbroadcast, linear=True)
+UNBROADCAST = Op("unbroadcast", _infer_unbroadcast, _emit_unbroadcast, _vjp_unbroadcast, linear=True, latex=r"\operatorname{unbroadcast}({0})")
 
 
 def sum_to(g: Node, like: Node) -> Node:

@@ -12,6 +12,7 @@ from dsl.ops.core import number, shape_of
 from dsl.ops.diagonals import DIAG
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.making import eye
+from dsl.ops.product_latex import latex_product
 from dsl.ops.product_text import emit_product, split_spec
 from dsl.ops.spec import Op, function
 from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, same
@@ -80,7 +81,7 @@ def _on_diagonal(x: Node, unique: str, mine: str, sizes: Mapping[str, Dim]) -> N
     return einsum(",".join(terms) + "->" + target, *operands)
 
 
-EINSUM = Op("einsum", _infer, emit_product, _vjp, linear=True)
+EINSUM = Op("einsum", _infer, emit_product, _vjp, linear=True, latex=latex_product)
 
 
 def einsum(spec: str, *args: Node) -> Node:

@@ -132,7 +132,7 @@ def _build(stanza: Stanza) -> Elementwise:
         emit=lambda node, args, printer: _emit(stanza, node, args, printer),
         elementwise=True,
         params=stanza.params,
-        latex=stanza.lines.get("latex", ""),
+        latex=stanza.lines.get("latex", Op.latex),
         stanza=stanza,
     )
 
@@ -164,7 +164,7 @@ def _vjp_cast(node: Apply, g: Node) -> Sequence[Node | None]:
     return (g if node.args[0].type.dtype == "float" and node.type.dtype == "float" else None,)
 
 
-CAST = Op("cast", _infer_cast, _emit_cast, _vjp_cast, linear=True, elementwise=True)
+CAST = Op("cast", _infer_cast, _emit_cast, _vjp_cast, linear=True, elementwise=True, latex="{0}")
 
 
 def _is_list(x: Node) -> bool:
@@ -213,7 +213,7 @@ def _vjp_polygamma(node: Apply, g: Node) -> Sequence[Node | None]:
     return (ew("multiply", g, polygamma(int(str(node.attr("n"))) + 1, node.args[0])),)
 
 
-POLYGAMMA = Op("polygamma", _infer_polygamma, _emit_polygamma, _vjp_polygamma, elementwise=True)
+POLYGAMMA = Op("polygamma", _infer_polygamma, _emit_polygamma, _vjp_polygamma, elementwise=True, latex=r"\psi^{({n})}({0})")
 
 
 def polygamma(n: int, x: Node) -> Node:

@@ -46,7 +46,14 @@ def _emit_unpart(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     raise AssertionError("a part's cotangent is taken out of the sum before anything is printed")
 
 
-PART = Op("part", _infer_part, _emit_part, _vjp_part)
+
+def _latex_part(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    whole, number = node.args[0], int(str(node.attr("index")))
+    parts = whole.op.parts if isinstance(whole, Apply) else ()
+    return Text(rf"{{{args[0].text}}}_{{\text{{{parts[number] if parts else number + 1}}}}}")
+
+
+PART = Op("part", _infer_part, _emit_part, _vjp_part, latex=_latex_part)
 UNPART = Op("unpart", _infer_unpart, _emit_unpart)
 
 

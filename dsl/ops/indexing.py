@@ -139,7 +139,11 @@ def _vjp_index(node: Apply, g: Node) -> Sequence[Node | None]:
     return (apply(SCATTER, g, *node.args[1:], items=_items(node), shape=shape_of(node.args[0])), *[None] * (len(node.args) - 1))
 
 
-INDEX = Op("index", _infer_index, _emit_index, _vjp_index, linear=True)
+def _latex_index(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    return Text(f"{{{args[0].at(ATOM)}}}_{{[{items_text(node, args[1:], printer)}]}}")
+
+
+INDEX = Op("index", _infer_index, _emit_index, _vjp_index, linear=True, latex=_latex_index)
 
 
 def index(x: Node, items: Sequence[Item], arrays: Sequence[Node] = ()) -> Node:

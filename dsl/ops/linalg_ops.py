@@ -37,7 +37,7 @@ def _vjp_inv(node: Apply, g: Node) -> Sequence[Node | None]:
     return (neg(mm(mT(node), g, mT(node))),)
 
 
-INV = Op("inv", _infer_same, _call("np.linalg.inv"), _vjp_inv, raises=True)
+INV = Op("inv", _infer_same, _call("np.linalg.inv"), _vjp_inv, raises=True, latex="{{0}}^{-1}")
 
 
 def inv(A: Node) -> Node:
@@ -62,8 +62,8 @@ def _vjp_cofactor(node: Apply, g: Node) -> Sequence[Node | None]:
     return sub(mul(dot_all(g, node), W), mm(W, mT(g), node)), None
 
 
-DET = Op("det", _infer_det, _call("np.linalg.det"), _vjp_det)
-COFACTOR = Op("cofactor", _infer_same, _call("_cofactor"), _vjp_cofactor)
+DET = Op("det", _infer_det, _call("np.linalg.det"), _vjp_det, latex=r"\det({0})")
+COFACTOR = Op("cofactor", _infer_same, _call("_cofactor"), _vjp_cofactor, latex=r"\operatorname{cof}({0})")
 
 
 def det(A: Node) -> Node:
@@ -108,7 +108,7 @@ def _vjp_solve(node: Apply, g: Node) -> Sequence[Node | None]:
     return fitted(dA, node.args[0], node, g), fitted(back, node.args[1], node, g)
 
 
-SOLVE = Op("solve", _infer_solve, _call("np.linalg.solve"), _vjp_solve, raises=True)
+SOLVE = Op("solve", _infer_solve, _call("np.linalg.solve"), _vjp_solve, raises=True, latex="{{0}}^{-1} {1}")
 
 
 def solve(A: Node, b: Node) -> Node:
@@ -183,7 +183,7 @@ def _vjp_pinv(node: Apply, g: Node) -> Sequence[Node | None]:
     return (add(add(first, second), third),)
 
 
-PINV = Op("pinv", _infer_pinv, _emit_pinv, _vjp_pinv, raises=True)
+PINV = Op("pinv", _infer_pinv, _emit_pinv, _vjp_pinv, raises=True, latex="{{0}}^{+}")
 
 
 def pinv(A: Node, rcond: float | None = None) -> Node:

@@ -32,7 +32,7 @@ def _emit_dimension(node: Apply, args: Sequence[Text], printer: Printer) -> Text
     return Text(text if text.isidentifier() else f"({text})")
 
 
-DIMENSION = Op("dimension", _infer_number, _emit_dimension)
+DIMENSION = Op("dimension", _infer_number, _emit_dimension, latex="{dim}")
 
 
 def dimension(dim: Dim) -> Node:
@@ -50,7 +50,7 @@ def _emit_size(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return Text(f"{args[0].at(ATOM)}.size")
 
 
-SIZE = Op("size", _infer_number, _emit_size)
+SIZE = Op("size", _infer_number, _emit_size, latex=r"|{0}|")
 
 
 def size_of(x: Node, axes: tuple[int, ...] | None) -> Node:
@@ -85,7 +85,7 @@ def _emit_arange(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return Text(f"np.arange({', '.join(shown)})")
 
 
-ARANGE = Op("arange", _infer_arange, _emit_arange)
+ARANGE = Op("arange", _infer_arange, _emit_arange, latex=r"\operatorname{arange}({start}, {stop}, {step})")
 
 
 def arange(stop: Dim, start: Dim | None = None, step: Dim | None = None) -> Node:
@@ -157,7 +157,7 @@ def _emit_eye(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return Text(f"np.eye({size}{f', k={k}' if k else ''}, dtype={dtype_text(node.type.dtype, printer)})")
 
 
-EYE = Op("eye", _infer_eye, _emit_eye)
+EYE = Op("eye", _infer_eye, _emit_eye, latex=r"I_{{rows} \times {columns}}")
 
 
 def eye(rows: Dim, columns: Dim | None = None, k: int = 0, dtype: str = "float") -> Node:
@@ -208,7 +208,7 @@ def _vjp_none(node: Apply, g: Node) -> Sequence[Node | None]:
     return (None,)
 
 
-STOP = Op("stop_gradient", lambda types, attrs: types[0], _emit_unchanged, _vjp_none, alias=True)
+STOP = Op("stop_gradient", lambda types, attrs: types[0], _emit_unchanged, _vjp_none, alias=True, latex=r"\operatorname{stop}({0})")
 
 
 def stop_gradient(x: Node) -> Node:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast as typing_cast
 
 from dsl.nodes import Apply, Node, apply
-from dsl.ops.broadcasting import infer_sum, reduction_arguments, reshape, restore, settings, total
+from dsl.ops.broadcasting import infer_sum, over_indices, reduction_arguments, reshape, restore, settings, total
 from dsl.ops.contraction import permute
 from dsl.ops.core import axes_of, mul, number, shape_of, where
 from dsl.ops.elementwise import ew
@@ -25,7 +25,7 @@ def _vjp_prod(node: Apply, g: Node) -> Sequence[Node | None]:
     return (mul(restore(g, node), apply(PROD_OTHERS, node.args[0], axes=axes)),)
 
 
-PROD = Op("prod", infer_sum, _emit_prod, _vjp_prod)
+PROD = Op("prod", infer_sum, _emit_prod, _vjp_prod, latex=over_indices(r"\prod"))
 
 
 def _emit_prod_others(node: Apply, args: Sequence[Text], printer: Printer) -> Text:

@@ -11,6 +11,7 @@ from dsl.ops.along import along
 from dsl.ops.broadcasting import (
     SUM,
     UNBROADCAST,
+    over_indices,
     reduced,
     reduction_arguments,
     reduction_axes,
@@ -110,24 +111,28 @@ def _vjp_std(node: Apply, g: Node) -> Sequence[Node | None]:
     return mul(restore(over(div(g, _degrees(node)), node), node), node.args[1]), None, None
 
 
+def _named(name: str) -> Emit:
+    return over_indices(rf"\operatorname{{{name}}}")
+
+
 # both take x, its deviations x - mean(x), and STD the variance too: nodes that other steps share
-VAR = Op("var", _result("float"), _emit_var, _vjp_var)
-STD = Op("std", _result("float"), _emit_std, _vjp_std)
+VAR = Op("var", _result("float"), _emit_var, _vjp_var, latex=_named("Var"))
+STD = Op("std", _result("float"), _emit_std, _vjp_std, latex=_named("Std"))
 
 REDUCTIONS: Mapping[str, Op] = {
     op.name: op
     for op in (
         SUM,
-        Op("mean", _result("float"), _method("mean"), _vjp_mean, linear=True),
+        Op("mean", _result("float"), _method("mean"), _vjp_mean, linear=True, latex=_named("mean")),
         PROD,
-        Op("max", _infer_same, _method("max"), _vjp_extreme),
-        Op("min", _infer_same, _method("min"), _vjp_extreme),
-        Op("any", _result("bool"), _method("any")),
-        Op("all", _result("bool"), _method("all")),
-        Op("argmax", _result("int"), _method("argmax")),
-        Op("argmin", _result("int"), _method("argmin")),
-        Op("logsumexp", _result("float"), _called("_logsumexp"), _vjp_logsumexp),
-        Op("norm", _result("float"), _called("np.linalg.norm"), _vjp_norm),
+        Op("max", _infer_same, _method("max"), _vjp_extreme, latex=over_indices(r"\max")),
+        Op("min", _infer_same, _method("min"), _vjp_extreme, latex=over_indices(r"\min")),
+        Op("any", _result("bool"), _method("any"), latex=_named("any")),
+        Op("all", _result("bool"), _method("all"), latex=_named("all")),
+        Op("argmax", _result("int"), _method("argmax"), latex=_named("argmax")),
+        Op("argmin", _result("int"), _method("argmin"), latex=_named("argmin")),
+        Op("logsumexp", _result("float"), _called("_logsumexp"), _vjp_logsumexp, latex=_named("logsumexp")),
+        Op("norm", _result("float"), _called("np.linalg.norm"), _vjp_norm, latex=r"\lVert {0} \rVert"),
     )
 }
 _FLOATS = ("mean", "logsumexp", "norm")

@@ -142,7 +142,7 @@ def _vjp_stack(node: Apply, g: Node) -> Sequence[Node | None]:
     return [pick(g, _axis(node), i) if arg.type.dtype == "float" else None for i, arg in enumerate(node.args)]
 
 
-STACK = Op("stack", _infer_stack, _emit_stack, _vjp_stack, linear=True)
+STACK = Op("stack", _infer_stack, _emit_stack, _vjp_stack, linear=True, latex="[{*}]")
 
 
 def stack(arrays: Sequence[Node], axis: object = 0) -> Node:

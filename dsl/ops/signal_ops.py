@@ -150,7 +150,7 @@ def _vjp_convolve(node: Apply, g: Node) -> Sequence[Node | None]:
     return da, flip(valid(wide, flip(g, -1)), -1)
 
 
-CONVOLVE = Op("convolve", _infer_convolve, _emit_convolve, _vjp_convolve)
+CONVOLVE = Op("convolve", _infer_convolve, _emit_convolve, _vjp_convolve, latex=r"{0} \ast {1}")
 
 
 def convolve(a: Node, v: Node, mode: str) -> Node:

@@ -53,7 +53,9 @@ class Op:
     An ``alias`` is its first argument's value with a derivative of its own.
     One that is ``nested`` has a graph among its settings.
     One that ``raises`` NumPy's LinAlgError gets the line of the source into the message. ``parts`` names the results of an operation that
-    has several: its node stands for all of them, and a node of ``ops.factorisations.PART`` takes out one.
+    has several: its node stands for all of them, and a node of ``ops.factorisations.PART`` takes out one. ``latex`` is a template of its
+    formula, with ``{x}`` for a parameter, ``{0}`` for an argument, ``{*}`` for all of them, and a setting by its name; or a function as
+    ``emit`` is one.
     """
 
     name: str
@@ -67,7 +69,7 @@ class Op:
     nested: bool = False
     parts: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
-    latex: str = ""
+    latex: str | Emit = r"\operatorname{{name}}({*})"
 
 
 REQUIRED = object()
