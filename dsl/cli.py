@@ -261,6 +261,43 @@ def fmt_command(files: tuple[Path, ...], only_check: bool, form: str) -> None:
     reporter.end()
 
 
+def _keep_apart(out: Path | None, files: tuple[Path, ...]) -> None:
+    """A drawing does not take the place of a program."""
+    for path in files:
+        if out is not None and out.resolve() == path.resolve():
+            raise click.UsageError(f"the drawing would overwrite {path}")
+
+
+@main.command("explain")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "latex", "html"]), help="By default what the name of -o says, else text.")
+@click.option("-o", "out", type=click.Path(path_type=Path), help="The file to write; default: standard output.")
+@WRT
+@ROOT
+def explain_command(file: Path, form: str | None, out: Path | None, wrt: tuple[str, ...], root: Path | None) -> None:
+    """Derive the gradients of FILE step by step: the chain rule, each rule, each line of code."""
+    _keep_apart(out, (file,))
+    reporter = Reporter()
+    endings = {".md": "markdown", ".tex": "latex", ".html": "html", ".htm": "html"}
+    chosen = form or (endings.get(out.suffix.lower(), "text") if out is not None else "text")
+
+    def one(path: Path) -> None:
+        from dsl.api import compile_path
+        from dsl.files import read, write_drawing
+        from dsl.views.explain import explained
+
+        compiled = compile_path(path, wrt, root)
+        reporter.tell(compiled.warnings, path)
+        text = explained(compiled, read(path), chosen)
+        if out is None or str(out) == "-":
+            click.echo(text.encode(), nl=False)
+        else:
+            write_drawing(text, out)
+
+    reporter.attempt(one, file)
+    reporter.end()
+
+
 @main.command("ops")
 @click.argument("name", required=False)
 def ops_command(name: str | None) -> None:

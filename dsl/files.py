@@ -73,6 +73,15 @@ def write_module(text: str, target: Path, force: bool = False) -> None:
         raise error(Code.E0501, f"{target}: {problem.strerror}", help="choose another folder with -o") from None
 
 
+def write_drawing(text: str, target: Path) -> None:
+    """Write a drawing over whatever was there. Raises DslError where it cannot be written."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(text, target)
+    except OSError as problem:
+        raise error(Code.E0501, f"{target}: {problem.strerror}", help="choose another file") from None
+
+
 def write_whole(text: str, target: Path) -> None:
     """Replace a file's text in one step, so that it is never half written. Raises OSError."""
     target = target.resolve()

@@ -21,12 +21,17 @@ from dsl.types import ShapeError, TensorType, broadcast
 
 def elementwise_cotangent(node: Apply, op: Elementwise, i: int, g: Node) -> Node | None:
     """The cotangent of argument i: g times the partial derivative that the stanza states; None for zero. Raises DslError where it states none."""
+    return _scaled(g, partial(node, op, i), node.args[i], (*node.args, node))
+
+
+def partial(node: Apply, op: Elementwise, i: int) -> Node:
+    """The partial derivative by argument i, as the stanza states it. Raises DslError where it states none."""
     name = op.params[i]
     text = op.stanza.partials.get(name)
     if text is None:
         raise ShapeError(Code.E0401, f"`{op.name}` has no derivative with respect to `{name}`", help="put it inside `stop_gradient(…)`")
     scope = Scope(values={**dict(zip(op.params, node.args, strict=True)), "out": node})
-    return _scaled(g, array(_elaborator().expression(_partial(op.name, name, text), scope)), node.args[i], (*node.args, node))
+    return array(_elaborator().expression(_partial(op.name, name, text), scope))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +65,9 @@ def ruled(rule: syntax.Rule, scope: Scope) -> RuleFunction:
     called = rule.name.id.replace("_", r"\_")
     latex = shown or rf"\operatorname{{{called}}}({', '.join(f'{{{name}}}' for name in names)})"
     elementwise = all(line.key != "vjp" for line in rule.lines)
-    op = RuleOp(f"rule {rule.name.id}", _infer_value, _emit_value, vjp, elementwise=elementwise, alias=True, params=("", *names), latex=latex, rule=rule, scope=scope)
+    op = RuleOp(
+        f"rule {rule.name.id}", _infer_value, _emit_value, vjp, elementwise=elementwise, alias=True, params=("", *names), latex=latex, rule=rule, scope=scope
+    )
     return RuleFunction(rule, scope, op)
 
 

@@ -20,7 +20,7 @@ KNOWN = set(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega Gamma Delta Theta Lambda "
     "Xi Pi Sigma Upsilon Phi Psi Omega frac sqrt sum prod max min log sin cos tan sinh cosh tanh arcsin arccos arctan det odot ast cdot times le ge "
     "ne land lor lnot bmod lfloor rfloor lceil rceil lVert rVert langle rangle operatorname mathit mathbf mathbin text left right Big top infty "
-    "begin end backslash".split()
+    "begin end backslash partial qquad to".split()
 )
 LIBRARY = {
     "sigmoid_binary_cross_entropy": "x, y",

@@ -63,6 +63,9 @@ def filled(template: str, node: Apply, args: Sequence[Text]) -> Text:
     values |= dict(zip(node.op.params, args, strict=False))
     values["*"] = ", ".join(arg.text for arg in args)
     values["name"] = escaped(node.op.name)
+    if any(arg.type.shape == () for arg in node.args):
+        # with a number there is nothing to pair up
+        template = template.replace(r"\odot", r"\,")
     return _filled(template, values)
 
 
@@ -145,6 +148,8 @@ def identifier(name: str) -> str:
         stem = name.rstrip("0123456789")
         if "_" not in stem:
             return f"{identifier(stem)}_{{{name[len(stem) :]}}}"
+    if re.fullmatch("[A-Z][a-z]", name):
+        return f"{name[0]}_{{{name[1]}}}"
     if name in GREEK:
         return f"\\{name}"
     if name in _LETTERS:
@@ -155,7 +160,7 @@ def identifier(name: str) -> str:
 def size(dim: Dim) -> str:
     """A dimension: ``\\lfloor D / 4 \\rfloor``, ``N - 1``."""
     text = re.sub(r"(\w+)\.shape\[(\d+)\]", lambda match: f"\\text{{{match[1]}.shape[{match[2]}]}}", str(dim))
-    return re.sub(r"\b[A-Za-z]\w+\b(?![^{]*\})", lambda match: identifier(match[0]), text).replace(" * ", " ").replace("//", r"\mathbin{//}")
+    return re.sub(r"(?<![\\\w])[A-Za-z]\w+\b(?![^{]*\})", lambda match: identifier(match[0]), text).replace(" * ", " ").replace("//", r"\mathbin{//}")
 
 
 def shape(node: Node) -> str:
@@ -180,7 +185,9 @@ def _number(node: Const) -> Text:
     if not parts.exponent:
         return Text(digits, UNARY if value < 0 else ATOM)
     power = f"10^{{{int(parts.exponent)}}}"
-    return Text(power, POWER) if digits == "1" else Text(rf"{digits} \cdot {power}", PRODUCT)
+    if digits in ("1", "-1"):
+        return Text(power, POWER) if value > 0 else Text(f"-{power}", UNARY)
+    return Text(rf"{digits} \cdot {power}", PRODUCT)
 
 
 def _setting(value: object) -> str:

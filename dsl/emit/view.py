@@ -48,7 +48,7 @@ class FunctionView:
 
 @dataclass(frozen=True)
 class ModuleView:
-    """Everything the template prints."""
+    """Everything the template prints, and, for views of the module, the names that forward and backward give to nodes."""
 
     docstring: str
     imports: tuple[str, ...]
@@ -57,11 +57,12 @@ class ModuleView:
     classes: tuple[ClassView, ...]
     functions: tuple[FunctionView, ...]
     pragmas: tuple[str, ...]
+    called: Mapping[Node, str]
 
 
 def view(program: Program, version: str) -> ModuleView:
     """The module of a differentiated program."""
-    pair, tape = _pair(_with_cotangents(program, program.adjoints))
+    pair, tape, called = _pair(_with_cotangents(program, program.adjoints))
     functions = [*_checked(program), *pair, _value(program)]
     if dict(program.outputs)[program.cotangents[0][0]].type.shape == () and program.outputs[0][0] == program.cotangents[0][0]:
         functions.append(_value_and_grad(_with_cotangents(program, program.fused_adjoints)))
@@ -74,7 +75,7 @@ def view(program: Program, version: str) -> ModuleView:
     classes = [replace(each, fields=tuple(Field(name, shelter.field(name, type, taken)) for name, type in map(astuple, each.fields))) for each in classes]
     texts = [*(line for function in functions for line in function.lines), *(field.type for each in classes for field in each.fields)]
     helpers, prelude = helpers_for(text), shelter.prelude(texts, taken)
-    return ModuleView(_docstring(program, version), imports_for(helpers), prelude, helpers, tuple(classes), tuple(functions), _pragmas(text))
+    return ModuleView(_docstring(program, version), imports_for(helpers), prelude, helpers, tuple(classes), tuple(functions), _pragmas(text), called)
 
 
 def _users_names(program: Program) -> set[str]:
@@ -122,8 +123,8 @@ def _arguments(program: Program) -> str:
     return ", ".join(each.node.name for each in program.arguments)
 
 
-def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
-    """forward and backward, and the fields of the tape between them."""
+def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapping[Node, str]]:
+    """forward and backward, the fields of the tape between them, and what both call the nodes that have a line."""
     order = _backward_order(program, [node for _, node in program.outputs], program.roots)
     names = user_names(program, RESERVED, order)
     made = set(topological(node for _, node in program.outputs)) | {each.node for each in program.arguments}
@@ -165,7 +166,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...]]:
     parameters = ", ".join(f"{seed.name}: Any = {None if i else 1.0}" for i, (_, seed) in enumerate(program.cotangents))
     outputs = ", ".join(name for name, _ in program.cotangents)
     backward = FunctionView("backward", f"tape: Tape, {parameters}", "Gradients", f"The gradients, from the cotangent of {outputs}.", tuple(back))
-    return [forward, backward], tuple(fields)
+    return [forward, backward], tuple(fields), names.chosen
 
 
 def _unpacked(fields: Sequence[Field]) -> list[str]:

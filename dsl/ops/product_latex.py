@@ -52,7 +52,12 @@ def _pair(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
         return Text(rf"{x.at(PRODUCT)} {transposed(y).text}", PRODUCT) if rows and columns else None
     one = x if left == "".join(rows + summed) and rows else transposed(x)
     two = y if right == "".join(summed + columns) else transposed(y)
-    return Text(f"{one.at(PRODUCT)} {two.at(PRODUCT)}", PRODUCT)
+    return Text(f"{one.at(PRODUCT)}{space(one, two)}{two.at(PRODUCT)}", PRODUCT)
+
+
+def space(x: Text, y: Text) -> str:
+    """Between two factors: words are kept apart."""
+    return r" \, " if r"\mathit" in x.text + y.text else " "
 
 
 def _unbatched(left: str, right: str, output: str) -> tuple[str, str, str]:
