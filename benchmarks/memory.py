@@ -20,7 +20,7 @@ from benchmarks.program import case
 
 ROOT = Path(__file__).resolve().parent.parent
 STATUS = Path("/proc/self/status")
-MEASURED = ("gradc", "gradc2", "hand", "torch", "jax")
+MEASURED = ("gradc", "gradc2", "hand", "jax")
 GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 

@@ -7,6 +7,7 @@ place in each library. A peer is imported when it first takes part.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -164,24 +165,25 @@ def jax_dialect() -> Dialect:
     )
 
 
-def jax_function(case: Any) -> Callable[..., Any]:
-    """A program compiled by jax.jit, at its first call."""
+@cache
+def jax_function(formula: Callable[..., Any], places: tuple[int, ...]) -> Callable[..., Any]:
+    """A program compiled by jax.jit, at its first call for each size."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    xp, places = jax_dialect(), case.differentiated
+    xp = jax_dialect()
 
-    def formula(*given: Any) -> Any:
-        return case.program.formula(xp, *given)
+    def value(*given: Any) -> Any:
+        return formula(xp, *given)
 
-    return jax.jit(jax.value_and_grad(formula, places) if places else formula)
+    return jax.jit(jax.value_and_grad(value, places) if places else value)
 
 
 def jax_run(case: Any) -> Run:
     """jax.jit from NumPy arrays to NumPy arrays."""
     import jax
 
-    run, arguments = jax_function(case), case.arguments
+    run, arguments = jax_function(case.program.formula, case.differentiated), case.arguments
     return lambda: jax.tree.map(np.asarray, run(*arguments))
 
 
@@ -189,6 +191,6 @@ def jax_resident_run(case: Any) -> Run:
     """jax.jit from its own arrays to its own arrays."""
     import jax
 
-    run = jax_function(case)
+    run = jax_function(case.program.formula, case.differentiated)
     arguments = [jax.device_put(each) for each in case.arguments]
     return lambda: jax.block_until_ready(run(*arguments))

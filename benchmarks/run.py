@@ -38,12 +38,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--peers", metavar="NAMES", type=listed(peers), default=peers[:], help=f"of these, besides gradc: {', '.join(peers)}")
     parser.add_argument("--sizes", metavar="NAMES", type=listed(SIZES), help=f"of these: {', '.join(SIZES)}")
     parser.add_argument("--precisions", metavar="NAMES", type=listed(PRECISIONS), help=f"of these: {', '.join(PRECISIONS)}")
-    parser.add_argument("--seconds", type=float, help="for the rounds of one case (default 1.5, quick 0.1)")
+    parser.add_argument("--seconds", type=float, help="for the rounds of one case (default 1.2, quick 0.1)")
     given = parser.parse_args()
     given.whole = len(sys.argv) == 1
     given.sizes = given.sizes or SIZES[: 2 if given.quick else 3]
     given.precisions = given.precisions or PRECISIONS[: 1 if given.quick else 2]
-    given.seconds = given.seconds or (0.1 if given.quick else 1.5)
+    given.seconds = given.seconds or (0.1 if given.quick else 1.2)
     return given
 
 

@@ -25,11 +25,11 @@ arguments = np.load("arguments.npz")
 dsl.load("classifier.expr").value_and_grad(*arguments.values())
 """
 JAX = """
-import types, numpy as np
+import numpy as np
 from benchmarks.peers import jax_function
 from benchmarks.programs import classifier
 arguments = np.load("arguments.npz")
-jax_function(types.SimpleNamespace(program=classifier, differentiated=(2, 3, 4, 5)))(*arguments.values())[0].block_until_ready()
+jax_function(classifier.formula, (2, 3, 4, 5))(*arguments.values())[0].block_until_ready()
 """
 IMPORT = "import time, numpy; start = time.perf_counter(); import classifier; print(time.perf_counter() - start)"
 

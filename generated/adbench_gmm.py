@@ -108,9 +108,9 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
     flat = v.reshape(-1)
     out = np.empty(flat.shape, dtype)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for start in range(0, flat.size, 4096):
-            out[start : start + 4096] = kernel(
-                flat[start : start + 4096].astype(np.float64, copy=False)
+        for start in range(0, flat.size, 8192):
+            out[start : start + 8192] = kernel(
+                flat[start : start + 8192].astype(np.float64, copy=False)
             )
     result: NDArray[Any] = out.reshape(v.shape)[()]
     return result
@@ -147,11 +147,11 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry; -inf over no entries."""
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
-        log = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=keepdims))
-    out: NDArray[Any] = log + np.reshape(top, np.shape(log))[()]
+        log = np.log(np.exp(x - top).sum(axis=axis, keepdims=keepdims))
+    out: NDArray[Any] = log + top.reshape(log.shape)[()]
     return out
 
 
@@ -560,4 +560,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 54e464579223c89975be7f2ce3ee9835ca5952e8532cd27e84e06584eac234f8
+# gradc: 0077dbe1d4f9f00ec193e0b8e85b19598304df8039dabc7acc85a53f2554940c

@@ -52,8 +52,8 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
     with np.errstate(invalid="ignore", over="ignore"):
-        e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-        e /= np.sum(e, axis=axis, keepdims=True)
+        e = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+        e /= e.sum(axis=axis, keepdims=True)
     out: NDArray[Any] = e
     return out
 
@@ -219,4 +219,4 @@ def value(
     return Y
 
 
-# gradc: 6a47e4bf13fda860f75d8614a6643c3c3f375ff67c46155d75c00d9f45b7613c
+# gradc: 49f11b79747c4913e35588cc01e9b69f740118d77d97654e7fe46c98af39d492

@@ -75,8 +75,8 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -334,4 +334,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: c2698f87ee457be2d5bfde40ddf09fa10a1690b29b3c2e7fff7abe56f40dd003
+# gradc: 2bdd9f114038efacc2b11130157208810d1052251d6112985d5ecef11cab43b8

@@ -61,11 +61,11 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry; -inf over no entries."""
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
-        log = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=keepdims))
-    out: NDArray[Any] = log + np.reshape(top, np.shape(log))[()]
+        log = np.log(np.exp(x - top).sum(axis=axis, keepdims=keepdims))
+    out: NDArray[Any] = log + top.reshape(log.shape)[()]
     return out
 
 
@@ -179,4 +179,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 3fe8c4ce8755263d659d47bc4b0e70ff71de3ed5a71ec627ea3b9a1c862d9baf
+# gradc: b1c08d98d1468371312b2f606972d54d27b765b225fc18623ef0883b0a196f70

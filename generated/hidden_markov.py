@@ -74,19 +74,19 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry; -inf over no entries."""
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
-        log = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=keepdims))
-    out: NDArray[Any] = log + np.reshape(top, np.shape(log))[()]
+        log = np.log(np.exp(x - top).sum(axis=axis, keepdims=keepdims))
+    out: NDArray[Any] = log + top.reshape(log.shape)[()]
     return out
 
 
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -338,4 +338,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: 7df92348237b07f371ad0633e11e3bf4fb49188aeba9ec78df3d4c2ccab6598e
+# gradc: f7a6e85c7c066b7cef949384bb1ac884efad9c4c28b332273f0c1d5a2d0c152a

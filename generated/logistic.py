@@ -83,8 +83,8 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
     with np.errstate(invalid="ignore", over="ignore"):
-        e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-        e /= np.sum(e, axis=axis, keepdims=True)
+        e = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+        e /= e.sum(axis=axis, keepdims=True)
     out: NDArray[Any] = e
     return out
 
@@ -92,8 +92,8 @@ def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArra
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -320,4 +320,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 430216fd2965d30e6f71a0e992555d4245a228cdde9cbc35e2b413d4e97bf0cc
+# gradc: cfdc2dd022ab58a588f4874af83f302730309389778c7203c896c1e68c9cdfb6

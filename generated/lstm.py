@@ -80,8 +80,8 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -475,4 +475,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 44a5f7d331c8fec08c9d474ff728b70c565c81cdb5232bdb6d9b93ab7e71503b
+# gradc: a650d57e82b665992d65430ee294534abf5232748d78cad59319127303a685ee

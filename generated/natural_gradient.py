@@ -83,8 +83,8 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
     with np.errstate(invalid="ignore", over="ignore"):
-        e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-        e /= np.sum(e, axis=axis, keepdims=True)
+        e = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+        e /= e.sum(axis=axis, keepdims=True)
     out: NDArray[Any] = e
     return out
 
@@ -92,8 +92,8 @@ def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArra
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -438,4 +438,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: e0d3bab205471c90fb12f085c41fafbac04efa0043e69d34f95676a13b901ca5
+# gradc: 91e424d1e39f821cf7e303520778414e4bb9dc0b65b8f67f57682bc6e8eadfe4

@@ -177,9 +177,9 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
     flat = v.reshape(-1)
     out = np.empty(flat.shape, dtype)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for start in range(0, flat.size, 4096):
-            out[start : start + 4096] = kernel(
-                flat[start : start + 4096].astype(np.float64, copy=False)
+        for start in range(0, flat.size, 8192):
+            out[start : start + 8192] = kernel(
+                flat[start : start + 8192].astype(np.float64, copy=False)
             )
     result: NDArray[Any] = out.reshape(v.shape)[()]
     return result
@@ -467,4 +467,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: b4ff12bf0fc041351338a4bbbc314837a91dd083058362df28a18cd562be67b9
+# gradc: 232d21a5fa90d41efcbd3fd7ca7e7d3583f76087a6ee4d49c4c09ee002fbc84a

@@ -129,9 +129,9 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
     flat = v.reshape(-1)
     out = np.empty(flat.shape, dtype)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for start in range(0, flat.size, 4096):
-            out[start : start + 4096] = kernel(
-                flat[start : start + 4096].astype(np.float64, copy=False)
+        for start in range(0, flat.size, 8192):
+            out[start : start + 8192] = kernel(
+                flat[start : start + 8192].astype(np.float64, copy=False)
             )
     result: NDArray[Any] = out.reshape(v.shape)[()]
     return result
@@ -338,4 +338,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: eed864c7b35c80b2fd6852877109309ae45944e9d1432a0d78ae43ba6648ce62
+# gradc: fa0f9719b55dc045832e9ea98f65ff34a309c7627c27ebbb4d121fe5b5a832bd

@@ -73,8 +73,8 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -344,4 +344,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: c4dad10d9bdd0328a1ecffab4366c451d4e86f59d0882e306aa0eaa78f9a1158
+# gradc: 9b4572ebbaf46d60db165d6b4944e599cbd8892cd581039d5bb52de34908f3e1

@@ -83,8 +83,8 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -278,4 +278,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: c63920cd60488a75ec49e02522f416e47f9c56dfb46eac8a0f20cd0c9b744a37
+# gradc: 7572de66b520a1d572c2ff970cebff326656480ca061d14199b2005bdfd70dac

@@ -71,6 +71,13 @@ def test_accuracy(function: Any, reference: Any, points: Any, tolerance: float) 
             assert abs(mpmath.mpf(float(y)) - want) <= tolerance * abs(want), x
 
 
+@pytest.mark.parametrize(("function", "reference", "points", "tolerance"), [row[1:] for row in EXACT if row[0] in ("erf", "erfc")])
+def test_accuracy_of_few(function: Any, reference: Any, points: Any, tolerance: float) -> None:
+    """Few entries go another way than many."""
+    for start in range(0, len(points), 50):
+        test_accuracy(function, reference, points[start : start + 50], tolerance)
+
+
 @pytest.mark.parametrize("row", range(len(ELEMENTWISE)))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_elementwise(row: int, dtype: Any) -> None:

@@ -1,12 +1,13 @@
 """Run-time helpers: NumPy functions whose source is copied, as it stands, into the generated modules that call them.
 
-Each begins with `_`, and calls only NumPy and other `_` names of this file. float32 gives float32, scalars give
+Each begins with `_`, and calls only NumPy, `math` and other `_` names of this file. float32 gives float32, scalars give
 scalars; no argument is written to; none warns under NumPy's default error state. The tables are Chebyshev
 interpolants computed with mpmath at 40 digits, written in powers of t in [-1, 1], lowest power first.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -152,10 +153,17 @@ def _blocked(kernel: Any, x: NDArray[Any]) -> NDArray[Any]:
     flat = v.reshape(-1)
     out = np.empty(flat.shape, dtype)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for start in range(0, flat.size, 4096):
-            out[start : start + 4096] = kernel(flat[start : start + 4096].astype(np.float64, copy=False))
+        for start in range(0, flat.size, 8192):
+            out[start : start + 8192] = kernel(flat[start : start + 8192].astype(np.float64, copy=False))
     result: NDArray[Any] = out.reshape(v.shape)[()]
     return result
+
+
+def _one_by_one(function: Any, x: NDArray[Any]) -> NDArray[Any]:
+    """function(x) of few entries, by Python's own function, which costs less than a polynomial's many calls of NumPy."""
+    v = np.asarray(x)
+    values = [function(each) for each in v.ravel().tolist()]
+    return np.array(values, np.float32 if v.dtype == np.float32 else np.float64).reshape(v.shape)[()]
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -186,7 +194,7 @@ def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _erf(x: NDArray[Any]) -> NDArray[Any]:
     """The error function: 2/√π times the integral of exp(-t²) from 0 to x."""
-    return _blocked(_erf_kernel, x)
+    return _blocked(_erf_kernel, x) if np.size(x) > 64 else _one_by_one(math.erf, x)
 
 
 def _erfc_kernel(v: NDArray[Any]) -> NDArray[Any]:
@@ -202,7 +210,7 @@ def _erfc_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _erfc(x: NDArray[Any]) -> NDArray[Any]:
     """1 - erf(x), relatively accurate in the far tail."""
-    return _blocked(_erfc_kernel, x)
+    return _blocked(_erfc_kernel, x) if np.size(x) > 64 else _one_by_one(math.erfc, x)
 
 
 def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
@@ -325,19 +333,19 @@ def _entr(x: NDArray[Any]) -> NDArray[Any]:
 
 def _logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry; -inf over no entries."""
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
-        log = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=keepdims))
-    out: NDArray[Any] = log + np.reshape(top, np.shape(log))[()]
+        log = np.log(np.exp(x - top).sum(axis=axis, keepdims=keepdims))
+    out: NDArray[Any] = log + top.reshape(log.shape)[()]
     return out
 
 
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
     with np.errstate(invalid="ignore", over="ignore"):
-        e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-        e /= np.sum(e, axis=axis, keepdims=True)
+        e = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+        e /= e.sum(axis=axis, keepdims=True)
     out: NDArray[Any] = e
     return out
 
@@ -345,8 +353,8 @@ def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArra
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 

@@ -82,8 +82,8 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -491,4 +491,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: b19ef10cc4a1e3753a40fdc359d79dc45f0141542e476e4e105c386af6dd50d4
+# gradc: 723139b91a34dfee6082e1430fc99d30cca17a62edb7477ae4af21f3fda5e583

@@ -53,19 +53,19 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry; -inf over no entries."""
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = x.max(axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
-        log = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=keepdims))
-    out: NDArray[Any] = log + np.reshape(top, np.shape(log))[()]
+        log = np.log(np.exp(x - top).sum(axis=axis, keepdims=keepdims))
+    out: NDArray[Any] = log + top.reshape(log.shape)[()]
     return out
 
 
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
     with np.errstate(invalid="ignore", over="ignore"):
-        e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-        e /= np.sum(e, axis=axis, keepdims=True)
+        e = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+        e /= e.sum(axis=axis, keepdims=True)
     out: NDArray[Any] = e
     return out
 
@@ -149,4 +149,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: 131a22bcb876c4c571954cc41b7a8d79e3ffb5e89c86299ae6d3fea470b2c00f
+# gradc: 4908ab913a15a25cabba7b25d7885bc83c91054a9d883c35336c37ba7b616a01
