@@ -1,4 +1,4 @@
-"""Writes what the pages show of the compiler: the tables of functions and messages, and generated code.
+"""Writes what the pages show of the compiler: the tables of functions and messages, generated code, and the README's diagram.
 
 Run it with ``python -m docs.refresh`` after a function, a message or the generated code has changed; a test holds the pages to it.
 A fence ``python generated=sigmoid_sum functions=forward,backward`` shows these functions of the module of examples/sigmoid_sum.expr, or of
@@ -12,8 +12,10 @@ import re
 from pathlib import Path
 
 from dsl import compile_text
+from dsl.api import compile_path
 from dsl.catalogue import catalogue
 from dsl.diagnostics import Code, printable
+from dsl.views.graph import graph
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = ("elementwise", "two arguments", "activations", "reductions", "shape", "making", "products", "losses and layers", "loops", "derivatives", "order")
@@ -68,8 +70,14 @@ def refreshed(text: str) -> str:
     return FENCE.sub(lambda match: f"{match[1]}{shown(program(match[2]), match[3].split(','))}\n{match[4]}", text)
 
 
+def diagram() -> str:
+    """The picture of the README."""
+    return graph(compile_path(ROOT / "examples" / "sigmoid_sum.expr").program, backward=True)
+
+
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(refreshed(page.read_text(encoding="utf-8")), encoding="utf-8")
+    (ROOT / "docs" / "sigmoid_sum.svg").write_text(diagram(), encoding="utf-8")

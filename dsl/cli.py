@@ -207,20 +207,76 @@ def _watch(files: tuple[Path, ...], reporter: Reporter, work: Callable[[Path], N
 @FILES
 @click.option("--dims", callback=_sizes, help="Sizes to check with, as N=5,D=3.")
 @click.option("--seed", default=0, help="What the samples are drawn from.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Also draw the error of finite differences against their step.")
 @WRT
 @ROOT
 @FORM
-def check_command(files: tuple[Path, ...], dims: dict[str, int], seed: int, wrt: tuple[str, ...], root: Path | None, form: str) -> None:
+def check_command(
+    files: tuple[Path, ...], dims: dict[str, int], seed: int, plot: Path | None, wrt: tuple[str, ...], root: Path | None, form: str
+) -> None:
     """Compare the gradients of FILES with finite differences."""
     from dsl.gradcheck import check
 
+    if plot is not None and len(files) > 1:
+        raise click.UsageError("--plot draws the check of one file")
+    _keep_apart(plot, files)
     reporter = Reporter(form)
 
     def one(path: Path) -> None:
-        _show(reporter, check(path, dims, seed, root, wrt))
+        report = check(path, dims, seed, root, wrt)
+        _show(reporter, report)
+        if plot is not None:
+            from dsl.views.plot import plotted
+
+            _give(plotted(report), plot)
 
     for path in files:
         reporter.attempt(one, path)
+    reporter.end()
+
+
+def _keep_apart(out: Path | None, files: tuple[Path, ...]) -> None:
+    """What is drawn or explained does not take the place of a program."""
+    for path in files:
+        if out is not None and out.resolve() == path.resolve():
+            raise click.UsageError(f"the output would overwrite {path}")
+
+
+def _give(text: str, out: Path | None) -> None:
+    """A view of a program, to a file or to standard output."""
+    from dsl.files import write_drawing
+
+    if out is None or str(out) == "-":
+        click.echo(text.encode(), nl=False)
+    else:
+        write_drawing(text, out)
+
+
+@main.command("graph")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "out", type=click.Path(path_type=Path), help="The file to write; by default standard output.")
+@click.option("--format", "form", type=click.Choice(["svg", "dot", "mermaid"]), help="By default as the name after -o ends, else svg.")
+@click.option("--backward", is_flag=True, help="Also draw the derivative of each operation, and the gradients that flow back.")
+@click.option("--elements", is_flag=True, help="Write small products out as multiplications and additions.")
+@click.option("--collapse", type=click.Choice(["none", "functions", "lines"]), help="Draw a function, or a line, as one box; by default as is readable.")
+@click.option("--dims", callback=_sizes, help="Sizes for --elements, as N=1,D=3; by default 2.")
+@WRT
+@ROOT
+def graph_command(file: Path, out: Path | None, form: str | None, root: Path | None, wrt: tuple[str, ...], **options: Any) -> None:
+    """Draw the computational graph of FILE."""
+    _keep_apart(out, (file,))
+    reporter = Reporter()
+    kind = form or {".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}.get(out.suffix if out else "", "svg")
+
+    def work(path: Path) -> None:
+        from dsl.api import compile_path
+        from dsl.views.graph import graph
+
+        compiled = compile_path(path, wrt, root, False)
+        reporter.tell(compiled.warnings, path)
+        _give(graph(compiled.program, kind, **options), out)
+
+    reporter.attempt(work, file)
     reporter.end()
 
 
@@ -261,13 +317,6 @@ def fmt_command(files: tuple[Path, ...], only_check: bool, form: str) -> None:
     reporter.end()
 
 
-def _keep_apart(out: Path | None, files: tuple[Path, ...]) -> None:
-    """A drawing does not take the place of a program."""
-    for path in files:
-        if out is not None and out.resolve() == path.resolve():
-            raise click.UsageError(f"the drawing would overwrite {path}")
-
-
 @main.command("explain")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["text", "markdown", "latex", "html"]), help="By default what the name of -o says, else text.")
@@ -283,16 +332,12 @@ def explain_command(file: Path, form: str | None, out: Path | None, wrt: tuple[s
 
     def one(path: Path) -> None:
         from dsl.api import compile_path
-        from dsl.files import read, write_drawing
+        from dsl.files import read
         from dsl.views.explain import explained
 
         compiled = compile_path(path, wrt, root)
         reporter.tell(compiled.warnings, path)
-        text = explained(compiled, read(path), chosen)
-        if out is None or str(out) == "-":
-            click.echo(text.encode(), nl=False)
-        else:
-            write_drawing(text, out)
+        _give(explained(compiled, read(path), chosen), out)
 
     reporter.attempt(one, file)
     reporter.end()

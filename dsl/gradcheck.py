@@ -24,18 +24,23 @@ from dsl.sample import dimensions, free_shapes, sample, sizes_of
 TOLERANCE = 1e-6
 MOST = 40
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
+PLOTTED = tuple(10 ** (-n / 3) for n in range(1, 37))
 RULE_SHAPES = ((4,), (4, 4), ())
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: the largest absolute and relative difference, and whether they are small enough."""
+    """One comparison: the largest absolute and relative difference, and whether they are small enough.
+
+    ``curve`` has, for a gradient, steps of a plain central difference along one direction, and how far each was from the derivative.
+    """
 
     name: str
     shape: tuple[int, ...]
     absolute: float
     relative: float
+    curve: tuple[tuple[float, float], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -171,6 +176,7 @@ def _gradient_row(name: str, gradient: Any, arrays: Arrays, scalar: Callable[[Ar
     entries = list(np.ndindex(x.shape))
     if len(entries) > MOST:
         entries = [entries[i] for i in sorted(rng.choice(len(entries), MOST, replace=False))]
+    mixed = np.zeros(x.shape)
     for entry in entries:
         direction = np.zeros(x.shape)
         direction[entry] = 1.0
@@ -180,7 +186,16 @@ def _gradient_row(name: str, gradient: Any, arrays: Arrays, scalar: Callable[[Ar
             direction[(*entry[:-2], entry[-1], entry[-2])] = 1.0
         found.append(float(np.sum(gradient * direction)))
         expected.append(_slope(along(direction), max(1.0, float(np.abs(x[entry])))))
-    return replace(_row(f"d{name}", found, expected), shape=x.shape)
+        # all of them at once, each the way in which it makes the derivative larger
+        mixed += direction if expected[-1] >= 0 else -direction
+    slope = float(np.sum(gradient * mixed))
+    return replace(_row(f"d{name}", found, expected), shape=x.shape, curve=_curve(along(mixed), slope))
+
+
+def _curve(f: Callable[[float], float], slope: float) -> tuple[tuple[float, float], ...]:
+    """The relative error of central differences by their steps, where they are finite."""
+    errors = ((step, abs((f(step) - f(-step)) / (2 * step) - slope) / max(abs(slope), 1e-3)) for step in PLOTTED)
+    return tuple((step, error) for step, error in errors if np.isfinite(error))
 
 
 def _slope(f: Callable[[float], float], size: float) -> float:

@@ -1,18 +1,22 @@
 """``gradc check``: right programs pass, wrong derivatives do not, and what cannot be checked says why."""
 
+import itertools
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-import dsl
+import dsl.cli
 from dsl.api import compile_path
 from dsl.diagnostics import Source
-from dsl.gradcheck import CheckReport, check, check_compiled
+from dsl.gradcheck import CheckReport, Row, check, check_compiled
 from dsl.pipeline import compile_source
 from dsl.sample import sample
+from dsl.views.plot import plotted
 
 
 def checked(folder: Path, text: str, dims: Mapping[str, int] | None = None, seed: int = 0) -> CheckReport:
@@ -127,3 +131,47 @@ def test_what_cannot_be_checked(tmp_path: Path, text: str, dims: dict[str, int],
     with pytest.raises(dsl.DslError, match=message) as caught:
         checked(tmp_path, text, dims)
     assert [each.code.name for each in caught.value.diagnostics] == ["E0601"]
+
+
+def test_error_against_step(tmp_path: Path) -> None:
+    """A central difference of a cubic is off by the square of the step, until rounding takes over."""
+    report = checked(tmp_path, "param x: [N]\ninput a: [N]\nL = sum(x ** 3 * a)", seed=3)
+    curve = dict(next(row.curve for row in report.rows if row.name == "dx"))
+    assert [row.name for row in report.rows if row.curve] == ["dx"]
+    steps = sorted(step for step in curve if 1e-4 < step < 0.1)
+    for narrow, wide in itertools.pairwise(steps):
+        assert curve[wide] / curve[narrow] == pytest.approx((wide / narrow) ** 2, rel=0.05)
+    assert curve[min(curve)] > 1e-6 > min(curve.values())
+
+
+def test_a_wrong_derivative_stays_wrong_at_every_step(tmp_path: Path) -> None:
+    report = checked(tmp_path, "rule r(x) -> out\n    value  x ** 2\n    d/dx   x\nparam x: [N]\nL = sum(r(x))")
+    curve = next(row.curve for row in report.rows if row.name == "dx")
+    assert not report.ok and min(error for _, error in curve) > 0.1
+
+
+def test_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loss.expr").write_text("param W: [N, K]\nparam b: [K]\nL = sum(tanh(W + b))", encoding="utf-8")
+    shown = CliRunner().invoke(dsl.cli.main, ["check", "loss.expr", "--plot", "errors.svg"])
+    assert shown.exit_code == 0 and shown.output == CliRunner().invoke(dsl.cli.main, ["check", "loss.expr"]).output
+    root = ET.parse("errors.svg").getroot()
+    lines = [each for each in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    names = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert len(lines) == 2 and {"dW", "db", "step", "relative error"} <= set(names)
+    width, height = float(root.get("width", "")), float(root.get("height", ""))
+    points = [[float(each) for each in point.split(",")] for line in lines for point in line.get("points", "").split()]
+    assert all(0 < x < width and 0 < y < height for x, y in points) and len(points) > 60
+    assert CliRunner().invoke(dsl.cli.main, ["check", "loss.expr", "loss.expr", "--plot", "errors.svg"]).exit_code == 2
+    assert CliRunner().invoke(dsl.cli.main, ["check", "loss.expr", "--plot", "loss.expr"]).exit_code == 2
+    assert CliRunner().invoke(dsl.cli.main, ["check", "loss.expr", "--plot", "/dev/null/errors.svg"]).exit_code == 1
+
+
+def test_plot_of_many_gradients_and_of_none() -> None:
+    rows = tuple(Row(f"d{'weights' * 3}{i}", (2,), 0.0, 0.0, ((1e-3, 1e-8), (1e-6, 0.0))) for i in range(30))
+    for report in (CheckReport("many.expr", {}, rows), CheckReport("none.expr", {}, ())):
+        root = ET.fromstring(plotted(report))
+        height = float(root.get("height", ""))
+        texts = [each for each in root.iter("{http://www.w3.org/2000/svg}text")]
+        assert all(0 <= float(each.get("y", "")) < height for each in texts)
+        assert sum(each.tag.endswith("polyline") for each in root.iter()) == len(report.rows)

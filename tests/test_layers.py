@@ -26,6 +26,7 @@ FOREIGN = {
     "numpy": {"emit.helpers", "emit.linalg_helpers", "sample", "gradcheck"},
     "click": {"cli"},
     "rich": {"terminal"},
+    "pygraphviz": {"views.layout"},
 }
 MODULES = {".".join(path.relative_to(DSL).with_suffix("").parts): path for path in sorted(DSL.rglob("*.py")) if not path.name.startswith("__")}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, count
+from itertools import count
 
 from dsl.diagnostics import Span
 from dsl.nodes import Const, Input, Line, Node, Piece, Program, rebuild
@@ -205,20 +205,26 @@ class _Names:
     def __init__(self, taken: Iterable[str]) -> None:
         self.taken = set(taken)
         self.given: set[str] = set()
+        self.last: dict[str, int] = {}
 
     def user(self, name: str) -> str:
         """The name, or its next number."""
-        free = name if name not in self.given else next(each for i in count(2) if (each := f"{name}_{i}") not in self.given | self.taken)
+        free = name if name not in self.given else self.numbered(name, 2)
         self.given.add(free)
         return free
 
     def made(self, title: str) -> str:
         letters = _LETTERS.get(title) or next((each.upper() for each in title if each.isalpha()), "A")
-        free = (each for each in letters if each not in self.taken | self.given)
-        numbered = (each for i in count(1 if letters[0] in self.taken else 2) if (each := f"{letters[0]}_{i}") not in self.taken | self.given)
-        name = next(chain(free, numbered))
+        free = next((each for each in letters if each not in self.taken and each not in self.given), None)
+        name = free or self.numbered(letters[0], 1 if letters[0] in self.taken else 2)
         self.given.add(name)
         return name
+
+    def numbered(self, name: str, first: int) -> str:
+        """The name with the next number that is free."""
+        numbers = count(self.last.get(name, first))
+        self.last[name] = next(i for i in numbers if f"{name}_{i}" not in self.taken and f"{name}_{i}" not in self.given)
+        return f"{name}_{self.last[name]}"
 
 
 _LETTERS = {"@": "NMP", "+": "A", "-": "D", "*": "M", "/": "Q", "//": "Q", "**": "P", "%": "R", "[]": "I", "T": "T"}
