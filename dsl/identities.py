@@ -296,7 +296,13 @@ def _where(node: Apply) -> Node | None:
         taken = x if c.value else y
         like = next((arg for arg in node.args if arg.type.matches(node.type)), None)
         return _like(node, taken) or (spread(cast(taken, node.type.dtype), like) if like is not None else None)
-    return _like(node, x) if x is y else _pair(node)
+    if x is y:
+        return _like(node, x)
+    for i, side in enumerate((x, y)):
+        # of a choice within a choice by the same condition, one side is never taken
+        if isinstance(side, Apply) and side.op.name == "where" and side.args[0] is c and side.args[1 + i].type.matches(side.type):
+            return rewritten("where", c, *((side.args[1], y) if i == 0 else (x, side.args[2])))
+    return _pair(node)
 
 
 def _broadcast(node: Apply) -> Node | None:

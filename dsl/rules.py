@@ -16,7 +16,7 @@ from dsl.ops.reduction import sum_to
 from dsl.ops.spec import Op, Printer, Text
 from dsl.parse import parse_expression
 from dsl.scope import RuleFunction, Scope, Value
-from dsl.types import ShapeError, TensorType, broadcast
+from dsl.types import ONE, ShapeError, TensorType, broadcast
 
 
 def elementwise_cotangent(node: Apply, op: Elementwise, i: int, g: Node) -> Node | None:
@@ -156,11 +156,20 @@ def _guarded(partial: Node, condition: Node, taken: bool) -> Node:
     """A partial derivative that does not divide by what stands in the branch that is not taken."""
     if isinstance(partial, Apply) and partial.op.name in ("negative", "multiply"):
         return ew(partial.op.name, *(_guarded(arg, condition, taken) for arg in partial.args))
-    if isinstance(partial, Apply) and partial.op.name == "divide" and not of_sizes(partial.args[1]):
+    if isinstance(partial, Apply) and partial.op.name == "divide" and not of_sizes(partial.args[1]) and _goes_along(partial.args[1], condition):
         one = const(1.0)
         below = where(condition, partial.args[1], one) if taken else where(condition, one, partial.args[1])
         return ew("divide", _guarded(partial.args[0], condition, taken), below)
     return partial
+
+
+def _goes_along(divisor: Node, condition: Node) -> bool:
+    """Whether a divisor has an entry of its own for each entry of the condition. One that several entries share, as a batch's deviation, is
+    not what the condition keeps from being divided by."""
+    shapes = divisor.type.shape, condition.type.shape
+    if shapes[0] is None or shapes[1] is None:
+        return True
+    return len(shapes[0]) >= len(shapes[1]) and all(one != ONE or other == ONE for one, other in zip(shapes[0][::-1], shapes[1][::-1], strict=False))
 
 
 @cache

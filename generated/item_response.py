@@ -378,8 +378,10 @@ def value_and_grad(
         added_2 = number_correct_rows * _log_sigmoid(z) + number * _log_sigmoid(minus_z)
         fit_sum = added_2.sum()
         dL_dz = number * _sigmoid(z) - number_correct_rows * _sigmoid(minus_z)
-        dL_ddifference[rows] = dL_dz * exp
-        dL_dpicked[rows] = -(dL_dz * exp)
+        # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
+        dL_ddifference_rows = dL_dz * exp
+        dL_ddifference[rows] = dL_ddifference_rows
+        dL_dpicked[rows] = -dL_ddifference_rows
         dL_dpicked_2[rows] = dL_dz * difference * exp
         return (fit_sum,)
 
@@ -396,4 +398,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 6c9211d444486e7ccc892d17ce918064ba0aca3d7cfda40d99b08151a0dc8c6d
+# gradc: 7b56d247f1802b394a19ddc65a20c8b2b77efe9e9a230255673213fe6630bdaa

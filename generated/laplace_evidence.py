@@ -298,10 +298,11 @@ def value_and_grad(
             difference = np.maximum(X_rows_w, 0) - X_rows_w * y_rows.astype(dtype)
             total_2 = (difference + np.log1p(np.exp(-np.abs(X_rows_w)))).sum()
             # evidence = -energy - logdet(hessian(energy, w)) / 2
-            scaled = X_rows.T * (_sigmoid(X_rows_w) * _sigmoid(-X_rows_w))
-            total_3 = scaled @ X_rows
-            sigmoid[rows] = _sigmoid(X_rows_w)
-            sigmoid_2[rows] = _sigmoid(-X_rows_w)
+            sigmoid_rows = _sigmoid(X_rows_w)
+            sigmoid_2_rows = _sigmoid(-X_rows_w)
+            total_3 = X_rows.T * (sigmoid_rows * sigmoid_2_rows) @ X_rows
+            sigmoid[rows] = sigmoid_rows
+            sigmoid_2[rows] = sigmoid_2_rows
             return total_2, total_3
 
         total_2, total_3 = _in_blocks(block, N, 8 * (3 * D + 15), workers)
@@ -334,4 +335,4 @@ def value_and_grad(
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: e8bdf79c9589f091e7d1d91d44da134af7b05cfea0536260443bb7ca3119b8a1
+# gradc: 5649e506f4869c61c3a5866346b9a6ec672695f8785dff527ed3a0e614434a0f

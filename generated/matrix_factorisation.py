@@ -134,10 +134,9 @@ def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    error: NDArray[Any]
-    known: NDArray[Any]
     lam: Any
     V: NDArray[Any]
+    error: NDArray[Any]
     U: NDArray[Any]
 
 
@@ -184,24 +183,20 @@ def forward(
     error = np.where(known, R - U @ V.T, 0)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     L = (error**2).sum() + lam * ((U**2).sum() + (V**2).sum())
-    tape = Tape(error, known, lam, V, U)
+    tape = Tape(lam, V, error, U)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    error, known, lam, V, U = tape
+    lam, V, error, U = tape
     dL = _cotangent(dL, "dL", (), error.dtype)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     scaled = 2 * dL
-    dL_derror = scaled * error
-    # error = where(known, R - U @ V.T, 0)
-    dL_dproduct = -np.where(known, dL_derror, 0.0)
-    # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     scaled_times_lam = scaled * lam
     # error = where(known, R - U @ V.T, 0)
-    dL_dV = scaled_times_lam * V + dL_dproduct.T @ U
-    dL_dU = scaled_times_lam * U + dL_dproduct @ V
+    dL_dV = scaled_times_lam * V - scaled * (error.T @ U)
+    dL_dU = scaled_times_lam * U - scaled * (error @ V)
     return Gradients(dL_dU, dL_dV)
 
 
@@ -244,19 +239,17 @@ def value_and_grad(
         # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
         L_sum = (error**2).sum()
         total = (U_rows**2).sum()
-        dL_derror = 2 * error
         # error = where(known, R - U @ V.T, 0)
-        dL_dproduct = -np.where(known_rows, dL_derror, 0.0)
-        dL_dV_sum = dL_dproduct.T @ U_rows
-        dL_dU[rows] = 2 * lam * U_rows + dL_dproduct @ V
-        return L_sum, total, dL_dV_sum
+        total_2 = error.T @ U_rows
+        dL_dU[rows] = 2 * lam * U_rows - 2 * (error @ V)
+        return L_sum, total, total_2
 
-    L_sum, total, dL_dV_sum = _in_blocks(block, N, 8 * (5 * K + 9 * M), workers)
+    L_sum, total, total_2 = _in_blocks(block, N, 8 * (6 * K + 6 * M), workers)
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     L = L_sum + lam * (total + (V**2).sum())
     # error = where(known, R - U @ V.T, 0)
-    dL_dV = 2 * lam * V + dL_dV_sum
+    dL_dV = 2 * lam * V - 2 * total_2
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: 80db98b074a0db51ce7d97d54cdd56b488633afc9116ae78da392e826c3b0150
+# gradc: 7ee4ea7930f68e229913ef193a6e4a4ef55ba5170156576744e6f5dd118932de

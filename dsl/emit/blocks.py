@@ -137,7 +137,7 @@ class _Inner(Body):
             # a result that nothing else reads is written where it belongs at once
             del self.texts[node]
             self.names.chosen[node] = self.names.fresh(f"{outer.texts[node].text}_rows")
-            self.whole |= set() if node in read else {node}
+            (self.keep if node in read else self.whole).add(node)
         self.counted, self.count = False, outer.names.fresh("n_rows")
 
     def dim(self, dim: Dim) -> str:

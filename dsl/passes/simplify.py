@@ -8,6 +8,7 @@ from collections.abc import Container
 from dsl.identities import is_factor, rewrite, rewritten
 from dsl.nodes import Apply, Node, Program, apply, cotangent_names, rebuild, remapped, topological
 from dsl.ops.contraction import einsum, split_spec
+from dsl.ops.core import is_number
 
 _LINEAR = ("sum", "mean", "reshape", "einsum")
 
@@ -18,7 +19,7 @@ def normalise(program: Program) -> Program:
     uses = Counter(arg for node in topological(program.every_root) for arg in node.args)
     named = {**program.names, **cotangent_names(program, program.adjoints), **cotangent_names(program, program.fused_adjoints)}
     kept = {node for node, count in uses.items() if count > 1 or node in named}
-    return remapped(program, rebuild(program.every_root, lambda node: rewrite(_hoisted(node, kept))))
+    return remapped(program, rebuild(program.every_root, lambda node: rewrite(_hoisted(_chosen_once(node), kept))))
 
 
 def simplify(program: Program) -> Program:
@@ -47,6 +48,21 @@ def _hoisted(node: Node, kept: Container[Node]) -> Node:
         if x.op.name == "multiply" and is_factor(x.args[0]) and x.args[1].type.matches(x.type):
             return rewritten("multiply", x.args[0], _with(node, i, x.args[1]))
     return node
+
+
+def _chosen_once(node: Node) -> Node:
+    """A choice between what is 0 where the condition does not hold, and 0, is the first."""
+    if not isinstance(node, Apply) or node.op.name != "where":
+        return node
+    condition, x, y = node.args
+    return x if is_number(y, 0) and x.type.matches(node.type) and _zero_unless(x, condition) else node
+
+
+def _zero_unless(node: Node, condition: Node) -> bool:
+    """Whether an array is 0 already wherever a condition does not hold: a choice by it, times a number maybe."""
+    while isinstance(node, Apply) and (node.op.name == "negative" or (node.op.name == "multiply" and is_factor(node.args[0]))):
+        node = node.args[-1]
+    return isinstance(node, Apply) and node.op.name == "where" and node.args[0] is condition and is_number(node.args[2], 0)
 
 
 def _turned(node: Apply, product: Node) -> Node | None:

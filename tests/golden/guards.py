@@ -220,7 +220,8 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         y_rows = y[rows]
         # safe = where(x > 0, log(x) * y, x)
         above_rows = x_rows > 0
-        safe = np.where(above_rows, np.log(x_rows) * y_rows, x_rows)
+        log_x_rows = np.log(x_rows)
+        safe = np.where(above_rows, log_x_rows * y_rows, x_rows)
         # L = sum(safe) + sum(kink) + sum(root)
         total = safe.sum()
         # kink = where(abs(x) < 1, x ** 2 / 2, abs(x) - 1 / 2)
@@ -235,7 +236,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         )
         chosen = np.where(above_rows, y_rows / np.where(above_rows, x_rows, 1.0), 0.0)
         above[rows] = above_rows
-        log_x[rows] = np.log(x_rows)
+        log_x[rows] = log_x_rows
         above_2[rows] = y_rows >= 0
         sqrt_y[rows] = np.sqrt(y_rows)
         dL_dx[rows] = added + chosen
@@ -265,4 +266,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 5ce68c313813a25e3d2d354bbbe0d1ecd93ac9db84fb135d075f3c2831b8f896
+# gradc: d9b63cfacab5f32cd459260e636ff7f706f86312ed1b8e3d985c395d5053124e

@@ -82,8 +82,8 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
+        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -407,9 +407,11 @@ def value_and_grad(
         # hidden = gelu(layer_norm(X, gain, bias))
         centred = X_rows - X_rows.mean(axis=-1, keepdims=True)
         added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
-        added_2 = centred / np.sqrt(added) * gain + bias
+        scale_rows = np.sqrt(added)
+        added_2 = centred / scale_rows * gain + bias
         scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
-        hidden = added_2 * _sigmoid(scaled)
+        sigmoid_rows = _sigmoid(scaled)
+        hidden = added_2 * sigmoid_rows
         # logits = dense(hidden, W, b)
         logits_rows = hidden @ W + b
         # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
@@ -418,13 +420,14 @@ def value_and_grad(
         total = log_probs[arange, y_rows].sum() / N
         error = hidden - X_rows
         size = np.abs(error)
-        chosen = np.where(size <= 1.0, 0.5 * error**2, size - 0.5)
+        below_rows = size <= 1.0
+        chosen = np.where(below_rows, 0.5 * error**2, size - 0.5)
         total_2 = chosen.sum() / (D * N)
         dL_dpicked = np.full((n_rows,), -1.0 / max(N, 1), dtype=dtype)
-        scale[rows] = np.sqrt(added)
-        sigmoid[rows] = _sigmoid(scaled)
+        scale[rows] = scale_rows
+        sigmoid[rows] = sigmoid_rows
         logits[rows] = logits_rows
-        below[rows] = size <= 1.0
+        below[rows] = below_rows
         dL_dlog_softmax[rows] = _scatter((n_rows, K), np.s_[arange, y_rows], dL_dpicked)
         exp[rows] = np.exp(log_probs)
         sign[rows] = np.sign(error)
@@ -491,4 +494,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 723139b91a34dfee6082e1430fc99d30cca17a62edb7477ae4af21f3fda5e583
+# gradc: 83f3b83486967515fdca54f9fec138642ff989874b8ac7d27a3af9cae0edce8e

@@ -275,10 +275,13 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         top = x_rows.max(axis=-1)
         total = top.sum() / (B * N)
         # low = min(x, axis=0, keepdims=True)
-        total_2 = (x_rows == low).sum(axis=0, keepdims=True)
-        difference[rows] = x_rows - x_rows.mean(axis=1, keepdims=True)
-        var[rows] = np.square(x_rows - x_rows.mean(axis=1, keepdims=True)).sum(axis=1) / (N - 1)
-        tied_2[rows] = x_rows == low
+        tied_2_rows = x_rows == low
+        total_2 = tied_2_rows.sum(axis=0, keepdims=True)
+        # spread = std(x, axis=1, ddof=1)
+        difference_rows = x_rows - x_rows.mean(axis=1, keepdims=True)
+        difference[rows] = difference_rows
+        var[rows] = np.square(difference_rows).sum(axis=1) / (N - 1)
+        tied_2[rows] = tied_2_rows
         tied_3[rows] = x_rows == x_rows.max(axis=-1, keepdims=True)
         return centred_sum, total, total_2
 
@@ -298,10 +301,11 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
         total_3 = (centred**3).sum()
         total_4 = spread_rows.sum()
+        power_rows = centred**2
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
-        total_5 = (centred**2).sum(axis=(0, 2), keepdims=True)
+        total_5 = power_rows.sum(axis=(0, 2), keepdims=True)
         tied_4[rows] = spread_rows == 0
-        power[rows] = centred**2
+        power[rows] = power_rows
         return total_3, total_4, total_5
 
     total_3, total_4, total_5 = _in_blocks(block_2, B, 8 * (4 * D * N + 2 * D), workers)
@@ -337,4 +341,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 2662f36e5a12135585de58ed5ce48bdc5795a5bc120394db9863d635e243e70b
+# gradc: 4bfc6680df18b714f51b23656f384702bf1eb811602f8c76ab67ced8d7fff2af

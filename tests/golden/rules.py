@@ -197,15 +197,17 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
         x_rows = x[rows]
         # L = sum(soft_clip(centred(x), limit) ** 2)
         x_rows_minus_total = x_rows - total
-        scaled = limit * np.tanh(x_rows_minus_total / limit)
-        L = (scaled**2).sum()
-        dL_dscaled = 2 * scaled
-        difference = 1 - (scaled / limit) ** 2
-        dL_dx_sum = (dL_dscaled * difference).sum() / N
-        scaled_2 = dL_dscaled * (scaled - x_rows_minus_total * difference)
-        dL_dlimit = (scaled_2 / limit).sum()
-        tanh[rows] = np.tanh(x_rows_minus_total / limit)
-        power[rows] = (scaled / limit) ** 2
+        tanh_rows = np.tanh(x_rows_minus_total / limit)
+        limit_times_tanh_rows = limit * tanh_rows
+        L = (limit_times_tanh_rows**2).sum()
+        dL_dlimit_times_tanh_rows = 2 * limit_times_tanh_rows
+        power_rows = (limit_times_tanh_rows / limit) ** 2
+        difference = 1 - power_rows
+        dL_dx_sum = (dL_dlimit_times_tanh_rows * difference).sum() / N
+        difference_2 = limit_times_tanh_rows - x_rows_minus_total * difference
+        dL_dlimit = (dL_dlimit_times_tanh_rows * difference_2 / limit).sum()
+        tanh[rows] = tanh_rows
+        power[rows] = power_rows
         return L, dL_dx_sum, dL_dlimit
 
     L, dL_dx_sum, dL_dlimit = _in_blocks(block_2, N, 120, workers)
@@ -221,4 +223,4 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: ad3b85d8d8704cfb471f412fd70d05715685b62a22b27c04fc45621f362a30ea
+# gradc: 0b2de4c0fb376c35c5db303b4ea2fabc7f8e1938c9f9b9b041fd439747982c25

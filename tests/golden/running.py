@@ -309,19 +309,23 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
         total_2 = (total**2).sum()
         # ranked = sort(x, axis=0)
-        ranked = np.take_along_axis(x_rows, np.argsort(x_rows, axis=0, kind="stable"), axis=0)
+        argsort_x_rows = np.argsort(x_rows, axis=0, kind="stable")
+        ranked = np.take_along_axis(x_rows, argsort_x_rows, axis=0)
         # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
         picked_ranked = ranked[0]
         picked_ranked_2 = ranked[-1]
         total_3 = (picked_ranked * picked_ranked_2).sum()
+        # grown = cumprod(1 + x / 10, axis=-1)
+        added_rows = 1 + x_rows / 10
+        # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
         dL_dtotal = 2 * total
-        added[:, rows] = 1 + x_rows / 10
-        argsort_x[:, rows] = np.argsort(x_rows, axis=0, kind="stable")
+        added[:, rows] = added_rows
+        argsort_x[:, rows] = argsort_x_rows
         dL_dranked[:, rows] = _scatter((N, n_rows), np.s_[-1], picked_ranked) + _scatter(
             (N, n_rows), np.s_[0], picked_ranked_2
         )
         reshaped_arange[rows] = arange_rows[:, None]
-        reshaped_added[:, :, rows] = (1 + x_rows / 10)[:, None]
+        reshaped_added[:, :, rows] = added_rows[:, None]
         flip[:, rows] = np.cumsum(dL_dtotal[::-1], axis=0)[::-1]
         return total_2, total_3
 
@@ -364,4 +368,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 98d57ecc11a8823e431c985a092bee91be36462e8a97b75a11ce0da4e3b3e00b
+# gradc: 70af870be8aa37f4ca436ae37a183478c7c991abae6105e6b71c173818897a35
