@@ -82,8 +82,8 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
+        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
     out: NDArray[Any] = z
     return out
 
@@ -494,4 +494,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 83f3b83486967515fdca54f9fec138642ff989874b8ac7d27a3af9cae0edce8e
+# gradc: cae43876e9f1791001e3e4a8a392331091dfd5e8a2c2b8e1f809be7be8673e53
