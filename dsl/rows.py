@@ -1,8 +1,8 @@
 """What an operation does along one axis of its arguments, so that the rows along it can be taken a block at a time.
 
 Rows are the entries along the axes whose dimension is the one in question; ``axes`` gives that axis, counted from the right, for each argument
-that has it. An operation may *keep* rows, each row of its result being made of the same rows of its arguments, or *add them up*, so that a sum
-over blocks is its result. Of any other nothing is said, and it takes all rows at once.
+that has it. An operation may *keep* rows, each row of its result being made of the same rows of its arguments, or *add them up*, so that its
+result is the sum over blocks, or their maximum or the like. Of any other nothing is said, and it takes all rows at once.
 """
 
 from __future__ import annotations
@@ -42,17 +42,21 @@ def keeps_rows(node: Apply, axes: Axes, dim: Dim, places: Container[Node] = ()) 
     return rule is not None and rule(node, axes, places)
 
 
+# what makes one of two blocks' results; of all others it is their sum
+JOINED = {"max": "np.maximum", "min": "np.minimum", "logsumexp": "np.logaddexp", "any": "np.logical_or", "all": "np.logical_and"}
+
+
 def added_up(node: Apply, axes: Axes) -> Node | None:
-    """What a block of rows gives to a result that is the sum of what the blocks give; None where it is no such sum."""
+    """What a block of rows gives to a result that is made of what the blocks give, as a sum is; None where it is not so made."""
     if node.op is EINSUM:
         return node if len(_labels(node, axes)) == 1 else None
-    if node.op.name not in ("sum", "mean", "var"):
+    if node.op.name not in ("sum", "mean", "var", *JOINED):
         return None
     x = node.args[0]
     reduced, keepdims = settings(dict(node.attrs))
     if reduced is not None and axes[x] not in reduced:
         return None
-    if node.op is SUM:
+    if node.op is SUM or node.op.name in JOINED:
         return node
     terms = x if node.op.name == "mean" else ew("power", node.args[1], const(2))
     count = size_of(x, reduced)
@@ -168,4 +172,4 @@ def counts(node: Node, dim: Dim) -> bool:
     return isinstance(node, Apply) and node.op is ARANGE and dict(node.attrs) == {"start": Dim.number(0), "stop": dim, "step": Dim.number(1)}
 
 
-__all__ = ["Axes", "added_up", "axis_of_rows", "counts", "keeps_rows"]
+__all__ = ["JOINED", "Axes", "added_up", "axis_of_rows", "counts", "keeps_rows"]

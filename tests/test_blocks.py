@@ -70,6 +70,8 @@ PROGRAMS = {
     "sorted": "p = exp(x @ w)\nL = sum(sort(p) * arange(N)) + sum(tanh(sin(x * y) * w) ** 2 * cos(y))",
     "shaped": "L = sum(tanh(reshape(x * w, (N, 1, D)) * y[:, :, None] + reshape(x, (N, D, 1))) ** 2)",
     "columns": "z = x.T * w[:, None]\nL = sum(sin(z) * cos(z))",
+    "largest": "p = tanh(x @ w)\nL = max(p) * sum(sin(p) * cos(p)) + sum(min(x * w, axis=0) * w)",
+    "shifted": "s = x @ w\nL = logsumexp(s) + sum(logsumexp(tanh(y * w) * sin(x), axis=0) * w)",
     "moments": "L = sum(inv(einsum('ni,nj->ij', tanh(x * w), tanh(x)) + 9 * eye(D)) ** 2)",
 }
 HEAD = "input x: [N, D]\ninput y: [N, D]\ninput i: int[N] in 0:D\nparam w: [D]\n"
@@ -83,7 +85,7 @@ def test_programs(name: str, wrt: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "_in_blocks" in module.value_and_grad.__code__.co_names
     small_blocks(module, monkeypatch)
     # a difference needs a row, a mean too
-    for rows in range(1 if name in ("apart", "means", "gathered", "normed") else 0, 3 * BLOCK + 1):
+    for rows in range(1 if name in ("apart", "means", "gathered", "normed", "largest", "shifted") else 0, 3 * BLOCK + 1):
         rng = np.random.default_rng(rows)
         with np.errstate(all="ignore"):
             arguments = {"x": rng.normal(size=(rows, 3)), "y": rng.normal(size=(rows, 3)), "i": rng.integers(0, 3, rows), "w": rng.normal(size=3)}
@@ -156,5 +158,7 @@ def test_what_is_not_walked(text: str) -> None:
 
 
 def test_a_hint_chooses_the_dimension() -> None:
-    text = "input x: [D, N]\nparam w: [D]\nL = sum(tanh(w @ x) * sin(w @ x))"
-    assert hasattr(made(f"dim N ~ 100_000\n{text}"), "_in_blocks")
+    text = "input x: [M, N]\nparam w: [M, N]\nL = sum(tanh(w * x) * sin(w * x))"
+    assert "The M rows" in made(text).value_and_grad.__doc__
+    assert "The N rows" in made(f"dim N ~ 100_000\n{text}").value_and_grad.__doc__
+    assert "The N rows" in made(f"dim M ~ 100\n{text}").value_and_grad.__doc__

@@ -10,7 +10,7 @@ from dsl.emit.body import Body, live
 from dsl.emit.guard import guarded, indented
 from dsl.nodes import Apply, Node, Walk, of_sizes, topological
 from dsl.ops.spec import ATOM
-from dsl.rows import axis_of_rows
+from dsl.rows import JOINED, axis_of_rows
 from dsl.types import Dim, product
 
 
@@ -84,7 +84,7 @@ class _Block:
         lines = guarded(live([*slices, *inner.lines, *ends, given]), inner.raising, outer.program)
         block = "\n".join([head, *map(indented, lines)])
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
-        call = f"_in_blocks({name}, {outer.dim(walk.dim)}, {self._bytes()}, {workers})"
+        call = f"_in_blocks({name}, {outer.dim(walk.dim)}, {self._bytes()}, {workers}{self._joined()})"
         left = f"{', '.join(targets)}{',' if len(targets) == 1 else ''} = " if targets else ""
         outer.lines += [*written, block, left + call]
         for (node, _), target in zip(walk.totals, targets, strict=True):
@@ -100,6 +100,11 @@ class _Block:
             outer.names.give(node, wish if user is node else f"{wish}_sum" if user else wish)
         outer.names.chosen[part] = outer.names.chosen[node]
         return outer.names.chosen[node]
+
+    def _joined(self) -> str:
+        """How the blocks' results become one, where it is not by adding each."""
+        ways = [JOINED.get(node.op.name, "np.add") if isinstance(node, Apply) else "np.add" for node, _ in self.walk.totals]
+        return f", ({', '.join(ways)}{',' if len(ways) == 1 else ''})" if set(ways) - {"np.add"} else ""
 
     def _cut(self, node: Node) -> str:
         """The block's rows of an array."""

@@ -16,6 +16,8 @@ from dsl.types import Dim
 
 # so many steps between the inputs and the results must stay within a block for it to be worth its while
 LEAST_GAIN = 2
+# a dimension that is said to be smaller is never taken in blocks
+LEAST_ROWS = 1024
 # so many dimensions are tried, for each takes a look at the whole program
 MOST_DIMENSIONS = 8
 _VIEWS = ("broadcast_to", "reshape", "index", "arange", "cast")
@@ -24,26 +26,28 @@ _CHEAP = (*_VIEWS, "add", "subtract", "multiply", "divide", "negative", "where",
 
 
 def stream(program: Program) -> Program:
-    """The program with the walks of the dimension that leaves the most in the cache."""
+    """The program with the walks of the dimension that leaves the most in the cache, where the user does not hint at another."""
     if not program.fused or any(isinstance(node, Apply) and node.op.nested for node in topological(_roots(program))):
         # the turns of a loop take all rows at once, and beside them nothing else takes long
         return program
     plans = [plan for dim in _dimensions(program) if (plan := _planned(program, dim))]
-    best = max(plans, key=lambda plan: plan.gain, default=None)
+    best = max(plans, key=lambda plan: (_hint(program, plan.dim), plan.gain), default=None)
     return program if best is None else replace(program, walks=tuple(best.walks()))
 
 
-def _dimensions(program: Program) -> Iterator[Dim]:
-    """The dimensions that may be walked along, those of the data and of parts cut out of it: first the ones that the user hints at."""
+def _dimensions(program: Program) -> list[Dim]:
+    """The dimensions that may be walked along, those of the data and of parts cut out of it, without any that is said to be small."""
     nodes = topological(_roots(program))
     data = _data(program, nodes)
     found = (dim for node in nodes if node in data or _is_cut(node, data) for dim in node.type.shape or ())
-    dims = [dim for dim in dict.fromkeys(found) if dim.constant is None]
-    yield from sorted(dims, key=lambda dim: not _hinted(program, dim))[:MOST_DIMENSIONS]
+    dims = [dim for dim in dict.fromkeys(found) if dim.constant is None and (not (size := _hint(program, dim)) or size >= LEAST_ROWS)]
+    return sorted(dims, key=lambda dim: -_hint(program, dim))[:MOST_DIMENSIONS]
 
 
-def _hinted(program: Program, dim: Dim) -> bool:
-    return any(name == symbol.name for name, _ in program.hints for symbol in dim.symbols())
+def _hint(program: Program, dim: Dim) -> int:
+    """The usual size of a dimension, as the user hints at it; 0 where there is no hint."""
+    hints = dict(program.hints)
+    return max((hints.get(symbol.name, 0) for symbol in dim.symbols()), default=0)
 
 
 def _data(program: Program, nodes: Iterable[Node]) -> list[Input]:
@@ -168,7 +172,7 @@ def _planned(program: Program, dim: Dim) -> _Plan | None:
         plan = _Plan(dim, roots, set())
     batches = {node.type.shape[0] for node in _data(program, plan.order) if node.type.shape} - {dim}
     large = any(each in batches for node in plan.parts for each in node.type.shape or ())
-    return plan if plan.gain >= LEAST_GAIN and (not large or _hinted(program, dim)) else None
+    return plan if plan.gain >= LEAST_GAIN and (not large or _hint(program, dim)) else None
 
 
 __all__ = ["stream"]
