@@ -123,8 +123,10 @@ def _blas() -> Any:
         return None
 
 
-def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
-    """The sums of what block(rows) gives over blocks of rows, shared out among threads.
+def _in_blocks(
+    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+) -> Any:
+    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -138,21 +140,26 @@ def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
     def run(start: int, stop: int) -> list[Any]:
         totals = list(block(slice(start, min(start + size, stop))))
         for low in range(start + size, stop, size):
-            for i, part in enumerate(block(slice(low, min(low + size, stop)))):
-                totals[i] += part
+            _joined(totals, block(slice(low, min(low + size, stop))), join)
         return totals
 
     share = -(-count // workers)
-    return (
-        run(0, count)
-        if workers == 1
-        else _on_threads(run, [(low, min(low + share, count)) for low in range(0, count, share)])
-    )
+    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
+    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
 
 
-def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
-    """The sums of run(*share), each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these,
-    computes on the thread that calls it, where threadpoolctl is there to tell it so."""
+def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
+    """Put what another block gives into the totals."""
+    for i, part in enumerate(parts):
+        if join is None:
+            totals[i] += part
+        else:
+            totals[i] = join[i](totals[i], part)
+
+
+def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
+    """run(*share) joined, each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these, computes
+    on the thread that calls it, where threadpoolctl is there to tell it so."""
     from concurrent.futures import ThreadPoolExecutor
     from contextlib import nullcontext
     from contextvars import copy_context
@@ -164,8 +171,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            for i, part in enumerate(other.result()):
-                totals[i] += part
+            _joined(totals, other.result(), join)
     return totals
 
 
@@ -438,4 +444,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 91e424d1e39f821cf7e303520778414e4bb9dc0b65b8f67f57682bc6e8eadfe4
+# gradc: 055c2903671648be4860a17c85a11a807e1e7bb39f9cd3ef7697add1b283245e

@@ -84,8 +84,10 @@ def _blas() -> Any:
         return None
 
 
-def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
-    """The sums of what block(rows) gives over blocks of rows, shared out among threads.
+def _in_blocks(
+    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+) -> Any:
+    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -99,21 +101,26 @@ def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
     def run(start: int, stop: int) -> list[Any]:
         totals = list(block(slice(start, min(start + size, stop))))
         for low in range(start + size, stop, size):
-            for i, part in enumerate(block(slice(low, min(low + size, stop)))):
-                totals[i] += part
+            _joined(totals, block(slice(low, min(low + size, stop))), join)
         return totals
 
     share = -(-count // workers)
-    return (
-        run(0, count)
-        if workers == 1
-        else _on_threads(run, [(low, min(low + share, count)) for low in range(0, count, share)])
-    )
+    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
+    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
 
 
-def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
-    """The sums of run(*share), each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these,
-    computes on the thread that calls it, where threadpoolctl is there to tell it so."""
+def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
+    """Put what another block gives into the totals."""
+    for i, part in enumerate(parts):
+        if join is None:
+            totals[i] += part
+        else:
+            totals[i] = join[i](totals[i], part)
+
+
+def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
+    """run(*share) joined, each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these, computes
+    on the thread that calls it, where threadpoolctl is there to tell it so."""
     from concurrent.futures import ThreadPoolExecutor
     from contextlib import nullcontext
     from contextvars import copy_context
@@ -125,8 +132,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            for i, part in enumerate(other.result()):
-                totals[i] += part
+            _joined(totals, other.result(), join)
     return totals
 
 
@@ -275,4 +281,4 @@ def value_and_grad(
     return L, Gradients(dL_dimage)
 
 
-# gradc: 8b92dd62dcdaa668963f5ab99c5b60fef4db02bf90f4fb31e51ffcf2b083843f
+# gradc: 2fac57bc1c01ca3e7d14a73fb8dd543d46265efc14adca1e5d0e6c62ae9e08ad

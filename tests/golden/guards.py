@@ -69,8 +69,10 @@ def _blas() -> Any:
         return None
 
 
-def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
-    """The sums of what block(rows) gives over blocks of rows, shared out among threads.
+def _in_blocks(
+    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+) -> Any:
+    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -84,21 +86,26 @@ def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
     def run(start: int, stop: int) -> list[Any]:
         totals = list(block(slice(start, min(start + size, stop))))
         for low in range(start + size, stop, size):
-            for i, part in enumerate(block(slice(low, min(low + size, stop)))):
-                totals[i] += part
+            _joined(totals, block(slice(low, min(low + size, stop))), join)
         return totals
 
     share = -(-count // workers)
-    return (
-        run(0, count)
-        if workers == 1
-        else _on_threads(run, [(low, min(low + share, count)) for low in range(0, count, share)])
-    )
+    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
+    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
 
 
-def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
-    """The sums of run(*share), each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these,
-    computes on the thread that calls it, where threadpoolctl is there to tell it so."""
+def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
+    """Put what another block gives into the totals."""
+    for i, part in enumerate(parts):
+        if join is None:
+            totals[i] += part
+        else:
+            totals[i] = join[i](totals[i], part)
+
+
+def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
+    """run(*share) joined, each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these, computes
+    on the thread that calls it, where threadpoolctl is there to tell it so."""
     from concurrent.futures import ThreadPoolExecutor
     from contextlib import nullcontext
     from contextvars import copy_context
@@ -110,8 +117,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            for i, part in enumerate(other.result()):
-                totals[i] += part
+            _joined(totals, other.result(), join)
     return totals
 
 
@@ -211,7 +217,6 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     dtype = np.result_type(x, y)
     above = np.empty((N,), dtype=bool)
     log_x = np.empty((N,), dtype=dtype)
-    above_2 = np.empty((N,), dtype=bool)
     sqrt_y = np.empty((N,), dtype=dtype)
     dL_dx = np.empty((N,), dtype=dtype)
 
@@ -230,6 +235,8 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         kink = np.where(below, x_rows**2 / 2, abs_x_rows - 0.5)
         # L = sum(safe) + sum(kink) + sum(root)
         total_2 = kink.sum()
+        # root = sqrt(y) if all(y >= 0) else 0.0
+        root_sum = (y_rows >= 0).all()
         # safe = where(x > 0, log(x) * y, x)
         added = np.where(below, x_rows, np.sign(x_rows)) + np.where(
             above_rows, dtype.type(0.0), 1.0
@@ -237,14 +244,11 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         chosen = np.where(above_rows, y_rows / np.where(above_rows, x_rows, 1.0), 0.0)
         above[rows] = above_rows
         log_x[rows] = log_x_rows
-        above_2[rows] = y_rows >= 0
         sqrt_y[rows] = np.sqrt(y_rows)
         dL_dx[rows] = added + chosen
-        return total, total_2
+        return total, total_2, root_sum
 
-    total, total_2 = _in_blocks(block, N, 176, workers)
-    # root = sqrt(y) if all(y >= 0) else 0.0
-    all_above_2 = above_2.all()
+    total, total_2, root_sum = _in_blocks(block, N, 176, workers, (np.add, np.add, np.logical_and))
     dL_dy = np.empty((N,), dtype=dtype)
 
     def block_2(rows: slice) -> Any:
@@ -252,11 +256,11 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         above_rows = above[rows]
         log_x_rows = log_x[rows]
         # root = sqrt(y) if all(y >= 0) else 0.0
-        root = np.where(all_above_2, sqrt_y_rows, 0.0)
+        root = np.where(root_sum, sqrt_y_rows, 0.0)
         # L = sum(safe) + sum(kink) + sum(root)
         L_sum = root.sum()
         # root = sqrt(y) if all(y >= 0) else 0.0
-        chosen = np.where(all_above_2, 0.5 / np.where(all_above_2, sqrt_y_rows, 1.0), 0.0)
+        chosen = np.where(root_sum, 0.5 / np.where(root_sum, sqrt_y_rows, 1.0), 0.0)
         dL_dy[rows] = chosen + np.where(above_rows, log_x_rows, 0.0)
         return (L_sum,)
 
@@ -266,4 +270,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: d9b63cfacab5f32cd459260e636ff7f706f86312ed1b8e3d985c395d5053124e
+# gradc: 7bd224b9b6b1836667af1b9781404e1ef311aeb09a0cae2095862e7df4213429

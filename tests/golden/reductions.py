@@ -93,8 +93,10 @@ def _blas() -> Any:
         return None
 
 
-def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
-    """The sums of what block(rows) gives over blocks of rows, shared out among threads.
+def _in_blocks(
+    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+) -> Any:
+    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -108,21 +110,26 @@ def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
     def run(start: int, stop: int) -> list[Any]:
         totals = list(block(slice(start, min(start + size, stop))))
         for low in range(start + size, stop, size):
-            for i, part in enumerate(block(slice(low, min(low + size, stop)))):
-                totals[i] += part
+            _joined(totals, block(slice(low, min(low + size, stop))), join)
         return totals
 
     share = -(-count // workers)
-    return (
-        run(0, count)
-        if workers == 1
-        else _on_threads(run, [(low, min(low + share, count)) for low in range(0, count, share)])
-    )
+    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
+    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
 
 
-def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
-    """The sums of run(*share), each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these,
-    computes on the thread that calls it, where threadpoolctl is there to tell it so."""
+def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
+    """Put what another block gives into the totals."""
+    for i, part in enumerate(parts):
+        if join is None:
+            totals[i] += part
+        else:
+            totals[i] = join[i](totals[i], part)
+
+
+def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
+    """run(*share) joined, each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these, computes
+    on the thread that calls it, where threadpoolctl is there to tell it so."""
     from concurrent.futures import ThreadPoolExecutor
     from contextlib import nullcontext
     from contextvars import copy_context
@@ -134,8 +141,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            for i, part in enumerate(other.result()):
-                totals[i] += part
+            _joined(totals, other.result(), join)
     return totals
 
 
@@ -255,8 +261,6 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     x = _checked(x)
     B, N, D = x.shape
     dtype = x.dtype
-    # low = min(x, axis=0, keepdims=True)
-    low = x.min(axis=0, keepdims=True)
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
     norm_x = np.linalg.norm(x)
     picked_x = x[0, 0]
@@ -266,7 +270,6 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     difference = np.empty((B, N, D), dtype=dtype)
     var = np.empty((B, D), dtype=dtype)
     tied_2 = np.empty((B, N, D), dtype=bool)
-    tied_3 = np.empty((B, N, D), dtype=bool)
 
     def block(rows: slice) -> Any:
         x_rows = x[rows]
@@ -275,21 +278,20 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         top = x_rows.max(axis=-1)
         total = top.sum() / (B * N)
         # low = min(x, axis=0, keepdims=True)
-        tied_2_rows = x_rows == low
-        total_2 = tied_2_rows.sum(axis=0, keepdims=True)
+        low = x_rows.min(axis=0, keepdims=True)
         # spread = std(x, axis=1, ddof=1)
         difference_rows = x_rows - x_rows.mean(axis=1, keepdims=True)
         difference[rows] = difference_rows
         var[rows] = np.square(difference_rows).sum(axis=1) / (N - 1)
-        tied_2[rows] = tied_2_rows
-        tied_3[rows] = x_rows == x_rows.max(axis=-1, keepdims=True)
-        return centred_sum, total, total_2
+        tied_2[rows] = x_rows == x_rows.max(axis=-1, keepdims=True)
+        return centred_sum, total, low
 
-    centred_sum, total, total_2 = _in_blocks(block, B, 8 * (4 * D * N + 2 * D + 2 * N), workers)
+    centred_sum, total, low = _in_blocks(
+        block, B, 8 * (3 * D * N + 2 * D + 2 * N), workers, (np.add, np.add, np.minimum)
+    )
     # spread = std(x, axis=1, ddof=1)
     spread = np.sqrt(var)
-    # low = min(x, axis=0, keepdims=True)
-    ratio = -1.0 / total_2.astype(dtype)
+    tied_3 = np.empty((B, N, D), dtype=bool)
     tied_4 = np.empty((B, D), dtype=bool)
     power = np.empty((B, N, D), dtype=dtype)
 
@@ -299,18 +301,25 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
         centred = x_rows - centred_sum
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        total_3 = (centred**3).sum()
-        total_4 = spread_rows.sum()
+        total_2 = (centred**3).sum()
+        total_3 = spread_rows.sum()
+        # low = min(x, axis=0, keepdims=True)
+        tied_3_rows = x_rows == low
+        total_4 = tied_3_rows.sum(axis=0, keepdims=True)
+        # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
         power_rows = centred**2
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
         total_5 = power_rows.sum(axis=(0, 2), keepdims=True)
+        tied_3[rows] = tied_3_rows
         tied_4[rows] = spread_rows == 0
         power[rows] = power_rows
-        return total_3, total_4, total_5
+        return total_2, total_3, total_4, total_5
 
-    total_3, total_4, total_5 = _in_blocks(block_2, B, 8 * (4 * D * N + 2 * D), workers)
+    total_2, total_3, total_4, total_5 = _in_blocks(block_2, B, 8 * (5 * D * N + 2 * D), workers)
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-    L = total_3 + total_4 + total - low.sum() + norm_x + picked_x.prod()
+    L = total_2 + total_3 + total - low.sum() + norm_x + picked_x.prod()
+    # low = min(x, axis=0, keepdims=True)
+    ratio = -1.0 / total_4.astype(dtype)
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
     scaled = 3.0 / max(B * D, 1) * total_5
     dL_dx = np.empty((B, N, D), dtype=dtype)
@@ -318,17 +327,17 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     def block_3(rows: slice) -> Any:
         x_rows = x[rows]
         scattered_rows = scattered[rows]
-        tied_2_rows = tied_2[rows]
         tied_3_rows = tied_3[rows]
+        tied_2_rows = tied_2[rows]
         tied_4_rows = tied_4[rows]
         spread_rows = spread[rows]
         difference_rows = difference[rows]
         power_rows = power[rows]
         # low = min(x, axis=0, keepdims=True)
-        added = scattered_rows + chosen * x_rows + np.where(tied_2_rows, ratio, 0.0)
+        added = scattered_rows + chosen * x_rows + np.where(tied_3_rows, ratio, 0.0)
         # top = max(x, axis=-1)
-        number = tied_3_rows.sum(axis=-1, keepdims=True).astype(dtype)
-        chosen_2 = np.where(tied_3_rows, 1.0 / max(B * N, 1) / number, 0.0)
+        number = tied_2_rows.sum(axis=-1, keepdims=True).astype(dtype)
+        chosen_2 = np.where(tied_2_rows, 1.0 / max(B * N, 1) / number, 0.0)
         # spread = std(x, axis=1, ddof=1)
         ratio_2 = 1.0 / max(N - 1, 1) / np.where(tied_4_rows, 1.0, spread_rows)
         scaled_2 = np.where(tied_4_rows, 0.0, ratio_2)[:, None] * difference_rows
@@ -341,4 +350,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 4bfc6680df18b714f51b23656f384702bf1eb811602f8c76ab67ced8d7fff2af
+# gradc: 4c7673dd64fd36ca45e3d687faa0bcdc952e8d075cead11033eff22e1a03fdc3

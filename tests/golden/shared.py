@@ -69,8 +69,10 @@ def _blas() -> Any:
         return None
 
 
-def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
-    """The sums of what block(rows) gives over blocks of rows, shared out among threads.
+def _in_blocks(
+    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+) -> Any:
+    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -84,21 +86,26 @@ def _in_blocks(block: Any, count: int, row_bytes: int, workers: int) -> Any:
     def run(start: int, stop: int) -> list[Any]:
         totals = list(block(slice(start, min(start + size, stop))))
         for low in range(start + size, stop, size):
-            for i, part in enumerate(block(slice(low, min(low + size, stop)))):
-                totals[i] += part
+            _joined(totals, block(slice(low, min(low + size, stop))), join)
         return totals
 
     share = -(-count // workers)
-    return (
-        run(0, count)
-        if workers == 1
-        else _on_threads(run, [(low, min(low + share, count)) for low in range(0, count, share)])
-    )
+    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
+    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
 
 
-def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
-    """The sums of run(*share), each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these,
-    computes on the thread that calls it, where threadpoolctl is there to tell it so."""
+def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
+    """Put what another block gives into the totals."""
+    for i, part in enumerate(parts):
+        if join is None:
+            totals[i] += part
+        else:
+            totals[i] = join[i](totals[i], part)
+
+
+def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
+    """run(*share) joined, each share on a thread of its own, the first on the caller's. BLAS, whose threads would fight with these, computes
+    on the thread that calls it, where threadpoolctl is there to tell it so."""
     from concurrent.futures import ThreadPoolExecutor
     from contextlib import nullcontext
     from contextvars import copy_context
@@ -110,8 +117,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]]) -> list[Any]:
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            for i, part in enumerate(other.result()):
-                totals[i] += part
+            _joined(totals, other.result(), join)
     return totals
 
 
@@ -234,4 +240,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 3f03696cf4498f4f0005ff8ab3957ba56101c6123c2f426b946e018c243f93d3
+# gradc: ff80c556e60a5e505dc6a0e0b8f9be7366d8498ccae1f04d2454a577e031225d
