@@ -21,7 +21,7 @@ from dsl.types import ShapeError
 from dsl.views.code import Listing, listing
 from dsl.views.local import DERIVATIVES, Expressions, Formula, body_of, factor, is_primitive, leaves, pulled, rule_text, shapes_fit
 from dsl.views.rewrites import simplified
-from dsl.views.steps import LOOPS, Composition, Operand, Step, composition
+from dsl.views.steps import LOOPS, Composition, Operand, Step, composition, short_names
 
 MOST_WAYS = 6
 LONGEST = 280
@@ -116,7 +116,7 @@ class _Deriving:
         self.code = listing(compiled, self.steps)
         self.output = self.program.cotangents[0][0]
         self.number = dict(self.steps.outputs)[self.output]
-        self.dims = _short_names(self.steps)
+        self.dims = short_names(self.steps)
         self.write = Expressions(self.dims)
         self.reads = {step.number: _operands(step, self.steps) for step in self.steps.steps}
         self.varying = self._varying()
@@ -387,19 +387,6 @@ def _equation(left: Formula, terms: Sequence[Sequence[Formula]]) -> tuple[Formul
     latex = " + ".join(r" \cdot ".join(each.latex for each in term) for term in terms)
     plain = " + ".join(" · ".join(each.plain for each in term) for term in terms)
     return (left,) if latex == left.latex else (left, Formula(latex, plain))
-
-
-def _short_names(steps: Composition) -> Mapping[str, str]:
-    """Letters for the dimensions of undeclared arguments: X.shape[0] is n."""
-    taken = {name for step in steps.steps for name in step.names} | {each.name for each in steps.arguments}
-    letters = (each for each in "ndkmpqrstuvwabcefgh" if each not in taken)
-    found: dict[str, str] = {}
-    for each in steps.arguments:
-        for dim in each.type.shape or ():
-            for symbol in dim.symbols():
-                if symbol.flexible and symbol.name not in found:
-                    found[symbol.name] = next(letters, symbol.name)
-    return found
 
 
 __all__ = ["Chain", "Change", "Derivation", "Local", "StepView", "derivation"]

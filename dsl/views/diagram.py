@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from dsl.nodes import Apply, Input, Node, topological
 from dsl.ops.loops import LOOP, as_loop
 from dsl.views.slopes import Slope
-from dsl.views.steps import LOOPS, Composition, Operand, Step
+from dsl.views.steps import LOOPS, Composition, Operand, Step, short_names
 
 # what the book calls its operations, and signs that are larger on paper than in a program
 SYMBOLS = {"@": "ν", "sigmoid": "σ", "sum": "Λ", "*": "×", "/": "÷", "-": "−", "//": "⌊÷⌋", "<=": "≤", ">=": "≥", "==": "=", "!=": "≠"}
@@ -266,19 +266,10 @@ class _Shapes:
     """Shapes as a person writes them."""
 
     def __init__(self, made: Composition) -> None:
-        self.letters = letters(made)
+        self.letters = short_names(made)
 
     def of(self, node: Node) -> str:
         shown = str(node.type)
         for name, letter in self.letters.items():
             shown = shown.replace(name, letter)
         return shown.replace("[...]", "[…]")
-
-
-def letters(made: Composition) -> dict[str, str]:
-    """What a diagram calls each dimension of the arguments: by its name, or a letter for one that no declaration names."""
-    types = [each.type for each in made.arguments]
-    symbols = {symbol.name: symbol.flexible for type in types for dim in type.shape or () for symbol in dim.symbols()}
-    taken = {*symbols, *(each.name for each in made.arguments), *(each.name for each in made.steps)}
-    free = iter([each for each in "ndkmpqrstuvwabcefgh" if each not in taken])
-    return {name: next(free, name) if flexible else name for name, flexible in symbols.items()}

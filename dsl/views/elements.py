@@ -11,8 +11,8 @@ from math import prod
 
 from dsl.diagnostics import Code, error, nearest
 from dsl.nodes import Node
-from dsl.views.diagram import Array, Arrow, Box, Diagram, Group, letters
-from dsl.views.steps import Composition, Step
+from dsl.views.diagram import Array, Arrow, Box, Diagram, Group
+from dsl.views.steps import Composition, Step, short_names
 
 MOST = 64
 SIZE = 2
@@ -35,7 +35,9 @@ def expanded(drawn: Diagram, made: Composition, given: Mapping[str, int]) -> Dia
 
 def _sizes(made: Composition, given: Mapping[str, int]) -> dict[str, int]:
     """A size for each dimension, by the compiler's name for it; it is given by that which the diagram shows."""
-    names = letters(made)
+    symbols = [symbol.name for each in made.arguments for dim in each.type.shape or () for symbol in dim.symbols()]
+    short = short_names(made)
+    names = {name: short.get(name, name) for name in symbols}
     for name in given:
         if name not in names.values():
             close = nearest(name, names.values())

@@ -177,7 +177,8 @@ def factor(body: Body, operand: Node, write: Callable[[Node], Formula]) -> tuple
         for side, rest in (("from the left", text.latex.removesuffix(" G")), ("from the right", text.latex.removeprefix("G "))):
             if rest != text.latex and "G" not in rest:
                 other = next(arg for arg in made.args if arg is not g)
-                return Formula(rest, f"{write(other).plain}{'.T' if rest.endswith('top') else ''}"), side
+                alone = rest.strip().removesuffix("\\,").removeprefix("\\,").strip()
+                return Formula(alone, f"{write(other).plain}{'.T' if alone.endswith('top') else ''}"), side
     if isinstance(made, Apply) and made.op.name in ("spread", "broadcast_to") and made.args[0] is g:
         ones = rebuild([made], lambda each: each, {g: const(1.0)})[made]
         return Formula(write(ones).latex, "1"), "for each entry"

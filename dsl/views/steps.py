@@ -199,6 +199,19 @@ def _sizes(program: Program) -> list[str]:
     return [symbol.name for type in types for dim in type.shape or () for symbol in dim.symbols()]
 
 
+def short_names(made: Composition) -> Mapping[str, str]:
+    """Letters for the dimensions of undeclared arguments: X.shape[0] is n."""
+    taken = {name for step in made.steps for name in step.names} | {each.name for each in made.arguments}
+    letters = (each for each in "ndkmpqrstuvwabcefgh" if each not in taken)
+    found: dict[str, str] = {}
+    for each in made.arguments:
+        for dim in each.type.shape or ():
+            for symbol in dim.symbols():
+                if symbol.flexible and symbol.name not in found:
+                    found[symbol.name] = next(letters, symbol.name)
+    return found
+
+
 class _Names:
     """Names for steps: the user's, numbered where a function is called again; else a capital letter of what is applied, N for a product."""
 
@@ -245,4 +258,4 @@ def written(title: str, operands: Sequence[str], settings: Sequence[str] = ()) -
     return f"{title}({', '.join((*operands, *settings))})"
 
 
-__all__ = ["LOOPS", "Call", "Composition", "Operand", "Step", "composition", "written"]
+__all__ = ["LOOPS", "Call", "Composition", "Operand", "Step", "composition", "short_names", "written"]
