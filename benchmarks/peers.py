@@ -6,6 +6,7 @@ place in each library. A peer is imported when it first takes part.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
@@ -120,6 +121,7 @@ def torch_run(case: Any, compile: bool = False) -> Run:
         return program.formula(xp, *given)
 
     if compile:
+        warnings.simplefilter("ignore", FutureWarning)  # it warns of its own parts
         torch.compiler.reset()
         formula = torch.compile(formula)
 

@@ -161,7 +161,7 @@ def plot(rows: Sequence[Row], path: Path) -> bool:
 
     names = sorted({row.name for row in rows if not row.derivative}, reverse=True)
     marks = {"hand": ("#222222", "|"), "jax": ("#3266ad", "o"), "resident": ("#7fb2e5", "o"), "torch": ("#d9532c", "^"), "autograd": ("#5a9e4b", "s")}
-    figure, axes = pyplot.subplots(1, len(SIZES), sharey=True, figsize=(11, 0.34 * len(names) + 1.6), layout="constrained")
+    figure, axes = pyplot.subplots(1, len(SIZES), sharex=True, sharey=True, figsize=(11, 0.34 * len(names) + 1.6), layout="constrained")
     for axis, size in zip(axes, SIZES, strict=True):
         for peer, (colour, mark) in marks.items():
             points = [(row.ratio(peer), names.index(row.name)) for row in rows if not row.derivative and (row.size, row.precision) == (size, "float64")]

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from benchmarks import report
 from benchmarks.memory import fresh_peak
 from benchmarks.program import PRECISIONS, SIZES, case, difference, flat, names
-from benchmarks.timing import Times
+from benchmarks.timing import Times, race
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,6 +43,15 @@ def test_command_runs() -> None:
 def test_unknown_name_is_refused() -> None:
     done = subprocess.run([sys.executable, "benchmarks/run.py", "--only", "rosenbrok"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2 and "'rosenbrok' is none of" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_turns_go_round() -> None:
+    """Everyone has as many rounds; those with threads of their own come last; within a group the first of a round changes."""
+    called: list[str] = []
+    runs = {name: partial(called.append, name) for name in ("a", "threads", "b")}
+    times = race(runs, {"threads"}, seconds=0, turn=0, least=3)
+    assert {name: len(each) for name, each in times.rounds.items()} == {"a": 3, "threads": 3, "b": 3}
+    assert called[-9:] == ["a", "b", "threads", "b", "a", "threads", "a", "b", "threads"]
 
 
 def test_page_keeps_its_words(tmp_path: Path) -> None:
