@@ -128,7 +128,7 @@ class _Block:
         if row.constant is not None:
             return str(8 * row.constant)
         self.outer.dim(row)
-        return f"8 * {row.text(3)}"
+        return f"8 * {row.text(2)}"
 
 
 class _Inner(Body):

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dsl.emit.loop import LoopPrinter, kept_by_loops
+from dsl.emit.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
+from dsl.ops.indexing import items_text
 from dsl.ops.spec import ATOM, UNARY, Text
 from dsl.types import Dim
 
@@ -73,6 +75,8 @@ class Body:
         self._risky: set[Node] = set()
         self._parts: dict[Node, dict[int, Node]] = {}
         self.whole: set[Node] = set()
+        self._sums: dict[Node, Pieces] = {}
+        self._pieces: set[Node] = set()
         self.depth = 0
 
     def nested(self, uses: Counter[Node], whole: set[Node], wishes: Mapping[Node, str]) -> Body:
@@ -113,6 +117,9 @@ class Body:
         for node in nodes:
             if isinstance(node, Apply) and node.op.name == "part":
                 self._parts.setdefault(node.args[0], {})[int(str(node.attr("index")))] = node
+        here = {*nodes} - self.texts.keys()
+        self._sums, self._pieces = sums_of_pieces(nodes, lambda node: node in here and self.uses[node] == 1 and not self.needs_name(node))
+        self.whole |= {made.base for made in self._sums.values() if made.base is not None}
         for node in nodes:
             if isinstance(node, Const):
                 self.texts[node] = number(node)
@@ -124,6 +131,12 @@ class Body:
             for line in LoopPrinter(self, node, self._parts.get(node, {})).lines():
                 self._line(node, line)
             self.texts[node] = Text("")
+            return
+        if node in self._pieces:
+            self.texts[node] = Text("")
+            return
+        if node in self._sums:
+            self._put_together(node, self._sums[node])
             return
         text = node.op.emit(node, self._operands(node), self)
         if node.op.raises or not self._risky.isdisjoint(node.args):
@@ -137,6 +150,18 @@ class Body:
             return
         name = self.names.chosen.get(node) or self.names.give(node, self.wish(node))
         self._line(node, f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
+        self.texts[node] = Text(name)
+
+    def _put_together(self, node: Apply, made: Pieces) -> None:
+        """A sum of pieces: an array, and each piece put or added where it belongs."""
+        name = self.names.chosen.get(node) or self.names.give(node, self.wish(node))
+        self._line(node, f"{name} = " + (f"np.zeros({self.shape(node)}, dtype={self.dtype})" if made.base is None else self.texts[made.base].text))
+        for i, (sign, piece) in enumerate(made.terms):
+            place = items_text(piece, [self.texts[arg] for arg in piece.args[1:]], self)
+            value, how = scalar_of(piece), "=" if made.base is None and i == 0 else "+=" if sign > 0 else "-="
+            if how != "=" and isinstance(value, Apply) and value.op.name == "negative":
+                value, how = value.args[0], "-=" if sign > 0 else "+="
+            self._line(node, f"{name}[{place}] {how} {self.texts[value].text}")
         self.texts[node] = Text(name)
 
     def _operands(self, node: Apply) -> list[Text]:

@@ -14,7 +14,7 @@ from dsl.ops.core import add, axis_of, integers, number, shape_of, where
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.making import arange
 from dsl.ops.spec import ATOM, Op, Printer, Text, function
-from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, broadcast, join, product, require, same
+from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, broadcast, join, product, require
 
 Item = tuple[object, ...]
 ZERO = Dim.number(0)
@@ -194,13 +194,13 @@ def _infer_scatter(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -
 
 def _emit_scatter(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     shape = tuple_text([printer.dim(dim) for dim in node.type.known])
-    helper = "_scatter" if _distinct(node.args[1:]) else "_scatter_add"
+    helper = "_scatter" if distinct(node.args[1:]) else "_scatter_add"
     # a Python number has no precision of its own
     placed = f"{printer.dtype}.type({args[0].text})" if node.args[0].type.weak else args[0].text
     return Text(f"{helper}({shape}, np.s_[{items_text(node, args[1:], printer)}], {placed})")
 
 
-def _distinct(arrays: Sequence[Node]) -> bool:
+def distinct(arrays: Sequence[Node]) -> bool:
     """Whether no entry is named twice: there are only slices, or an index array that counts 0, 1, 2, … beside others of its shape."""
     if not arrays:
         return True
@@ -239,7 +239,7 @@ def _vjp_set(node: Apply, g: Node) -> Sequence[Node | None]:
     if value.type.dtype != "float":
         return kept, *[None] * (1 + len(arrays))
     written = index(g, items, arrays)
-    if not _distinct(arrays):
+    if not distinct(arrays):
         target = shape_of(written)
         counted = reshape(arange(product(target)), target)
         last = index(apply(SET, broadcast_to(number(0), shape_of(x)), counted, *arrays, items=items), items, arrays)
@@ -359,4 +359,7 @@ FUNCTIONS = (
     ),
 )
 
-__all__ = ["FULL", "FUNCTIONS", "INDEX", "OPS", "SCATTER", "Item", "index", "narrow", "pick", "same", "scatter", "take", "take_along_axis", "update"]
+__all__ = [
+    *("FULL", "FUNCTIONS", "INDEX", "OPS", "SCATTER", "Item"),
+    *("distinct", "index", "narrow", "pick", "same", "scatter", "take", "take_along_axis", "update"),
+]

@@ -134,10 +134,16 @@ class _Plan:
 
     @property
     def gain(self) -> int:
-        """How many steps on the way stay within a block, less what must be kept of all rows for a step that needs them at once."""
-        passing = [node for node in self.order if self._inside(node) and node not in self.kept]
-        steps = sum(isinstance(node, Apply) and node.op.name not in _VIEWS for node in passing)
-        return steps - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
+        """How many steps on the way stay within a block, less those that take all rows at once and what must be kept for them."""
+        steps = [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS]
+        passing = sum(self._inside(node) and node not in self.kept for node in steps)
+        others = sum(not self._inside(node) and self._is_large(node) for node in steps)
+        return passing - others - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
+
+    def _is_large(self, node: Node) -> bool:
+        """Whether a node has about as many entries as there are rows."""
+        symbols = {*self.dim.symbols()}
+        return any(not symbols.isdisjoint(dim.symbols()) for dim in node.type.shape or ())
 
     def walks(self) -> Iterator[Walk]:
         """The walks, in order."""

@@ -1,0 +1,80 @@
+"""Sums of arrays that are zero but for a piece, as a person writes them: the pieces are added where they belong, into one array.
+
+Before: ``_scatter((N,), np.s_[:-1], a) + _scatter((N,), np.s_[1:], b)``. After: zeros, ``dx[:-1] = a`` and ``dx[1:] += b``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from dsl.nodes import Apply, Node
+from dsl.ops.elementwise import Elementwise
+from dsl.ops.indexing import SCATTER, distinct
+
+_SIGNS = {"add": (1, 1), "subtract": (1, -1)}
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A sum of pieces, each with its sign, beside a ``base`` that has all entries; the first piece has the sign + where there is no base."""
+
+    base: Node | None
+    terms: tuple[tuple[int, Apply], ...]
+
+
+def sums_of_pieces(nodes: Iterable[Node], alone: Callable[[Node], bool]) -> tuple[dict[Node, Pieces], set[Node]]:
+    """The sums among the nodes, and what is no step of its own for being part of one. ``alone`` tells of a value whether it is read once."""
+    found: dict[Node, Pieces] = {}
+    taken: set[Node] = set()
+    for node in reversed(list(nodes)):
+        if isinstance(node, Apply) and node.op.name in _SIGNS and node not in taken and node.type.shape and node.type.dtype == "float":
+            inner: set[Node] = set()
+            terms = _terms(node, alone, inner)
+            pieces = tuple((sign, each) for sign, each in terms if _is_piece(each, node) and alone(each) and isinstance(each, Apply))
+            rest = [(sign, each) for sign, each in terms if all(each is not piece for _, piece in pieces)]
+            made = _made(pieces, rest, alone)
+            if made is not None:
+                found[node] = made
+                taken |= inner | {each for _, each in pieces}
+    return found, taken
+
+
+def _terms(node: Apply, alone: Callable[[Node], bool], inner: set[Node]) -> list[tuple[int, Node]]:
+    """The terms of a sum of sums, in their order, each with its sign."""
+    terms: list[tuple[int, Node]] = []
+    stack: list[tuple[int, Node]] = [(1, node)]
+    while stack:
+        sign, each = stack.pop()
+        if isinstance(each, Apply) and each.op.name in _SIGNS and (each is node or alone(each)) and each.type.matches(node.type):
+            if each is not node:
+                inner.add(each)
+            stack += [(sign * own, arg) for own, arg in zip(reversed(_SIGNS[each.op.name]), reversed(each.args), strict=True)]
+        else:
+            terms.append((sign, each))
+    return terms
+
+
+def _is_piece(node: Node, whole: Node) -> bool:
+    """Whether an array is zero but for entries that are named once each."""
+    return isinstance(node, Apply) and node.op is SCATTER and distinct(node.args[1:]) and node.type.matches(whole.type)
+
+
+def _made(pieces: tuple[tuple[int, Apply], ...], rest: list[tuple[int, Node]], alone: Callable[[Node], bool]) -> Pieces | None:
+    if not rest and len(pieces) > 1 and any(sign > 0 for sign, _ in pieces):
+        return Pieces(None, tuple(sorted(pieces, key=lambda piece: piece[0] < 0)))
+    if len(rest) != 1 or not pieces:
+        return None
+    # numbers take the precision of what they are added to; arrays might have more
+    ((sign, base),) = rest
+    numbers = all(scalar_of(piece).type.weak for _, piece in pieces)
+    return Pieces(base, pieces) if sign > 0 and numbers and alone(base) and isinstance(base, Apply) and isinstance(base.op, Elementwise) else None
+
+
+def scalar_of(piece: Apply) -> Node:
+    """What stands in a piece, a number alone where it is the same everywhere."""
+    g = piece.args[0]
+    return g.args[0] if isinstance(g, Apply) and g.op.name == "broadcast_to" and g.args[0].type.shape == () else g
+
+
+__all__ = ["Pieces", "scalar_of", "sums_of_pieces"]
