@@ -275,11 +275,11 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
             value3 = tanh_all_2[i]
             forget = forgets[i]
             added_2 = dignored + dgiven * expose * (1 - value1**2)
-            scattered = _scatter((4, B), np.s_[3], added_2 * write * (1 - value3**2))
-            scattered_2 = _scatter((4, B), np.s_[1], added_2 * value3 * (write * (1 - write)))
-            scattered_3 = _scatter((4, B), np.s_[0], added_2 * c[i] * (forget * (1 - forget)))
-            scattered_4 = _scatter((4, B), np.s_[2], dgiven * value1 * (expose * (1 - expose)))
-            added_3 = scattered + scattered_2 + scattered_3 + scattered_4
+            added_3 = np.zeros((4, B), dtype=dtype)
+            added_3[3] = added_2 * write * (1 - value3**2)
+            added_3[1] += added_2 * value3 * (write * (1 - write))
+            added_3[0] += added_2 * c[i] * (forget * (1 - forget))
+            added_3[2] += dgiven * value1 * (expose * (1 - expose))
             scaled = added_3 * W[i]
             scaled_all_2[i] = added_3 * stacked_all[i]
             added_all[i] = added_3
@@ -444,11 +444,11 @@ def value_and_grad(
             value3 = tanh_all_2[i]
             forget = forgets[i]
             added_2 = dignored + dgiven * expose * (1 - value1**2)
-            scattered = _scatter((4, B), np.s_[3], added_2 * write * (1 - value3**2))
-            scattered_2 = _scatter((4, B), np.s_[1], added_2 * value3 * (write * (1 - write)))
-            scattered_3 = _scatter((4, B), np.s_[0], added_2 * c[i] * (forget * (1 - forget)))
-            scattered_4 = _scatter((4, B), np.s_[2], dgiven * value1 * (expose * (1 - expose)))
-            added_3 = scattered + scattered_2 + scattered_3 + scattered_4
+            added_3 = np.zeros((4, B), dtype=dtype)
+            added_3[3] = added_2 * write * (1 - value3**2)
+            added_3[1] += added_2 * value3 * (write * (1 - write))
+            added_3[0] += added_2 * c[i] * (forget * (1 - forget))
+            added_3[2] += dgiven * value1 * (expose * (1 - expose))
             scaled = added_3 * W[i]
             scaled_all_2[i] = added_3 * stacked_all[i]
             added_all[i] = added_3
@@ -462,4 +462,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: 99d04928d8088d0d4553a8666b24914e8c5fdf4276ae927c81b149718a785b74
+# gradc: 86813288369a7f29ca271c3ab98487396c516a486f39c3610fbad807f861d983

@@ -284,7 +284,9 @@ def backward(tape: Tape, dL: Any = 1.0, dU: Any = None) -> Gradients:
             added = picked_times_lynxes * feed + picked_2 * difference_all[i]
             picked_2_times_hares = picked_2 * hares
             difference_2 = picked * difference_all_2[i] - picked_2_times_hares * hunt
-            added_2 = _scatter((2,), np.s_[0], added) + _scatter((2,), np.s_[1], difference_2)
+            added_2 = np.zeros((2,), dtype=dtype)
+            added_2[0] = added
+            added_2[1] += difference_2
             scaled = 2 * du_2_times_ratio_2
             added_3 = added_2 * dt + scaled
             picked_added_3 = added_3[1]
@@ -293,7 +295,9 @@ def backward(tape: Tape, dL: Any = 1.0, dU: Any = None) -> Gradients:
             added_4 = scaled_2 * feed + picked_added_3_2 * difference_all_3[i]
             scaled_3 = picked_added_3_2 * hares_2
             difference_3 = picked_added_3 * difference_all_4[i] - scaled_3 * hunt
-            added_5 = _scatter((2,), np.s_[0], added_4) + _scatter((2,), np.s_[1], difference_3)
+            added_5 = np.zeros((2,), dtype=dtype)
+            added_5[0] = added_4
+            added_5[1] += difference_3
             added_6 = added_5 * ratio + scaled
             picked_added_6 = added_6[1]
             scaled_4 = picked_added_6 * lynxes_3
@@ -301,7 +305,9 @@ def backward(tape: Tape, dL: Any = 1.0, dU: Any = None) -> Gradients:
             added_7 = scaled_4 * feed + picked_added_6_2 * difference_all_5[i]
             scaled_5 = picked_added_6_2 * hares_3
             difference_4 = picked_added_6 * difference_all_6[i] - scaled_5 * hunt
-            added_8 = _scatter((2,), np.s_[0], added_7) + _scatter((2,), np.s_[1], difference_4)
+            added_8 = np.zeros((2,), dtype=dtype)
+            added_8[0] = added_7
+            added_8[1] += difference_4
             added_9 = du_2_times_ratio_2 + added_8 * ratio
             picked_added_9 = added_9[1]
             scaled_6 = picked_added_9 * lynxes_4
@@ -514,7 +520,9 @@ def value_and_grad(
             added = picked_times_lynxes * feed + picked_2 * difference_all[i]
             picked_2_times_hares = picked_2 * hares
             difference_2 = picked * difference_all_2[i] - picked_2_times_hares * hunt
-            added_2 = _scatter((2,), np.s_[0], added) + _scatter((2,), np.s_[1], difference_2)
+            added_2 = np.zeros((2,), dtype=dtype)
+            added_2[0] = added
+            added_2[1] += difference_2
             scaled = 2 * du_2_times_ratio_2
             added_3 = added_2 * dt + scaled
             picked_added_3 = added_3[1]
@@ -523,7 +531,9 @@ def value_and_grad(
             added_4 = scaled_2 * feed + picked_added_3_2 * difference_all_3[i]
             scaled_3 = picked_added_3_2 * hares_2
             difference_3 = picked_added_3 * difference_all_4[i] - scaled_3 * hunt
-            added_5 = _scatter((2,), np.s_[0], added_4) + _scatter((2,), np.s_[1], difference_3)
+            added_5 = np.zeros((2,), dtype=dtype)
+            added_5[0] = added_4
+            added_5[1] += difference_3
             added_6 = added_5 * ratio + scaled
             picked_added_6 = added_6[1]
             scaled_4 = picked_added_6 * lynxes_3
@@ -531,7 +541,9 @@ def value_and_grad(
             added_7 = scaled_4 * feed + picked_added_6_2 * difference_all_5[i]
             scaled_5 = picked_added_6_2 * hares_3
             difference_4 = picked_added_6 * difference_all_6[i] - scaled_5 * hunt
-            added_8 = _scatter((2,), np.s_[0], added_7) + _scatter((2,), np.s_[1], difference_4)
+            added_8 = np.zeros((2,), dtype=dtype)
+            added_8[0] = added_7
+            added_8[1] += difference_4
             added_9 = du_2_times_ratio_2 + added_8 * ratio
             picked_added_9 = added_9[1]
             scaled_6 = picked_added_9 * lynxes_4
@@ -556,4 +568,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: e48642c916a6e72db2aba98969406c866c89ce48570a1b2549a6e884141ce22c
+# gradc: 907b1b3581f00fb57c9ca94131b0e67f5e91e7d19edfa9193c33bcba29fb5965

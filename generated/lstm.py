@@ -329,17 +329,18 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         candidate = candidates[t]
         value4 = sigmoid_all[t]
         added = dmemory + dh * exposes[t] * (1 - value1**2)
-        scattered = _scatter((B, 4 * H), np.s_[:, 3 * H :], added * writes[t] * (1 - candidate**2))
-        scattered_2 = _scatter((B, 3 * H), np.s_[:, :H], added * candidate)
-        scattered_3 = _scatter((B, 3 * H), np.s_[:, H : 2 * H], added * memorys[t])
-        scattered_4 = _scatter((B, 3 * H), np.s_[:, 2 * H :], dh * value1)
-        scaled_2 = (scattered_2 + scattered_3 + scattered_4) * (value4 * (1 - value4))
-        added_2 = scattered + _scatter((B, 4 * H), np.s_[:, : 3 * H], scaled_2)
-        product_all[t] = added_2 @ Wx.T
-        dL_dWx += picked[t].T @ added_2
-        dL_dWh += hs[t].T @ added_2
-        dL_db += added_2.sum(axis=0)
-        dh, dmemory = added_2 @ Wh.T + dL_dhs[t], added * forgets[t]
+        added_2 = np.zeros((B, 3 * H), dtype=dtype)
+        added_2[:, :H] = added * candidate
+        added_2[:, H : 2 * H] += added * memorys[t]
+        added_2[:, 2 * H :] += dh * value1
+        added_3 = np.zeros((B, 4 * H), dtype=dtype)
+        added_3[:, 3 * H :] = added * writes[t] * (1 - candidate**2)
+        added_3[:, : 3 * H] += added_2 * (value4 * (1 - value4))
+        product_all[t] = added_3 @ Wx.T
+        dL_dWx += picked[t].T @ added_3
+        dL_dWh += hs[t].T @ added_3
+        dL_db += added_3.sum(axis=0)
+        dh, dmemory = added_3 @ Wh.T + dL_dhs[t], added * forgets[t]
     dL_dE = _scatter_add((V, D), np.s_[picked_text], product_all)
     return Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
@@ -460,19 +461,20 @@ def value_and_grad(
         candidate = candidates[t]
         value4 = sigmoid_all[t]
         added = dmemory + dh * exposes[t] * (1 - value1**2)
-        scattered = _scatter((B, 4 * H), np.s_[:, 3 * H :], added * writes[t] * (1 - candidate**2))
-        scattered_2 = _scatter((B, 3 * H), np.s_[:, :H], added * candidate)
-        scattered_3 = _scatter((B, 3 * H), np.s_[:, H : 2 * H], added * memorys[t])
-        scattered_4 = _scatter((B, 3 * H), np.s_[:, 2 * H :], dh * value1)
-        scaled_2 = (scattered_2 + scattered_3 + scattered_4) * (value4 * (1 - value4))
-        added_2 = scattered + _scatter((B, 4 * H), np.s_[:, : 3 * H], scaled_2)
-        product_all[t] = added_2 @ Wx.T
-        dL_dWx += picked[t].T @ added_2
-        dL_dWh += hs[t].T @ added_2
-        dL_db += added_2.sum(axis=0)
-        dh, dmemory = added_2 @ Wh.T + dL_dhs[t], added * forgets[t]
+        added_2 = np.zeros((B, 3 * H), dtype=dtype)
+        added_2[:, :H] = added * candidate
+        added_2[:, H : 2 * H] += added * memorys[t]
+        added_2[:, 2 * H :] += dh * value1
+        added_3 = np.zeros((B, 4 * H), dtype=dtype)
+        added_3[:, 3 * H :] = added * writes[t] * (1 - candidate**2)
+        added_3[:, : 3 * H] += added_2 * (value4 * (1 - value4))
+        product_all[t] = added_3 @ Wx.T
+        dL_dWx += picked[t].T @ added_3
+        dL_dWh += hs[t].T @ added_3
+        dL_db += added_3.sum(axis=0)
+        dh, dmemory = added_3 @ Wh.T + dL_dhs[t], added * forgets[t]
     dL_dE = _scatter_add((V, D), np.s_[picked_text], product_all)
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: a650d57e82b665992d65430ee294534abf5232748d78cad59319127303a685ee
+# gradc: eb98fd73cd80f326b5cf9598adaf53d2b3eab5b36f2d1601ed355e02a60672e2

@@ -195,11 +195,11 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         g = gs[t]
         f = fs[t]
         added = dc + dh * o * (1 - value1**2)
-        scattered = _scatter((4 * K,), np.s_[3 * K :], added * i * (1 - g**2))
-        scattered_2 = _scatter((4 * K,), np.s_[:K], added * g * (i * (1 - i)))
-        scattered_3 = _scatter((4 * K,), np.s_[K : 2 * K], added * cs[t] * (f * (1 - f)))
-        scattered_4 = _scatter((4 * K,), np.s_[2 * K : 3 * K], dh * value1 * (o * (1 - o)))
-        added_2 = scattered + scattered_2 + scattered_3 + scattered_4
+        added_2 = np.zeros((4 * K,), dtype=dtype)
+        added_2[3 * K :] = added * i * (1 - g**2)
+        added_2[:K] += added * g * (i * (1 - i))
+        added_2[K : 2 * K] += added * cs[t] * (f * (1 - f))
+        added_2[2 * K : 3 * K] += dh * value1 * (o * (1 - o))
         dL_dWx += added_2 * X[t][:, None]
         dL_dWh += added_2 * hs[t][:, None]
         dL_db += added_2
@@ -283,11 +283,11 @@ def value_and_grad(
         g = gs[t]
         f = fs[t]
         added = dc + dh * o * (1 - value1**2)
-        scattered = _scatter((4 * K,), np.s_[3 * K :], added * i * (1 - g**2))
-        scattered_2 = _scatter((4 * K,), np.s_[:K], added * g * (i * (1 - i)))
-        scattered_3 = _scatter((4 * K,), np.s_[K : 2 * K], added * cs[t] * (f * (1 - f)))
-        scattered_4 = _scatter((4 * K,), np.s_[2 * K : 3 * K], dh * value1 * (o * (1 - o)))
-        added_2 = scattered + scattered_2 + scattered_3 + scattered_4
+        added_2 = np.zeros((4 * K,), dtype=dtype)
+        added_2[3 * K :] = added * i * (1 - g**2)
+        added_2[:K] += added * g * (i * (1 - i))
+        added_2[K : 2 * K] += added * cs[t] * (f * (1 - f))
+        added_2[2 * K : 3 * K] += dh * value1 * (o * (1 - o))
         dL_dWx += added_2 * X[t][:, None]
         dL_dWh += added_2 * hs[t][:, None]
         dL_db += added_2
@@ -296,4 +296,4 @@ def value_and_grad(
     return L, Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
 
-# gradc: 927783fa260718e92cba72d5d1b318360118abbebe6688ae4a7a0bd77e5360e4
+# gradc: 98f0a1c05b8154ee9abe0ae30befad960b75d8bf5537d23d841050b571d5bdde

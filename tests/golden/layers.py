@@ -331,9 +331,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dlog_probs = _scatter(
         (N, K), np.s_[np.arange(N), y], np.full((N,), dL_daverage / N, dtype=dtype)
     )
-    added_3 = _scatter((N, K), np.s_[1], dL_dpicked_logits_2) + _scatter(
-        (N, K), np.s_[0], dL_dpicked_logits
-    )
+    added_3 = np.zeros((N, K), dtype=dtype)
+    added_3[1] = dL_dpicked_logits_2
+    added_3[0] += dL_dpicked_logits
     scaled_2 = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
     dL_dlogits = added_3 + (dL_dlog_probs - scaled_2)
     # logits = dense(hidden, W, b)
@@ -500,4 +500,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 754e2dab5fc0f2c256a2ca4826d691ffcd0948db9dfe0f993e3d6aff8ea7e922
+# gradc: 1bcb9674b4695541eacbb9dd194133e5b4b064f0d064dcb1b4d494cea06c7956
