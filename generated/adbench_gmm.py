@@ -125,10 +125,11 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
     near = np.where(tiny, a * (a - 1.0), (s - 1.0) * (s - 2.0)) * _horner(
         (s - 2.25) / (0.5 * s + 0.75), _GAMMALN
     )
-    r = 1.0 / np.maximum(a, 6.0)
-    far = (a - 0.5) * (log - 1.0) + (0.4189385332046727 + r * _horner(r * r, _STIRLING))
-    out = np.where(small, near - np.where(tiny, log, 0.0), far)
-    out = np.where(a == np.inf, np.inf, out)
+    out = near - np.where(tiny, log, 0.0)
+    if not small.all():
+        r = 1.0 / np.maximum(a, 6.0)
+        far = (a - 0.5) * (log - 1.0) + (0.4189385332046727 + r * _horner(r * r, _STIRLING))
+        out = np.where(small, out, np.where(a == np.inf, np.inf, far))
     if np.any(v < 0.0):  # Γ(-a) Γ(a) = -π / (a sin πa)
         sine = np.abs(np.sin(np.pi * (a - np.round(a))))
         reflected = np.where(
@@ -566,4 +567,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 222789697e96485ee408cf84c41840c49ea428bf1ee40162a2ff9fcb80414972
+# gradc: 8cac7370b2d7d80c2a8ae5debbdee82575a35923072acfc38af6c373d6c06bf9

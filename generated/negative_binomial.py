@@ -194,10 +194,11 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
     near = np.where(tiny, a * (a - 1.0), (s - 1.0) * (s - 2.0)) * _horner(
         (s - 2.25) / (0.5 * s + 0.75), _GAMMALN
     )
-    r = 1.0 / np.maximum(a, 6.0)
-    far = (a - 0.5) * (log - 1.0) + (0.4189385332046727 + r * _horner(r * r, _STIRLING))
-    out = np.where(small, near - np.where(tiny, log, 0.0), far)
-    out = np.where(a == np.inf, np.inf, out)
+    out = near - np.where(tiny, log, 0.0)
+    if not small.all():
+        r = 1.0 / np.maximum(a, 6.0)
+        far = (a - 0.5) * (log - 1.0) + (0.4189385332046727 + r * _horner(r * r, _STIRLING))
+        out = np.where(small, out, np.where(a == np.inf, np.inf, far))
     if np.any(v < 0.0):  # Γ(-a) Γ(a) = -π / (a sin πa)
         sine = np.abs(np.sin(np.pi * (a - np.round(a))))
         reflected = np.where(
@@ -218,14 +219,12 @@ def _digamma_kernel(v: NDArray[Any]) -> NDArray[Any]:
     tiny, small = a < 1.0, a < 6.0
     s = np.where(tiny, a + 1.0, np.minimum(a, 6.0))
     near = ((s - _PSI_ROOT) - _PSI_ROOT_LOW) * _horner((s - 2.25) / (0.5 * s + 0.75), _DIGAMMA)
-    b = np.maximum(a, 6.0)
-    r = 1.0 / b
-    r2 = r * r
-    out = np.where(
-        small,
-        near - np.where(tiny, 1.0 / a, 0.0),
-        np.log(b) - 0.5 * r - r2 * _horner(r2, _STIRLING_PSI),
-    )
+    out = near - np.where(tiny, 1.0 / a, 0.0)
+    if not small.all():
+        b = np.maximum(a, 6.0)
+        r = 1.0 / b
+        r2 = r * r
+        out = np.where(small, out, np.log(b) - 0.5 * r - r2 * _horner(r2, _STIRLING_PSI))
     if np.any(v < 0.0):  # ψ(-a) = ψ(a) + 1/a + π cot πa
         angle = np.pi * (a - np.round(a))
         reflected = np.where(
@@ -473,4 +472,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 490046304968b3ea2b8a2c32a24c95ab2ffd2674777b90a809fb2565e858f13c
+# gradc: 5370404ab398d5b93359a4ad46af3ee995ff376beec8e8dacfbd66b54ff7073d

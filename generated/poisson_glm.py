@@ -146,10 +146,11 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
     near = np.where(tiny, a * (a - 1.0), (s - 1.0) * (s - 2.0)) * _horner(
         (s - 2.25) / (0.5 * s + 0.75), _GAMMALN
     )
-    r = 1.0 / np.maximum(a, 6.0)
-    far = (a - 0.5) * (log - 1.0) + (0.4189385332046727 + r * _horner(r * r, _STIRLING))
-    out = np.where(small, near - np.where(tiny, log, 0.0), far)
-    out = np.where(a == np.inf, np.inf, out)
+    out = near - np.where(tiny, log, 0.0)
+    if not small.all():
+        r = 1.0 / np.maximum(a, 6.0)
+        far = (a - 0.5) * (log - 1.0) + (0.4189385332046727 + r * _horner(r * r, _STIRLING))
+        out = np.where(small, out, np.where(a == np.inf, np.inf, far))
     if np.any(v < 0.0):  # Γ(-a) Γ(a) = -π / (a sin πa)
         sine = np.abs(np.sin(np.pi * (a - np.round(a))))
         reflected = np.where(
@@ -344,4 +345,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 43a528a721b9fa210fb0f77c52f7f5327213d81b099b00baa14e15cd0fac65d3
+# gradc: 06416702454a19c451e202f1f93cb8c3b8cca710e4b1d8d9f9200540bfaaef4c
