@@ -180,6 +180,36 @@ def test_loops() -> None:
     assert [each.key for each in found.boxes if each.groups] == ["step-2", "step-3", "step-4", "step-5"]
 
 
+TWO = """
+input X: [T, K]
+param V, W: [K, K]
+def one(h, x) = tanh(h @ V + x)
+def two(h, x) = tanh(h @ W - x)
+def row(x) = x ** 2
+h = fold(two, zeros(K), scan(one, zeros(K), X))
+L = sum(h) + sum(map(row, X))
+"""
+
+
+def test_loops_whose_functions_have_the_same_names() -> None:
+    found = drawn(TWO)
+    places = {each.key: (each.name, *each.groups) for each in found.arrays}
+    groups = {each.label: each.key for each in found.groups}
+    assert list(groups) == ["scan: one", "fold: two", "map: row"]
+    entered = {(places[each.tail][0], places[each.head][0], places[each.head][1], each.turn) for each in found.arrows if each.turn in ("first", "each")}
+    scan, fold, rows = groups.values()
+    made = next(each.name for each in found.arrays if each.shape == "[T, K]" and each.name != "X")
+    assert entered == {("Z", "h", scan, "first"), ("X", "x", scan, "each"), ("Z", "h", fold, "first"), (made, "x", fold, "each"), ("X", "x", rows, "each")}
+    assert sum(each.turn == "next" for each in found.arrows) == 2
+
+
+def test_a_loop_within_a_loop() -> None:
+    found = diagram(composition(of_example(ROOT / "tests" / "cases" / "loops.expr")))
+    labels = {each.key: each.label for each in found.groups}
+    inside = {each.name: [labels[group] for group in each.groups] for each in found.arrays if each.name in ("x", "v", "row", "m")}
+    assert inside == {"x": ["fold: newton"], "v": ["fold: outside"], "row": ["fold: outside"], "m": ["fold: outside", "fold: inside"]}
+
+
 def test_functions_are_groups_and_collapse() -> None:
     made = composition(program("def half(x) = tanh(x) * x\ndef both(x) = half(x) + half(2 * x)\nparam x: [N]\nL = sum(both(x))"))
     found = diagram(made, slopes(made))

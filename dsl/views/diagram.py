@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dsl.nodes import Apply, Input, Node, topological
-from dsl.ops.loops import LOOP, as_loop
+from dsl.nodes import Apply, Input, Node
+from dsl.ops.loops import LOOP, Loop, as_loop
 from dsl.views.slopes import Slope
 from dsl.views.steps import LOOPS, Composition, Operand, Step, short_names
 
@@ -92,6 +92,7 @@ class _Builder:
         self.shapes = _Shapes(made)
         self.loops = {span: each.title for each in made.steps if each.title in LOOPS for span in each.spans}
         self.keys: dict[Node, str] = {}
+        self.turns: dict[tuple[int, Node], str] = {}
         self.boxes: dict[str, Box] = {}
         self.arrays: dict[str, Array] = {}
         self.arrows: dict[tuple[str, str], Arrow] = {}
@@ -123,39 +124,51 @@ class _Builder:
                 self.arrow(self.operand(operand, step), box.key)
         for i, node in enumerate(step.nodes):
             key = f"array-{step.number}" + (f"-{i + 1}" if i else "")
-            name = self.named(step, i)
             outside = groups[: len(step.calls)]
-            self.array(Array(key, name, self.shapes.of(node), "inner", step.named or i > 0, groups=outside), node)
-            self.arrow(box.key, key)
-
-    def named(self, step: Step, i: int) -> str:
-        node = step.nodes[i]
-        uses = (each.name for other in self.made.steps for each in other.operands if each.node is node)
-        return step.name if i == 0 else next(uses, next((name for name, each in self.made.program.written.outputs if each is node), f"{step.name}_{i + 1}"))
+            if node not in self.keys:
+                self.keys[node] = key
+                self.arrays[key] = Array(key, step.names[i], self.shapes.of(node), named=step.named or i > 0, groups=outside)
+                self.floats |= {key} if node.type.dtype == "float" else set()
+                self.arrow(box.key, key)
 
     def operand(self, operand: Operand, step: Step) -> str:
         """The key of what a step is given: made by a step before it, an argument, or what a loop's turn is given."""
         node = operand.node
         assert node is not None
-        if node not in self.keys and isinstance(node, Input):
-            inner = node.role not in ("input", "param", "const")
-            kind = "inner" if inner else "param" if node.name in self.made.program.wrt else "input"
-            key = f"array-{step.inside}-{node.name}" if inner else f"array-{node.name}"
-            self.array(Array(key, operand.name, self.shapes.of(node), kind, True, groups=self.groups_of(step)[:1] if inner else ()), node)
-        return self.keys.get(node) or self.constant(operand, node, step)
-
-    def constant(self, operand: Operand, node: Node, step: Step) -> str:
-        """An array that no step of the program makes."""
-        key = f"array-{step.number}-{operand.name}"
-        self.array(Array(key, operand.name, self.shapes.of(node)), node)
+        known = self.key_of(node, step)
+        if known is not None:
+            return known
+        owner, name, shape = self.owner(node, step), operand.name, self.shapes.of(node)
+        if owner is not None:
+            key = f"array-{owner.number}-{name}"
+            self.arrays[key] = Array(key, name, shape, groups=self.groups_of(owner))
+            self.turns[owner.number, node] = key
+        elif isinstance(node, Input):
+            key = f"array-{name}"
+            self.arrays[key] = Array(key, name, shape, "param" if name in self.made.program.wrt else "input")
+            self.keys[node] = key
+        else:
+            # what no step of the program makes
+            key = f"array-{step.number}-{name}"
+            self.arrays[key] = Array(key, name, shape)
+            self.keys[node] = key
+        self.floats |= {key} if node.type.dtype == "float" else set()
         return key
 
-    def array(self, array: Array, node: Node) -> None:
-        if node not in self.keys:
-            self.keys[node] = array.key
-            self.arrays[array.key] = array
-            if node.type.dtype == "float":
-                self.floats.add(array.key)
+    def key_of(self, node: Node, step: Step) -> str | None:
+        """The array that a node is for a step: two loops may give their turns values of one name."""
+        owner = self.owner(node, step)
+        return self.turns.get((owner.number, node)) if owner else self.keys.get(node)
+
+    def owner(self, node: Node, step: Step) -> Step | None:
+        """The loop whose turns are given a value, of those that a step stands in."""
+        if not (isinstance(node, Input) and node.role.startswith("loop ")):
+            return None
+        loops = [] if step.inside is None else [self.made.of(step.inside)]
+        while loops and loops[0].inside is not None:
+            loops.insert(0, self.made.of(loops[0].inside))
+        depth = int(node.role.split()[1])
+        return loops[depth] if depth < len(loops) else None
 
     def arrow(self, tail: str, head: str, turn: str = "") -> None:
         self.read.add(tail)
@@ -177,26 +190,34 @@ class _Builder:
 
     def turn(self, step: Step) -> None:
         """How a loop's arguments enter its turns, and how one turn goes over into the next."""
-        given = {node: key for node, key in self.keys.items() if isinstance(node, Input) and key.startswith(f"array-{step.number}-")}
-        for node in topological(step.nodes):
-            if isinstance(node, Apply) and node.op is LOOP and not given.keys().isdisjoint(as_loop(node).turn.given):
-                made = as_loop(node)
-                for inner, outer in zip(made.turn.carries, made.initial, strict=True):
-                    self.enter(outer, inner, "first", step)
-                    if inner in self.keys:
-                        self.arrow(f"step-{step.number}", self.keys[inner], "next")
-                for inner, outer in zip(made.turn.elements, made.sequences, strict=True):
-                    self.enter(outer, inner, "each", step)
+        box = f"step-{step.number}"
+        made = _loop(step)
+        if made is not None:
+            for inner, outer in zip(made.turn.carries, made.initial, strict=True):
+                self.enter(outer, inner, "first", step)
+                if key := self.turns.get((step.number, inner)):
+                    self.arrow(box, key, "next")
+            for inner, outer in zip(made.turn.elements, made.sequences, strict=True):
+                self.enter(outer, inner, "each", step)
+        elif step.title == "map":
+            self.rows(step)
         inside = {f"step-{each.number}" for each in self.made.steps if each.inside == step.number}
-        ends = [head for tail, head in self.arrows if tail in inside and head not in self.read]
-        for end in ends:
-            self.arrow(end, f"step-{step.number}")
+        for end in [head for tail, head in self.arrows if tail in inside and head not in self.read]:
+            self.arrow(end, box)
+
+    def rows(self, step: Step) -> None:
+        """What a batched function is given, where the shapes tell which sequence it comes from."""
+        sequences = [each.node for each in step.operands if each.node is not None]
+        for (number, inner), _ in list(self.turns.items()):
+            fitting = [each for each in sequences if (each.type.shape or ())[1:] == inner.type.shape]
+            if number == step.number and isinstance(inner, Input) and len(fitting) == 1:
+                self.enter(fitting[0], inner, "each", step)
 
     def enter(self, outer: Node, inner: Input, turn: str, step: Step) -> None:
-        box = f"step-{step.number}"
-        if inner in self.keys and outer in self.keys:
-            self.arrows.pop((self.keys[outer], box), None)
-            self.arrow(self.keys[outer], self.keys[inner], turn)
+        given, taken = self.key_of(outer, step), self.turns.get((step.number, inner))
+        if given and taken:
+            self.arrows.pop((given, f"step-{step.number}"), None)
+            self.arrow(given, taken, turn)
 
     def outputs(self) -> None:
         """The arrays that the program gives out."""
@@ -226,11 +247,19 @@ class _Builder:
             return box
         found: list[str] = []
         for i, operand in enumerate(step.operands):
-            if operand.node is not None and self.keys.get(operand.node) in active & self.floats:
+            if operand.node is not None and self.key_of(operand.node, step) in active & self.floats:
                 slope = slopes.get((step.number, i))
                 head = f"∂{step.name if slope is None or slope.local else first}/∂{operand.name}"
                 found.append(head if slope is None else f"{head} = {slope.text}")
         return replace(box, slopes=tuple(dict.fromkeys(found)))
+
+
+def _loop(step: Step) -> Loop | None:
+    """The loop that a step's results are parts of."""
+    node = step.node
+    while isinstance(node, Apply) and node.op is not LOOP and node.args:
+        node = node.args[0]
+    return as_loop(node) if isinstance(node, Apply) and node.op is LOOP else None
 
 
 def _gradient(first: str, array: Array) -> str:
