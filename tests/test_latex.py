@@ -19,7 +19,7 @@ from tests.ops_support import cases_of, differentiated
 KNOWN = set(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega Gamma Delta Theta Lambda "
     "Xi Pi Sigma Upsilon Phi Psi Omega frac sqrt sum prod max min log sin cos tan sinh cosh tanh arcsin arccos arctan det odot ast cdot times le ge "
-    "ne land lor lnot bmod lfloor rfloor lceil rceil lVert rVert langle rangle operatorname mathit mathbf mathbin text left right Big top infty "
+    "ne land lor lnot bmod lfloor rfloor lceil rceil lVert rVert langle rangle operatorname mathit mathbf mathbin text left right top infty "
     "begin end backslash partial qquad to".split()
 )
 LIBRARY = {
@@ -111,7 +111,7 @@ def test_loops_print_latex() -> None:
         ("log(X / 2)", r"\log\left(\frac{X}{2}\right)"),
         ("inv(W) @ W[0]", r"{W}^{-1} {W}_{[0]}"),
         ("where(X > 0, X, 1e-5)", r"\begin{cases} X & X > 0 \\ 10^{-5} & \text{otherwise} \end{cases}"),
-        ("einsum('ij,ik,il->jkl', X, X, X)", r"\Big[\sum_{i} {X}_{ij} {X}_{ik} {X}_{il}\Big]_{jkl}"),
+        ("einsum('ij,ik,il->jkl', X, X, X)", r"\left[\sum_{i} {X}_{ij} {X}_{ik} {X}_{il}\right]_{jkl}"),
     ],
 )
 def test_formulas_read_as_mathematics_does(text: str, shown: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dsl.nodes import Apply
 from dsl.ops.product_text import split_spec
-from dsl.ops.spec import ATOM, POWER, PRODUCT, Printer, Text
+from dsl.ops.spec import ATOM, POWER, PRODUCT, UNARY, Printer, Text
 
 
 def latex_product(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -39,9 +39,9 @@ def _pair(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     if len(set(left)) < len(left) or len(set(right)) < len(right):
         return None
     if left == right == output:
-        return Text(rf"{x.at(PRODUCT)} \odot {y.at(PRODUCT)}", PRODUCT)
+        return Text(rf"{x.at(PRODUCT)} \odot {_factor(y, PRODUCT)}", PRODUCT)
     if sorted(left) == sorted(right) and not output:
-        return Text(rf"\langle {x.text}, {y.text} \rangle") if len(left) != 1 else Text(rf"{transposed(x).text} {y.at(POWER)}", PRODUCT)
+        return Text(rf"\langle {x.text}, {y.text} \rangle") if len(left) != 1 else Text(rf"{transposed(x).text} {_factor(y)}", UNARY)
     left, right, output = _unbatched(left, right, output)
     summed = [label for label in left if label in right and label not in output]
     rows = [label for label in left if label not in summed]
@@ -49,10 +49,15 @@ def _pair(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     if len(summed) > 1 or len(rows) > 1 or len(columns) > 1 or "".join(rows + columns) != output or len(left + right) == 0:
         return None
     if not summed:
-        return Text(rf"{x.at(PRODUCT)} {transposed(y).text}", PRODUCT) if rows and columns else None
+        return Text(rf"{x.at(UNARY)} {transposed(y).text}", UNARY) if rows and columns else None
     one = x if left == "".join(rows + summed) and rows else transposed(x)
     two = y if right == "".join(summed + columns) else transposed(y)
-    return Text(f"{one.at(PRODUCT)}{space(one, two)}{two.at(PRODUCT)}", PRODUCT)
+    return Text(f"{one.at(UNARY)}{space(one, two)}{_factor(two)}", UNARY)
+
+
+def _factor(text: Text, level: int = UNARY) -> str:
+    """A factor behind another: a product of entries stands in brackets, and so does what begins with a sign."""
+    return f"({text.text})" if text.text.startswith("-") else text.at(level)
 
 
 def space(x: Text, y: Text) -> str:
@@ -75,4 +80,4 @@ def _indexed(labels: Sequence[str], output: str, args: Sequence[Text]) -> Text:
     summed = "".join(dict.fromkeys(label for label in "".join(labels) if label not in output))
     factors = " ".join(f"{{{arg.at(ATOM)}}}_{{{term}}}" if term else arg.at(PRODUCT) for arg, term in zip(args, labels, strict=True))
     total = rf"\sum_{{{summed}}} {factors}" if summed else factors
-    return Text(rf"\Big[{total}\Big]_{{{output}}}" if output else total, ATOM if output else PRODUCT)
+    return Text(rf"\left[{total}\right]_{{{output}}}" if output else total, ATOM if output else PRODUCT)

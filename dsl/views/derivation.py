@@ -123,7 +123,9 @@ class _Deriving:
         self.active = self._active()
         self.readers: dict[str, list[int]] = {}
         for number in sorted(self.active):
-            for name in dict.fromkeys(each.name for each in self.reads[number] if self._varies(each)):
+            own = {each.name for each in self.steps.of(number).operands}
+            loops = self.steps.of(number).title in LOOPS
+            for name in dict.fromkeys(each.name for each in self.reads[number] if self._varies(each) and (each.name in own or not loops)):
                 self.readers.setdefault(name, []).append(number)
         self.cotangents: dict[str, list[Node | None]] = {}
         self.values: dict[Node, Formula] = {}
@@ -187,7 +189,7 @@ class _Deriving:
         return Formula(rf"\frac{{\partial {identifier(above)}}}{{\partial {identifier(below)}}}", f"∂{above}/∂{below}")
 
     def _seed(self) -> Formula:
-        return Formula(rf"\mathit{{d{self.output}}}" if len(self.output) > 1 else f"d{self.output}", f"d{self.output}")
+        return Formula(rf"\mathit{{d{escaped(self.output)}}}", f"d{self.output}")
 
     def _view(self, step: Step) -> StepView:
         body = body_of(step)
@@ -250,6 +252,8 @@ class _Deriving:
         if not mine or len(mine) < len(self.readers.get(name, ())):
             return None
         total_node = substituted([reduce(add, mine)], known)[reduce(add, mine)]
+        if any(isinstance(node, Input) and node.role == "cotangent" for node in topological([total_node])):
+            return None
         simple, _ = simplified(total_node, {node: node for node in self.values})
         shown = self.write.formula(simple, self.values)
         return shown if len(shown.plain) < LINE else None

@@ -14,4 +14,8 @@ FORMS = {"text": text, "markdown": markdown, "latex": latex_document}
 def explained(compiled: Compiled, source: Source, form: str) -> str:
     """The derivation of a compiled program's gradients: ``text``, ``markdown``, ``latex`` or ``html``. Raises DslError."""
     found = derivation(compiled, source)
+    if form == "html":
+        from dsl.views.page import page
+
+        return page(found)
     return FORMS[form](document(found))
