@@ -2,7 +2,7 @@
 
 Run it with ``python -m docs.refresh`` after a function, a message or the generated code has changed; a test holds the pages to it.
 A fence ``python generated=sigmoid_sum functions=forward,backward`` shows these functions of the module of examples/sigmoid_sum.expr, or of
-the program that the page itself has under ``expr file=sigmoid_sum.expr``.
+the program that the page itself has under ``expr file=sigmoid_sum.expr``; ``text explain=sigmoid_sum`` shows that example's derivation.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dsl import compile_text
 from dsl.api import compile_path
 from dsl.catalogue import catalogue
 from dsl.diagnostics import Code, printable
+from dsl.files import read
+from dsl.views.explain import explained
 from dsl.views.graph import graph
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +58,16 @@ TABLE = re.compile(rf"(<!-- ({'|'.join(TABLES)}) -->\n).*?(<!-- end -->)", re.DO
 FENCE = re.compile(r"(^```python generated=(\w+) functions=([\w,]+)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
 
 
+EXPLAINED = re.compile(r"(^```text explain=(\w+)\n).*?(^```$)", re.MULTILINE | re.DOTALL)
+
+
+def explanation(stem: str) -> str:
+    """The chain rule and the derivatives of an example, as the terminal shows them."""
+    path = ROOT / "examples" / f"{stem}.expr"
+    shown = explained(compile_path(path), read(path), "text")
+    return shown[shown.index("The chain rule") : shown.index("The generated code")].rstrip()
+
+
 PROGRAM = re.compile(r"^```expr file=(\w+)\.expr\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -67,6 +79,7 @@ def refreshed(text: str) -> str:
         return programs.get(stem) or (ROOT / "examples" / f"{stem}.expr").read_text(encoding="utf-8")
 
     text = TABLE.sub(lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n\n{match[3]}", text)
+    text = EXPLAINED.sub(lambda match: f"{match[1]}{explanation(match[2])}\n{match[3]}", text)
     return FENCE.sub(lambda match: f"{match[1]}{shown(program(match[2]), match[3].split(','))}\n{match[4]}", text)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from dsl.api import compile_path, module_of
-from dsl.diagnostics import Source
+from dsl.diagnostics import DslError, Source
 from dsl.files import read
 from dsl.pipeline import compile_source
 from dsl.views.explain import explained
@@ -162,6 +163,13 @@ def test_an_entry_stays_in_its_domain() -> None:
     for curve in found.curves:
         low, high = curve.value + curve.offsets[0], curve.value + curve.offsets[-1]
         assert low > 0 and (high < 1 or curve.name.startswith("x")) and np.isfinite(curve.outputs).all()
+
+
+def test_without_graphviz_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    with pytest.raises(DslError) as problem:
+        page("L = sum(x ** 2)")
+    assert "gradc[views]" in problem.value.diagnostics[0].help
 
 
 def test_a_program_that_no_small_sample_fits_has_no_panel() -> None:
