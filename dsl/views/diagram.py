@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from dsl.nodes import Apply, Input, Node
 from dsl.ops.loops import LOOP, Loop, as_loop
@@ -182,7 +183,7 @@ class _Builder:
             spans = [(each.name, each.span) for each in inside.calls[: len(spans) + 1]]
         keys = []
         for name, span in spans:
-            key = f"group-{span.source.name}-{span.start}-{name}"
+            key = f"group-{PurePath(span.source.name).stem}-{span.start}-{name}"
             looped = self.loops.get(span)
             self.groups.setdefault(key, Group(key, f"{looped}: {name}" if looped else name))
             keys.append(key)
