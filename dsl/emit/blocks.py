@@ -55,6 +55,10 @@ def _has_rows(node: Node, dim: Dim) -> bool:
     return dim in (node.type.shape or ())
 
 
+# what makes a named value of a sum over rows without changing what it stands for
+_SUMS = ("add", "subtract", "negative")
+
+
 class _Block:
     """Prints one walk into the function that has it."""
 
@@ -95,7 +99,8 @@ class _Block:
         outer = self.outer
         if node not in outer.names.chosen:
             known = {*outer.program.adjoints, *outer.program.names}
-            user = node if node in known else next((each for each in self.order if node in each.args and each in known), None)
+            terms = (each for each in self.order if each in known and node in each.args and isinstance(each, Apply) and each.op.name in _SUMS)
+            user = node if node in known else next(terms, None)
             wish = "total" if user is None else outer.program.names.get(user) or outer.wish(user)
             outer.names.give(node, wish if user is node else f"{wish}_sum" if user else wish)
         outer.names.chosen[part] = outer.names.chosen[node]
