@@ -72,6 +72,9 @@ PROGRAMS = {
     "columns": "z = x.T * w[:, None]\nL = sum(sin(z) * cos(z))",
     "largest": "p = tanh(x @ w)\nL = max(p) * sum(sin(p) * cos(p)) + sum(min(x * w, axis=0) * w)",
     "shifted": "s = x @ w\nL = logsumexp(s) + sum(logsumexp(tanh(y * w) * sin(x), axis=0) * w)",
+    "weighted": "v = y[:, 0] ** 2\nL = -sum(v * sin(x @ w) * cos(x @ w)) / sum(v + 1)",
+    "rooted": "L = log(sqrt(mean(sin(x @ w) * tanh(x * y @ w)) + 2))",
+    "twice": "s = sum(tanh(x @ w) * sin(x @ w))\nL = s * exp(-(s ** 2))",
     "moments": "L = sum(inv(einsum('ni,nj->ij', tanh(x * w), tanh(x)) + 9 * eye(D)) ** 2)",
 }
 HEAD = "input x: [N, D]\ninput y: [N, D]\ninput i: int[N] in 0:D\nparam w: [D]\n"
@@ -85,7 +88,7 @@ def test_programs(name: str, wrt: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "_in_blocks" in module.value_and_grad.__code__.co_names
     small_blocks(module, monkeypatch)
     # a difference needs a row, a mean too
-    for rows in range(1 if name in ("apart", "means", "gathered", "normed", "largest", "shifted") else 0, 3 * BLOCK + 1):
+    for rows in range(1 if name in ("apart", "means", "gathered", "normed", "largest", "shifted", "rooted", "weighted") else 0, 3 * BLOCK + 1):
         rng = np.random.default_rng(rows)
         with np.errstate(all="ignore"):
             arguments = {"x": rng.normal(size=(rows, 3)), "y": rng.normal(size=(rows, 3)), "i": rng.integers(0, 3, rows), "w": rng.normal(size=3)}
@@ -94,6 +97,12 @@ def test_programs(name: str, wrt: str, monkeypatch: pytest.MonkeyPatch) -> None:
             narrow = {key: each.astype(np.float32) if key != "i" else each for key, each in arguments.items()}
             value, gradients = module.value_and_grad(**narrow, workers=2)
             assert {np.asarray(each).dtype for each in (value, *gradients)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("name", ["weighted", "rooted", "twice"])
+def test_what_only_the_end_knows_is_multiplied_on_there(name: str) -> None:
+    """The way back does not wait for the value: one walk does both."""
+    assert "are gone through a block at a time" in made(HEAD + PROGRAMS[name]).value_and_grad.__doc__
 
 
 def test_memory_does_not_grow_with_the_batch() -> None:

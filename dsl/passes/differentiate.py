@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Const, Input, Node, Program, argument, const, topological
+from dsl.identities import is_factor, rewritten
+from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, put_on_line, topological
 from dsl.ops.shaping import spread
 from dsl.reverse import pull_back
 
@@ -24,9 +25,7 @@ def differentiate(program: Program) -> Program:
     outputs = dict(program.outputs)
     first, lines = seeds[0][0], dict(program.lines)
     cotangents = pull_back([(outputs[name], seed) for name, seed in seeds], targets, lines)
-    unit: dict[Node, Node] = {}
-    if program.outputs[0][0] == first and outputs[first].type.shape == ():
-        unit = pull_back([(outputs[first], const(1.0))], targets, lines)
+    unit, scaled = _unit(outputs[first], targets, lines) if program.outputs[0][0] == first and outputs[first].type.shape == () else ({}, {})
     told = {each.span for each in program.warnings}
     missing = [each for each in program.arguments if each.node in targets and each.node not in cotangents and each.span not in told]
     warnings = tuple(
@@ -36,12 +35,46 @@ def differentiate(program: Program) -> Program:
         program,
         cotangents=seeds,
         gradients=_named(cotangents, targets),
-        fused=_named(unit, targets) if unit else (),
+        fused=_named({**unit, **scaled}, targets) if unit else (),
         adjoints=_adjoints(cotangents, targets),
-        fused_adjoints=_adjoints(unit, targets),
+        fused_adjoints=_adjoints(scaled or unit, targets),
         lines=lines,
         warnings=program.warnings + warnings,
     )
+
+
+def _unit(output: Node, targets: list[Input], lines: dict[Node, Line]) -> tuple[dict[Node, Node], dict[Node, Node]]:
+    """The cotangents that follow from a scalar's own being 1. Where all of them carry one number, as those of ``sqrt(sum(x ** 2))`` carry
+    ``0.5 / L``, which is known only when all sums are, they come without it, and with it only what is wanted: so the way back need not wait."""
+    last = _bottleneck(output, targets)
+    factor = None if last is None or last is output else pull_back([(output, const(1.0))], [last], lines).get(last)
+    if last is None or factor is None or is_factor(factor):
+        return pull_back([(output, const(1.0))], targets, lines), {}
+    unit = pull_back([(last, const(1.0))], targets, lines)
+    scaled: dict[Node, Node] = {target: rewritten("multiply", factor, unit[target]) for target in targets if target in unit}
+    for node in scaled.values():
+        if output in lines:
+            put_on_line(node, lines[output], lines)
+    return unit, scaled
+
+
+def _bottleneck(output: Node, targets: Iterable[Node]) -> Node | None:
+    """The number through which everything acts on a scalar: the one that arrays act on, if there is one such."""
+    reaching = set(targets)
+    for node in topological([output]):
+        if not reaching.isdisjoint(node.args):
+            reaching.add(node)
+    found: set[Node] = set()
+    stack, seen = [output], {output}
+    while stack:
+        node = stack.pop()
+        acting = [arg for arg in node.args if arg in reaching]
+        if node in targets or any(arg.type.shape != () or (isinstance(arg, Apply) and (arg.op.nested or arg.op.parts)) for arg in acting):
+            found.add(node)
+            continue
+        stack += [arg for arg in acting if arg not in seen]
+        seen |= {*acting}
+    return found.pop() if len(found) == 1 else None
 
 
 def _adjoints(cotangents: Mapping[Node, Node], targets: Iterable[Node]) -> dict[Node, Node]:
