@@ -545,10 +545,10 @@ def value_and_grad(
         dL_dscaled = -2 * scaled_3
         # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
         dL_dexp_q_sum = (dL_dscaled * centred).sum(axis=0)
-        dL_dlower_sum = scaled_3.transpose(1, 2, 0) @ centred.transpose(1, 0, 2)
-        return total_2, dL_dadded, dL_dmeans, dL_dexp_q_sum, dL_dlower_sum
+        total_3 = scaled_3.transpose(1, 2, 0) @ centred.transpose(1, 0, 2)
+        return total_2, dL_dadded, dL_dmeans, dL_dexp_q_sum, total_3
 
-    total_2, dL_dadded, dL_dmeans, dL_dexp_q_sum, dL_dlower_sum = _in_blocks(
+    total_2, dL_dadded, dL_dmeans, dL_dexp_q_sum, total_3 = _in_blocks(
         block, N, 8 * (13 * D * K + 2 * D + 7 * K + 2), workers
     )
     # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
@@ -556,7 +556,7 @@ def value_and_grad(
     # L = fit - prior
     L = fit - prior
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-    dL_dlower = -2 * dL_dlower_sum
+    dL_dlower = -2 * total_3
     # lower = zeros((K, D, D)).at[:, row, column].add(below)
     dL_dbelow = gamma_squared * below + dL_dlower[:, row, column]
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
@@ -567,4 +567,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 8cac7370b2d7d80c2a8ae5debbdee82575a35923072acfc38af6c373d6c06bf9
+# gradc: 5ffd2fdae3b41cfc49424de521877c3d892f3dc4443cd55c886807452f12e67b

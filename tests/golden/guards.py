@@ -236,7 +236,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # L = sum(safe) + sum(kink) + sum(root)
         total_2 = kink.sum()
         # root = sqrt(y) if all(y >= 0) else 0.0
-        root_sum = (y_rows >= 0).all()
+        total_3 = (y_rows >= 0).all()
         # safe = where(x > 0, log(x) * y, x)
         added = np.where(below, x_rows, np.sign(x_rows)) + np.where(
             above_rows, dtype.type(0.0), 1.0
@@ -246,9 +246,9 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         log_x[rows] = log_x_rows
         sqrt_y[rows] = np.sqrt(y_rows)
         dL_dx[rows] = added + chosen
-        return total, total_2, root_sum
+        return total, total_2, total_3
 
-    total, total_2, root_sum = _in_blocks(block, N, 176, workers, (np.add, np.add, np.logical_and))
+    total, total_2, total_3 = _in_blocks(block, N, 176, workers, (np.add, np.add, np.logical_and))
     dL_dy = np.empty((N,), dtype=dtype)
 
     def block_2(rows: slice) -> Any:
@@ -256,11 +256,11 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         above_rows = above[rows]
         log_x_rows = log_x[rows]
         # root = sqrt(y) if all(y >= 0) else 0.0
-        root = np.where(root_sum, sqrt_y_rows, 0.0)
+        root = np.where(total_3, sqrt_y_rows, 0.0)
         # L = sum(safe) + sum(kink) + sum(root)
         L_sum = root.sum()
         # root = sqrt(y) if all(y >= 0) else 0.0
-        chosen = np.where(root_sum, 0.5 / np.where(root_sum, sqrt_y_rows, 1.0), 0.0)
+        chosen = np.where(total_3, 0.5 / np.where(total_3, sqrt_y_rows, 1.0), 0.0)
         dL_dy[rows] = chosen + np.where(above_rows, log_x_rows, 0.0)
         return (L_sum,)
 
@@ -270,4 +270,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 7bd224b9b6b1836667af1b9781404e1ef311aeb09a0cae2095862e7df4213429
+# gradc: 1ee80d85576eef0351f604153a1ce296d920e999f489420b43f947ff6353af22

@@ -202,15 +202,15 @@ def value_and_grad(
         x_rows = x[rows]
         n_rows = rows.stop - rows.start
         # L = sum(x ** 2) * stop_gradient(stopped)
-        L_sum = (x_rows**2).sum()
+        total = (x_rows**2).sum()
         dL_dx[rows] = 2 * (stopped * x_rows)
         spread[rows] = np.zeros((n_rows, 2), dtype=dtype)
-        return (L_sum,)
+        return (total,)
 
-    (L_sum,) = _in_blocks(block, N, 48, workers)
+    (total,) = _in_blocks(block, N, 48, workers)
     # L = sum(x ** 2) * stop_gradient(stopped)
-    L = L_sum * stopped
+    L = total * stopped
     return L, Gradients(dL_dx, spread, dtype.type(0.0))
 
 
-# gradc: 11a7cf50215e163d8f55912e729c1c665b6f2bd4ce769d5bb6f5903e487b6298
+# gradc: 3aa842d3cd59349816b3c9fa2eb96d7df22ff9d914fdc475a96e43be2b5afb15
