@@ -33,15 +33,15 @@ def compile_file(path: str | Path, wrt: tuple[str, ...] = ()) -> str:
     return compile_path(Path(path), wrt).text
 
 
-def load(path: str | Path, wrt: tuple[str, ...] = ()) -> ModuleType:
-    """A file as an imported module: ``load("loss.expr").value_and_grad(X, W)``. Raises DslError."""
-    return module_of(compile_file(path, wrt), Path(path).stem)
-
-
 def module_of(text: str, name: str) -> ModuleType:
     """The text of a generated module as a module; its tracebacks show its lines."""
     module = ModuleType(name)
-    file = f"<gradc {name}>"
+    filled(module, text)
+    return module
+
+
+def filled(module: ModuleType, text: str) -> None:
+    """Run the text of a generated module in a module; tracebacks show its lines."""
+    file = f"<gradc {module.__name__}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     exec(compile(text, file, "exec"), module.__dict__)
-    return module

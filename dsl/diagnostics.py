@@ -143,6 +143,10 @@ class DslError(Exception):
         super().__init__("\n\n".join(render(each) for each in diagnostics))
         self.diagnostics = diagnostics
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the messages, and no traceback, for the mistake is in the program."""
+        return str(self).splitlines()
+
 
 class InternalError(Exception):
     """A mistake of the compiler's own. ``span`` is the place in the program that it was at, where that is known."""

@@ -16,7 +16,7 @@ ORDER = (
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
     *("batching", "rows", "diagonals", "identities", "stability", "reverse", "derivatives", "loops", "library", "recorder", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),
-    *("files", "sample", "api", "gradcheck", "format", "catalogue", "views", "terminal", "cli"),
+    *("files", "sample", "api", "gradcheck", "format", "catalogue", "views", "interactive", "terminal", "cli"),
 )
 # what is not the standard library, and who may import it; the helpers are copied into modules and run there
 FOREIGN = {
@@ -27,6 +27,7 @@ FOREIGN = {
     "click": {"cli"},
     "rich": {"terminal"},
     "pygraphviz": {"views.layout"},
+    "IPython": {"interactive"},
 }
 MODULES = {".".join(path.relative_to(DSL).with_suffix("").parts): path for path in sorted(DSL.rglob("*.py")) if not path.name.startswith("__")}
 

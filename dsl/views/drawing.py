@@ -22,10 +22,11 @@ STYLE = """\
 MONO = 0.602
 
 
-def document(width: float, height: float, title: str, body: Iterable[str], style: str = "") -> str:
-    """A whole SVG document, which also stands within a page as it is. ``title`` is what a screen reader says of it."""
+def document(width: float, height: float, title: str, body: Iterable[str], style: str = "", role: str = "img") -> str:
+    """A whole SVG document, which also stands within a page as it is. ``title`` is what a screen reader says of it; it reads the parts of one
+    whose ``role`` is group."""
     size = f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="gradc" {size} role="img" aria-label={quoteattr(title)}>'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="gradc" {size} role="{role}" aria-label={quoteattr(title)}>'
     paper = f'<rect class="paper" width="{number(width)}" height="{number(height)}" rx="8"/>'
     return "\n".join([head, f"<title>{escape(title)}</title>", f"<style>\n{STYLE}{style}</style>", paper, *body, "</svg>", ""])
 

@@ -56,11 +56,12 @@ class _Figure:
         body += [line for each, routes in zip(self.drawn.arrows, self.layout.routes, strict=True) for line in self.arrow(each, *routes)]
         body += [line for each in self.drawn.arrays for line in self.array(each)]
         body += [line for each in self.drawn.boxes for line in self.box(each)]
-        return document(self.layout.width + 2 * MARGIN, self.layout.height + 2 * MARGIN, self.drawn.title, [*body, "</g>"], STYLE)
+        return document(self.layout.width + 2 * MARGIN, self.layout.height + 2 * MARGIN, self.drawn.title, [*body, "</g>"], STYLE, "group")
 
     def group(self, group: Group) -> Iterator[str]:
         (x0, y0), (x1, y1) = self.layout.groups[group.key]
-        marks = f'class="step group" id="{group.key}" data-step="{" ".join(map(str, group.steps))}" tabindex="0"' if group.steps else 'class="group"'
+        steps = " ".join(map(str, group.steps))
+        marks = f'class="step group" id="{group.key}" data-step="{steps}" role="group" tabindex="0"' if steps else 'class="group"'
         yield f'<g {marks}><rect {corners(x0, y0, x1 - x0, y1 - y0)} rx="10"/>'
         yield f'{text(x0 + 10, y0 + 17, group.label, "soft", "start", 11)}</g>'
 
@@ -89,7 +90,7 @@ class _Figure:
         x, y = self.layout.centres[box.key]
         width, height = self.sizes[box.key]
         steps = " ".join(map(str, box.steps))
-        yield f'<g class="step box" id="{box.key}" data-step="{steps}" tabindex="0"><title>{escaped(box.title)}</title>'
+        yield f'<g class="step box" id="{box.key}" data-step="{steps}" role="img" tabindex="0"><title>{escaped(box.title)}</title>'
         yield f'<rect {corners(x - width / 2, y - height / 2, width, height)} rx="7"/>'
         top = y - height / 2
         letter = len(box.symbol) == 1

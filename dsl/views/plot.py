@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import ceil, floor, log10
+from pathlib import PurePath
 
 from dsl.gradcheck import PLOTTED, TOLERANCE, CheckReport, Row
+from dsl.views.diagram import shortened
 from dsl.views.drawing import document, number, text, width_of
 
 WIDTH, HEIGHT = 640.0, 340.0
@@ -46,7 +48,7 @@ class _Plot:
         return TOP + HEIGHT * (self.high - log10(max(error, LEAST))) / (self.high - self.low)
 
     def document(self) -> str:
-        title = f"{self.name}: error of central differences by their step"
+        title = f"{shortened(PurePath(self.name).name)}: error of central differences by their step"
         legend = list(self.legend())
         bottom = TOP + HEIGHT + 58 + 20 * (legend_rows(self.rows) if self.rows else 1)
         head = text(LEFT, 28, title, anchor="start", size=13)
@@ -58,7 +60,8 @@ class _Plot:
             x = number(self.x(10.0**power))
             yield f'<path class="grid" d="M{x} {number(TOP)}V{number(bottom)}"/>'
             yield text(self.x(10.0**power), bottom + 18, ten(power), "soft", size=11)
-        for power in range(self.high, self.low - 1, -2 if self.high - self.low > 6 else -1):
+        each = 2 if self.high - self.low > 6 else 1
+        for power in (power for power in range(self.low, self.high + 1) if power % each == 0):
             y = number(self.y(10.0**power))
             yield f'<path class="grid" d="M{number(LEFT)} {y}H{number(right)}"/>'
             yield text(LEFT - 8, self.y(10.0**power) + 4, ten(power), "soft", "end", size=11)
