@@ -6,34 +6,40 @@ they do. Where one cannot, ``Unbatchable`` tells the caller to write a loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from string import ascii_letters
 from typing import Any
 
-from dsl.nodes import Apply, Node, apply, topological
+from dsl.identities import rewrite
+from dsl.nodes import Apply, Node, apply, argument, topological
 from dsl.ops.broadcasting import broadcast_to, reshape
-from dsl.ops.contraction import einsum, split_spec
+from dsl.ops.contraction import einsum, permute, split_spec
+from dsl.ops.core import typed
 from dsl.ops.elementwise import Elementwise, cast, ew
-from dsl.ops.indexing import FULL
+from dsl.ops.indexing import FULL, index, narrow
+from dsl.ops.loops import LOOP, Turn, as_loop, loop
 from dsl.ops.making import eye
+from dsl.ops.signal_ops import full, valid
 from dsl.rules import RuleOp
-from dsl.types import ONE, Dim, Shape
+from dsl.types import ONE, Dim, Shape, product
 
 
 class Unbatchable(Exception):
     """An operation that does not take leading axes."""
 
 
-def batched(roots: Sequence[Node], given: Mapping[Node, Node], lead: Shape) -> list[Node]:
-    """The roots with the leading axes ``lead``, where the nodes of ``given`` are replaced by arrays that have these. Raises Unbatchable."""
+def batched(roots: Sequence[Node], given: Mapping[Node, Node], lead: Shape, repeat: bool = True) -> list[Node]:
+    """The roots with the leading axes ``lead``, where the nodes of ``given`` are replaced by arrays that have these; what does not vary is
+    repeated, or left as it is. Raises Unbatchable."""
     made = dict(given)
     for node in topological(roots):
         if isinstance(node, Apply) and node not in made and not made.keys().isdisjoint(node.args):
-            made[node] = _batched(node, made, lead)
-    return [made[node] if node in made else broadcast_to(node, lead + node.type.known) for node in roots]
+            made[node] = batched_node(node, made, lead)
+    return [made[node] if node in made else node if not repeat else broadcast_to(node, lead + node.type.known) for node in roots]
 
 
-def _batched(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
+def batched_node(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
+    """One operation with the leading axes, where those of its arguments that vary are ``made``. Raises Unbatchable."""
     name = node.op.name
     if any(arg.type.shape is None for arg in node.args):
         raise Unbatchable(name)
@@ -53,7 +59,7 @@ LEADING = {
     *("sum", "mean", "prod", "prod_others", "max", "min", "any", "all", "argmax", "argmin", "logsumexp", "norm", "var", "std"),
     *("softmax", "log_softmax", "cumsum", "cumprod", "argsort", "sort", "flip", "roll", "repeat", "tril", "triu", "diagonal"),
     *("concatenate", "stack", "take_along_axis", "polygamma", "stop_gradient", "windows", "unwindows"),
-    *("inv", "det", "cofactor", "slogdet", "cholesky", "eigh", "reciprocal_gaps", "svd", "qr", "pinv"),
+    *("inv", "det", "cofactor", "nonzero", "slogdet", "cholesky", "eigh", "reciprocal_gaps", "svd", "qr", "pinv"),
 }
 
 
@@ -132,13 +138,93 @@ def _diag(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
     return ew("multiply", reshape(x, (*x.type.known, ONE)), eye(x.type.known[-1]))
 
 
+def _set(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
+    """The index arrays may not vary. What is written must have the leading axes, and all axes of its place, or none."""
+    x, value, *arrays = node.args
+    if not made.keys().isdisjoint(arrays):
+        raise Unbatchable("set")
+    items = _items(node, lead)
+    wide = made[x] if x in made else broadcast_to(x, lead + x.type.known)
+    if value in made:
+        place = index(wide, items, arrays).type.known
+        value = _aligned(made[value], lead, len(place) - len(lead))
+    return apply(node.op, wide, value, *arrays, items=items)
+
+
+def _convolve(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
+    a, v = (made.get(arg, arg) for arg in node.args)
+    (n,), (m,) = (arg.type.known for arg in node.args)
+    if node.attr("mode") == "valid":
+        return valid(a, v)
+    if node.attr("mode") == "full":
+        return full(a, v)
+    late = (m - 1) // 2
+    return narrow(full(a, v), -1, late, late + n)
+
+
+def _loop(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
+    """A loop of which the carries, the elements and the constants that vary have the leading axes in every turn."""
+    old = as_loop(node)
+    turn = old.turn
+    varying = {given for given, arg in zip(turn.given, node.args, strict=True) if arg in made}
+    while True:
+        reached = _reached(turn.nexts, varying)
+        more = {carry for carry, after in zip(turn.carries, turn.nexts, strict=True) if after in reached} - varying
+        if not more:
+            break
+        varying |= more
+    wide = {given: argument(given.name, given.role, typed(given.type, lead + given.type.known)) for given in turn.given if given in varying}
+    inner = batched(turn.made, wide, lead, repeat=False)
+    mapped = dict(zip(turn.made, inner, strict=True))
+    carries, elements, constants = (tuple(wide.get(each, each) for each in part) for part in turn.inputs)
+    new = Turn(carries, elements, constants, tuple(mapped[each] for each in turn.nexts), tuple(mapped[each] for each in turn.outs))
+    args = [_given(made.get(arg, arg), given, arg in made, given in varying, given in turn.elements, lead) for given, arg in zip(turn.given, node.args, strict=True)]
+    first, last = len(carries), len(carries) + len(elements)
+    return loop(new, args[:first], args[first:last], args[last:], old.length, old.backwards).node
+
+
+def _given(arg: Node, given: Node, wide: bool, varies: bool, element: bool, lead: Shape) -> Node:
+    """What a loop is given, with the leading axes where its turns need them; those of a sequence stand behind its own first."""
+    if element:
+        rank = len(lead)
+        return permute(arg, [rank, *range(rank), *range(rank + 1, rank + 1 + len(given.type.known))]) if wide else arg
+    return broadcast_to(arg, lead + given.type.known) if varies and not wide else arg
+
+
+def _reached(roots: Sequence[Node], varying: Container[Node]) -> set[Node]:
+    """The nodes that what varies acts on."""
+    reached: set[Node] = set()
+    for node in topological(roots):
+        if node in varying or not reached.isdisjoint(node.args):
+            reached.add(node)
+    return reached
+
+
 def _part(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
-    return apply(node.op, made[node.args[0]], **{**dict(node.attrs), "shape": lead + node.type.known})
+    """One result of several. What a loop's turns leave is stacked in front of the leading axes, and moved behind them."""
+    whole = made[node.args[0]]
+    if not (isinstance(whole, Apply) and whole.op is LOOP):
+        return apply(node.op, whole, **{**dict(node.attrs), "shape": lead + node.type.known})
+    turn, n, place = as_loop(whole).turn, len(as_loop(whole).turn.carries), int(str(node.attr("index")))
+    inner = turn.carries[place % n].type if place < 2 * n else turn.outs[place - 2 * n].type
+    own, stacked = node.type.known, place >= n
+    if len(inner.known) == len(own) - stacked:
+        return broadcast_to(apply(node.op, whole, **dict(node.attrs)), lead + own)
+    taken = apply(node.op, whole, **{**dict(node.attrs), "shape": (*own[:stacked], *lead, *own[stacked:])})
+    rank = len(lead)
+    return permute(taken, [*range(1, rank + 1), 0, *range(rank + 1, rank + len(own))]) if stacked else taken
 
 
 def _solve(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
-    """A vector on the right is a matrix of one column among several."""
+    """One matrix is factorised once, and all that varies on the right stands in its columns; else a vector is a matrix of one column."""
     A, b = node.args
+    if A not in made and len(A.type.known) == 2 and len(b.type.known) <= 2:
+        x = made[b]
+        rank = len(x.type.known)
+        turned = permute(x, [len(lead), *range(len(lead)), *range(len(lead) + 1, rank)])
+        flat = reshape(turned, (turned.type.known[0], product(turned.type.known[1:])))
+        solved = reshape(rewrite(apply(node.op, A, rewrite(flat), **dict(node.attrs))), turned.type.known)
+        return permute(solved, [*range(1, len(lead) + 1), 0, *range(len(lead) + 1, rank)])
     wide = [made[arg] if arg in made else broadcast_to(arg, lead + arg.type.known) for arg in (A, b)]
     if len(b.type.known) > 1:
         return apply(node.op, *wide, **dict(node.attrs))
@@ -154,6 +240,9 @@ _RULES: dict[str, Callable[[Apply, Mapping[Node, Node], Shape], Node]] = {
     "einsum": _einsum,
     "index": _index,
     "scatter": _scatter,
+    "set": _set,
+    "convolve": _convolve,
+    "loop": _loop,
     "pad": _pad,
     "tile": _tile,
     "diag": _diag,
@@ -162,4 +251,4 @@ _RULES: dict[str, Callable[[Apply, Mapping[Node, Node], Shape], Node]] = {
     "solve_triangular": _solve,
 }
 
-__all__ = ["LEADING", "Unbatchable", "batched"]
+__all__ = ["LEADING", "Unbatchable", "batched", "batched_node"]

@@ -7,15 +7,14 @@ Forward mode is reverse mode twice: the cotangent ``vjp(f, x, u)`` is linear in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from string import ascii_letters
 
-from dsl.batching import Unbatchable, batched
+from dsl.batching import Unbatchable
 from dsl.diagnostics import Code
 from dsl.elaborate import array
 from dsl.identities import rewrite
+from dsl.jacobians import for_every_unit
 from dsl.nodes import Apply, Input, Node, argument, const, rebuild, substituted, topological
 from dsl.ops.aliases import NAMED
-from dsl.ops.contraction import einsum
 from dsl.ops.core import shape_of
 from dsl.ops.loops import Turn, captured_by, loop
 from dsl.ops.making import eye
@@ -76,14 +75,8 @@ def hessian(f: Value, wrt: Value) -> Value:
 
 def _over_all(pulled: Sequence[Node], u: Input, shape: Shape) -> list[Node]:
     """What is linear in u, for every u that is 1 at one place: the identity of u's shape, in one computation where the operations take it."""
-    if not shape:
-        return batched(pulled, {u: const(1.0)}, ())
-    labels = ascii_letters[: 2 * len(shape)]
-    rows, columns = labels[: len(shape)], labels[len(shape) :]
-    spec = ",".join(a + b for a, b in zip(rows, columns, strict=True)) + f"->{rows}{columns}"
-    unit = einsum(spec, *(eye(dim) for dim in shape))
     try:
-        return batched(pulled, {u: unit}, shape)
+        return for_every_unit(pulled, u)
     except Unbatchable:
         return _one_by_one(pulled, u, shape)
 

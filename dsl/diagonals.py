@@ -6,12 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
-from dsl.nodes import Apply, Node, apply
+from dsl.nodes import Apply, Node, apply, const
 from dsl.ops.contraction import einsum, split_spec
+from dsl.ops.core import is_number
 from dsl.ops.diagonals import DIAG
 from dsl.ops.elementwise import ew
-from dsl.ops.shaping import reshape
+from dsl.ops.linalg_ops import INV, nonzero
+from dsl.ops.making import eye
+from dsl.ops.matrices import mT
+from dsl.ops.reduction import reduce
+from dsl.ops.shaping import broadcast_to, reshape
 from dsl.types import ONE
 
 
@@ -54,8 +60,79 @@ def scaled(node: Apply) -> Node | None:
 
 def added(node: Apply) -> Node | None:
     """The sum or the difference of two diagonal matrices."""
-    x, y = (entries(each) for each in node.args)
-    return None if x is None or y is None or x.type != y.type else apply(DIAG, ew(node.op.name, x, y), k=0)
+    x, y = (along(each) for each in node.args)
+    if x is None or y is None or node.args[0].type != node.args[1].type or x.type.shape == y.type.shape == ():
+        return None
+    return apply(DIAG, ew(node.op.name, x, y), k=0)
+
+
+def along(node: Node) -> Node | None:
+    """What stands on the diagonal of a matrix that has nothing else: a vector, or the number that it repeats."""
+    if is_unit(node):
+        return const(1.0)
+    if isinstance(node, Apply) and node.op.name == "multiply" and is_unit(node.args[1]) and node.args[0].type.shape == ():
+        return node.args[0]
+    return entries(node)
+
+
+def inverted(node: Apply) -> Node | None:
+    """The inverse of a diagonal is a diagonal; that of a transpose is the inverse's transpose, which may be there already."""
+    (A,) = node.args
+    diagonal = along(A)
+    if diagonal is not None:
+        over = ew("divide", const(1.0), nonzero(diagonal))
+        return ew("multiply", over, eye(A.type.known[0])) if diagonal.type.shape == () else apply(DIAG, over, k=0)
+    if is_transpose(A):
+        return mT(apply(node.op, A.args[0]))
+    return None
+
+
+def solved(node: Apply) -> Node | None:
+    """To solve for a diagonal matrix is to divide by it, and for every column of an identity to invert."""
+    A, b = node.args
+    diagonal = along(A)
+    if diagonal is not None and len(A.type.known) == 2 and len(b.type.known) <= 2:
+        if is_number(diagonal, 1):
+            return b
+        below = nonzero(diagonal)
+        return ew("divide", b, reshape(below, (*below.type.known, ONE)) if len(b.type.known) == len(below.type.known) + 1 == 2 else below)
+    return apply(INV, A) if is_unit(b) else None
+
+
+def is_transpose(node: Node) -> TypeGuard[Apply]:
+    """Whether a node is a matrix with its two axes exchanged."""
+    if not (isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) == 1):
+        return False
+    (labels,), output = split_spec(str(node.attr("spec")))
+    return labels[::-1] == output and len(set(output)) == 2
+
+
+def traced(node: Apply, labels: str, output: str) -> Node | None:
+    """The diagonal of a matrix, or its sum, term by term: of a diagonal matrix it is there already, and of a product it needs no other entry."""
+    (x,) = node.args
+    if len(labels) != 2 or labels[0] != labels[1] or not isinstance(x, Apply):
+        return None
+    diagonal = along(x)
+    if diagonal is not None:
+        whole = broadcast_to(diagonal, x.type.known[:1])
+        return whole if output else reduce("sum", whole)
+    if x.op.name in ("add", "subtract") and all(arg.type == x.type for arg in x.args) and any(map(_has_parts, x.args)):
+        return ew(x.op.name, *(einsum(str(node.attr("spec")), arg) for arg in x.args))
+    if x.op.name in ("multiply", "divide") and (scalar := next((i for i in (0, 1) if x.args[i].type.shape == ()), None)) is not None:
+        if scalar == 0 and x.op.name == "divide":
+            return None
+        parts = [einsum(str(node.attr("spec")), arg) if i != scalar else arg for i, arg in enumerate(x.args)]
+        return ew(x.op.name, *parts)
+    if x.op.name == "negative":
+        return ew("negative", einsum(str(node.attr("spec")), x.args[0]))
+    return None
+
+
+def _has_parts(node: Node) -> bool:
+    """Whether the diagonal of a node is cheaper than the node."""
+    while isinstance(node, Apply) and node.op.name in ("multiply", "divide", "negative"):
+        node = node.args[0] if len(node.args) == 1 or node.args[1].type.shape == () else node.args[1]
+    return isinstance(node, Apply) and (node.op.name in ("diag", "eye", "add", "subtract") or (node.op.name == "einsum" and len(node.args) > 1))
 
 
 def summed(node: Apply) -> Node | None:
@@ -69,6 +146,8 @@ def summed(node: Apply) -> Node | None:
 def contracted(node: Apply) -> Node | None:
     """An identity in a contraction renames an index; a diagonal becomes its vector along one."""
     labels, output = split_spec(str(node.attr("spec")))
+    if len(node.args) == 1:
+        return node.args[0] if is_transpose(node) and along(node.args[0]) is not None else traced(node, labels[0], output)
     for i, arg in enumerate(node.args):
         vector, term = entries(arg), labels[i]
         if (vector is None and not is_unit(arg)) or len(set(term)) < 2 or len(node.args) < 2:

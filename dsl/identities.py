@@ -102,15 +102,16 @@ def _shape_only(node: Apply) -> Node | None:
     return None if like is node.args[-1] else rewrite(apply(node.op, *node.args[:-1], like, **dict(node.attrs)))
 
 
-def _is_zero(node: Node) -> bool:
+def is_zero(node: Node) -> bool:
+    """Whether every entry is 0."""
     return is_number(node, 0) or (isinstance(node, Apply) and node.op.name in ("broadcast_to", "spread") and is_number(node.args[0], 0))
 
 
 def _add(node: Apply) -> Node | None:
     x, y = node.args
-    if _is_zero(x) and (same := _like(node, y)):
+    if is_zero(x) and (same := _like(node, y)):
         return same
-    if _is_zero(y) and (same := _like(node, x)):
+    if is_zero(y) and (same := _like(node, x)):
         return same
     if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
         return rewritten("subtract", x, rewritten("negative", y))
@@ -432,6 +433,12 @@ def _index(node: Apply) -> Node | None:
     return None
 
 
+def _flip(node: Apply) -> Node | None:
+    """Turned round twice is as it was."""
+    (x,) = node.args
+    return x.args[0] if isinstance(x, Apply) and x.op is node.op and x.attrs == node.attrs else None
+
+
 _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "add": _add,
     "subtract": _subtract,
@@ -445,6 +452,9 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "spread": _fitted,
     "size": _shape_only,
     "einsum": _einsum,
+    "inv": diagonals.inverted,
+    "solve": diagonals.solved,
+    "flip": _flip,
     "reshape": _reshape,
     "index": _index,
     "scatter": _index,

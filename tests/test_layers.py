@@ -14,7 +14,7 @@ ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
-    *("batching", "rows", "diagonals", "identities", "stability", "reverse", "derivatives", "loops", "library", "recorder", "imports"),
+    *("diagonals", "identities", "stability", "batching", "jacobians", "reverse", "derivatives", "loops", "library", "recorder", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),
     *("files", "sample", "api", "gradcheck", "format", "catalogue", "views", "interactive", "terminal", "cli"),
 )

@@ -399,6 +399,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
+def _on_diagonal(shape: tuple[int, ...], view: str, values: Any) -> NDArray[Any]:
+    """Zeros of `shape` with the values where axes of one label in `view` have one index."""
+    out = np.zeros(shape, np.asarray(values).dtype)
+    np.einsum(view, out)[...] = values
+    return out
+
+
 def _set_at(x: NDArray[Any], index: Any, value: Any) -> NDArray[Any]:
     """A copy of x with `value` assigned at `index`; of repeated indices the last one wins."""
     out = np.array(x)

@@ -22,6 +22,13 @@ class _line:
             error.args = (f"{error} in line {self.number}: {self.text}",)
 
 
+def _nonzero(d: NDArray[Any]) -> NDArray[Any]:
+    """d, the diagonal of a matrix, which is singular where an entry is 0."""
+    if not np.all(d):
+        raise np.linalg.LinAlgError("Singular matrix")
+    return d
+
+
 def _solve_triangular(A: NDArray[Any], b: NDArray[Any], lower: bool = False, unit_diagonal: bool = False) -> NDArray[Any]:
     """inv(T) @ b for the upper (or lower) triangle T of A, by blocks of rows: substitution, mostly in matrix products.
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from string import ascii_letters
+from typing import cast as typing_cast
 
 from dsl.diagnostics import Code, counted
 from dsl.nodes import Apply, Node, apply
 from dsl.ops.broadcasting import broadcast_to, reshape
-from dsl.ops.core import number, shape_of
+from dsl.ops.core import is_number, mul, number, shape_of
 from dsl.ops.diagonals import DIAG
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.making import eye
 from dsl.ops.product_latex import latex_product
 from dsl.ops.product_text import emit_product, split_spec
-from dsl.ops.spec import Op, function
+from dsl.ops.spec import Op, Printer, Text, function
 from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, same
 
 # types ---------------------------------------------------------------------------------------------------------------
@@ -37,7 +38,7 @@ def _sizes(spec: str, types: tuple[TensorType, ...]) -> dict[str, Dim]:
 def _infer(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
     spec = str(attrs["spec"])
     sizes = _sizes(spec, types)
-    dtype = "float" if any(each.dtype == "float" for each in types) else "int"
+    dtype = "float" if any(each.dtype == "float" for each in types) else "int" if len(types) > 1 else types[0].dtype
     return TensorType(dtype, tuple(sizes[label] for label in split_spec(spec)[1]))
 
 
@@ -61,24 +62,7 @@ def _cotangent(i: int, args: Sequence[Node], labels: list[str], output: str, siz
     if reached != unique:
         shape = tuple(sizes[label] if label in reached else ONE for label in unique)
         grown = broadcast_to(reshape(grown, shape), tuple(sizes[label] for label in unique))
-    return grown if unique == mine else _on_diagonal(grown, unique, mine, sizes)
-
-
-def _on_diagonal(x: Node, unique: str, mine: str, sizes: Mapping[str, Dim]) -> Node:
-    """x spread over an array in which repeated labels must agree: multiplied by an identity for each repetition."""
-    if len(unique) == 1 and len(mine) == 2:
-        return apply(DIAG, x, k=0)
-    fresh = iter(label for label in ascii_letters if label not in mine)
-    terms, operands, target = [unique], [x], ""
-    for label in mine:
-        if label not in target:
-            target += label
-            continue
-        other = next(fresh)
-        target += other
-        terms.append(label + other)
-        operands.append(eye(sizes[label]))
-    return einsum(",".join(terms) + "->" + target, *operands)
+    return grown if unique == mine else embed(f"{unique}->{mine}", grown, tuple(sizes[label] for label in mine))
 
 
 EINSUM = Op("einsum", _infer, emit_product, _vjp, linear=True, latex=latex_product)
@@ -89,7 +73,8 @@ def einsum(spec: str, *args: Node) -> Node:
     labels, output = split_spec(spec)
     if len(args) == 1 and labels[0] == output and len(output) == len(shape_of(args[0], len(output))):
         return args[0]
-    if all(arg.type.dtype == "bool" for arg in args):
+    moved = len(args) == 1 and sorted(labels[0]) == sorted(output)
+    if all(arg.type.dtype == "bool" for arg in args) and not moved:
         return ew("not_equal", einsum(spec, *(cast(arg, "int") for arg in args)), number(0))
     if any(arg.type.dtype == "float" for arg in args):
         args = tuple(arg if arg.type.weak else cast(arg, "float") for arg in args)
@@ -100,6 +85,41 @@ def permute(x: Node, order: Sequence[int]) -> Node:
     """x with its axes in another order."""
     labels = ascii_letters[: len(order)]
     return einsum(f"{labels}->{''.join(labels[i] for i in order)}", x)
+
+
+# several axes that run together ----------------------------------------------------------------------------------------
+
+
+def _infer_embed(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return TensorType(types[0].dtype, typing_cast(Shape, attrs["shape"]))
+
+
+def _emit_embed(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    """The view of what is not 0 has the axes that the values lack in front, so that these broadcast."""
+    labels, output = str(node.attr("spec")).split("->")
+    view = "".join(label for label in dict.fromkeys(output) if label not in labels) + labels
+    # a Python number has no precision of its own
+    values = f"{printer.dtype}.type({args[0].text})" if node.args[0].type.weak else args[0].text
+    return Text(f'_on_diagonal({printer.shape(node)}, "{output}->{view}", {values})')
+
+
+def _vjp_embed(node: Apply, g: Node) -> Sequence[Node | None]:
+    labels, output = str(node.attr("spec")).split("->")
+    return (einsum(f"{output}->{labels}", g),)
+
+
+EMBED = Op("embed", _infer_embed, _emit_embed, _vjp_embed, linear=True)
+
+
+def embed(spec: str, x: Node, shape: Shape) -> Node:
+    """An array of a shape that is 0 but where axes of one label have one index: there it is x. ``"jl->ijil"``: x[j, l] at every [i, j, i, l]; axes
+    of the result whose labels x lacks repeat it. One diagonal of a matrix is ``diag``, and where it is 1 ``eye``."""
+    labels, output = spec.split("->")
+    if len(output) == 2 and output[0] == output[1]:
+        if labels == output[0]:
+            return apply(DIAG, x, k=0)
+        return eye(shape[0]) if is_number(x, 1) else mul(x, eye(shape[0]))
+    return apply(EMBED, x, spec=spec, shape=shape)
 
 
 # the functions -------------------------------------------------------------------------------------------------------
@@ -179,7 +199,7 @@ def _einsum(subscripts: str, operands: Sequence[Node], optimize: object) -> Node
     return contract(terms, output, operands)
 
 
-OPS = (EINSUM,)
+OPS = (EINSUM, EMBED)
 
 FUNCTIONS = (
     function(
@@ -232,4 +252,4 @@ FUNCTIONS = (
     ),
 )
 
-__all__ = ["EINSUM", "FUNCTIONS", "OPS", "contract", "einsum", "matmul", "permute", "split_spec"]
+__all__ = ["EINSUM", "EMBED", "FUNCTIONS", "OPS", "contract", "einsum", "embed", "matmul", "permute", "split_spec"]

@@ -138,6 +138,25 @@ def solve_triangular(A: Node, b: Node, lower: bool = False, unit_diagonal: bool 
     return apply(SOLVE_TRIANGULAR, A, b, lower=lower, unit_diagonal=unit_diagonal)
 
 
+# the diagonal of a matrix that is solved for -----------------------------------------------------------------------------
+
+
+def _infer_nonzero(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return types[0]
+
+
+def _vjp_nonzero(node: Apply, g: Node) -> Sequence[Node | None]:
+    return (g,)
+
+
+NONZERO = Op("nonzero", _infer_nonzero, _call("_nonzero"), _vjp_nonzero, linear=True, elementwise=True, raises=True)
+
+
+def nonzero(d: Node) -> Node:
+    """d itself, the diagonal of a matrix; where an entry is 0 the matrix is singular, and raises LinAlgError."""
+    return apply(NONZERO, d)
+
+
 # Cholesky ------------------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +209,6 @@ def pinv(A: Node, rcond: float | None = None) -> Node:
     return apply(PINV, A, rcond=rcond)
 
 
-OPS = (INV, DET, COFACTOR, SOLVE, SOLVE_TRIANGULAR, CHOLESKY, PINV)
+OPS = (INV, DET, COFACTOR, SOLVE, SOLVE_TRIANGULAR, NONZERO, CHOLESKY, PINV)
 
-__all__ = ["OPS", "cholesky", "det", "inv", "pinv", "solve", "solve_triangular"]
+__all__ = ["OPS", "cholesky", "det", "inv", "nonzero", "pinv", "solve", "solve_triangular"]
