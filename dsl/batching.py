@@ -11,17 +11,17 @@ from string import ascii_letters
 from typing import Any
 
 from dsl.identities import rewrite
-from dsl.nodes import Apply, Node, apply, argument, topological
+from dsl.nodes import Apply, Input, Node, apply, argument, topological
 from dsl.ops.broadcasting import broadcast_to, reshape
 from dsl.ops.contraction import einsum, permute, split_spec
 from dsl.ops.core import typed
 from dsl.ops.elementwise import Elementwise, cast, ew
-from dsl.ops.indexing import FULL, index, narrow
+from dsl.ops.indexing import FULL, index, narrow, scatter
 from dsl.ops.loops import LOOP, Turn, as_loop, loop
-from dsl.ops.making import eye
+from dsl.ops.making import arange
 from dsl.ops.signal_ops import full, valid
 from dsl.rules import RuleOp
-from dsl.types import ONE, Dim, Shape, product
+from dsl.types import ONE, Dim, Shape, as_dim, product
 
 
 class Unbatchable(Exception):
@@ -57,7 +57,7 @@ def batched_node(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
 # operations that leave leading axes alone, all arguments having them
 LEADING = {
     *("sum", "mean", "prod", "prod_others", "max", "min", "any", "all", "argmax", "argmin", "logsumexp", "norm", "var", "std"),
-    *("softmax", "log_softmax", "cumsum", "cumprod", "argsort", "sort", "flip", "roll", "repeat", "tril", "triu", "diagonal"),
+    *("softmax", "log_softmax", "cumsum", "cumprod", "argsort", "sort", "flip", "repeat", "tril", "triu", "diagonal"),
     *("concatenate", "stack", "take_along_axis", "polygamma", "stop_gradient", "windows", "unwindows"),
     *("inv", "det", "cofactor", "nonzero", "slogdet", "cholesky", "eigh", "reciprocal_gaps", "svd", "qr", "pinv"),
 }
@@ -74,7 +74,8 @@ def _cast(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
 
 
 def _alias(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
-    return made[node.args[0]]
+    x = node.args[0]
+    return made[x] if x in made else broadcast_to(x, lead + x.type.known)
 
 
 def _reshape(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
@@ -130,12 +131,21 @@ def _tile(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
     return apply(node.op, _aligned(x, lead, max(own, len(reps))), reps=(*[Dim.number(1)] * (len(lead) + max(own - len(reps), 0)), *reps))
 
 
-def _diag(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
-    """A vector spread over the diagonal of a matrix."""
+def _roll(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
+    """Without an axis it moves what is laid out flat."""
     x = made[node.args[0]]
-    if node.attr("k") != 0:
-        raise Unbatchable("diag")
-    return ew("multiply", reshape(x, (*x.type.known, ONE)), eye(x.type.known[-1]))
+    if node.attr("axis") is not None:
+        return apply(node.op, x, **dict(node.attrs))
+    flat = reshape(x, (*lead, product(node.type.known)))
+    return reshape(apply(node.op, flat, shift=node.attr("shift"), axis=(-1,)), lead + node.type.known)
+
+
+def _diag(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
+    """A vector spread over a diagonal of a matrix."""
+    x, k = made[node.args[0]], int(str(node.attr("k")))
+    size = node.args[0].type.known[0]
+    rows, columns = arange(size + max(-k, 0), start=as_dim(max(-k, 0))), arange(size + max(k, 0), start=as_dim(max(k, 0)))
+    return scatter(x, (*[FULL] * len(lead), ("array", 0), ("array", 1)), (rows, columns), lead + node.type.known)
 
 
 def _set(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
@@ -173,22 +183,24 @@ def _loop(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
         if not more:
             break
         varying |= more
-    wide = {given: argument(given.name, given.role, typed(given.type, lead + given.type.known)) for given in turn.given if given in varying}
+    wide: dict[Node, Input] = {given: argument(given.name, given.role, typed(given.type, lead + given.type.known)) for given in turn.given if given in varying}
     inner = batched(turn.made, wide, lead, repeat=False)
     mapped = dict(zip(turn.made, inner, strict=True))
     carries, elements, constants = (tuple(wide.get(each, each) for each in part) for part in turn.inputs)
     new = Turn(carries, elements, constants, tuple(mapped[each] for each in turn.nexts), tuple(mapped[each] for each in turn.outs))
-    args = [_given(made.get(arg, arg), given, arg in made, given in varying, given in turn.elements, lead) for given, arg in zip(turn.given, node.args, strict=True)]
+    args = [_given(made, arg, given, given in varying, given in turn.elements, lead) for given, arg in zip(turn.given, node.args, strict=True)]
     first, last = len(carries), len(carries) + len(elements)
     return loop(new, args[:first], args[first:last], args[last:], old.length, old.backwards).node
 
 
-def _given(arg: Node, given: Node, wide: bool, varies: bool, element: bool, lead: Shape) -> Node:
+def _given(made: Mapping[Node, Node], arg: Node, given: Node, varies: bool, element: bool, lead: Shape) -> Node:
     """What a loop is given, with the leading axes where its turns need them; those of a sequence stand behind its own first."""
+    if not varies:
+        return arg
     if element:
         rank = len(lead)
-        return permute(arg, [rank, *range(rank), *range(rank + 1, rank + 1 + len(given.type.known))]) if wide else arg
-    return broadcast_to(arg, lead + given.type.known) if varies and not wide else arg
+        return permute(made[arg], [rank, *range(rank), *range(rank + 1, rank + 1 + len(given.type.known))])
+    return made[arg] if arg in made else broadcast_to(arg, lead + given.type.known)
 
 
 def _reached(roots: Sequence[Node], varying: Container[Node]) -> set[Node]:
@@ -235,6 +247,7 @@ def _solve(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
 _RULES: dict[str, Callable[[Apply, Mapping[Node, Node], Shape], Node]] = {
     "cast": _cast,
     "named": _alias,
+    "jacobian": _alias,
     "reshape": _reshape,
     "broadcast_to": _broadcast_to,
     "einsum": _einsum,
@@ -245,6 +258,7 @@ _RULES: dict[str, Callable[[Apply, Mapping[Node, Node], Shape], Node]] = {
     "loop": _loop,
     "pad": _pad,
     "tile": _tile,
+    "roll": _roll,
     "diag": _diag,
     "part": _part,
     "solve": _solve,

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 from dsl.batching import Unbatchable
 from dsl.diagnostics import Code
+from dsl.directions import directed
 from dsl.elaborate import array
 from dsl.identities import rewrite
 from dsl.jacobians import for_every_unit
 from dsl.nodes import Apply, Input, Node, argument, const, rebuild, substituted, topological
 from dsl.ops.aliases import NAMED
 from dsl.ops.core import shape_of
+from dsl.ops.linear import remembered
 from dsl.ops.loops import Turn, captured_by, loop
 from dsl.ops.making import eye
 from dsl.ops.shaping import reshape, spread
@@ -59,18 +61,23 @@ def hvp(f: Value, wrt: Value, v: Value) -> Value:
 
 def jacobian(f: Value, wrt: Value) -> Value:
     """Every entry of f by every entry of ``wrt``: f's shape, then the variable's."""
-    node, targets = _differentiable(f), _targets(wrt)
-    shape = shape_of(node)
-    u = argument("u", "cotangent", node.type)
-    pulled = _cotangents([(node, u)], targets)
-    return _as(wrt, _over_all(pulled, u, shape))
+    return _as(wrt, _jacobians(_differentiable(f), _targets(wrt)))
 
 
 def hessian(f: Value, wrt: Value) -> Value:
     """The second derivatives of a scalar: the variable's shape twice. A tuple of names gives a tuple of tuples."""
     targets = _targets(wrt)
-    rows = [jacobian(each, wrt) for each in grad(f, tuple(targets))]
-    return tuple(rows) if isinstance(wrt, tuple) else rows[0]
+    rows = [tuple(_jacobians(each, targets, symmetric=len(targets) == 1)) for each in grad(f, tuple(targets))]
+    return tuple(rows) if isinstance(wrt, tuple) else rows[0][0]
+
+
+def _jacobians(node: Node, targets: Sequence[Node], symmetric: bool = False) -> list[Node]:
+    """The Jacobian by each target, which remembers what it multiplies as."""
+    shape = shape_of(node)
+    u = argument("u", "cotangent", node.type)
+    pulled = _cotangents([(node, u)], targets)
+    whole = _over_all(pulled, u, shape)
+    return [remembered(value, root, u, symmetric) if shape else value for value, root in zip(whole, pulled, strict=True)]
 
 
 def _over_all(pulled: Sequence[Node], u: Input, shape: Shape) -> list[Node]:
@@ -112,6 +119,9 @@ def _targets(wrt: Value) -> list[Node]:
 
 def _cotangents(seeds: Sequence[tuple[Node, Node]], targets: Sequence[Node]) -> list[Node]:
     """The cotangent of each target; zeros where nothing depends on it."""
+    roots = [node for node, _ in seeds]
+    direct = rebuild(roots, lambda node: directed(node, targets), {node: node for node in targets})
+    seeds = [(direct[node], seed) for node, seed in seeds]
     roots = [node for node, _ in seeds]
     mapped = rebuild(roots, _ready, {node: node for node in topological(roots) if isinstance(node, Apply) and node.op is NAMED})
     found = pull_back([(mapped[node], seed) for node, seed in seeds], targets, {})

@@ -80,7 +80,7 @@ def inverted(node: Apply) -> Node | None:
     (A,) = node.args
     diagonal = along(A)
     if diagonal is not None:
-        over = ew("divide", const(1.0), nonzero(diagonal))
+        over = ew("divide", const(1), nonzero(diagonal))
         return ew("multiply", over, eye(A.type.known[0])) if diagonal.type.shape == () else apply(DIAG, over, k=0)
     if is_transpose(A):
         return mT(apply(node.op, A.args[0]))

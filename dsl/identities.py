@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from dsl import diagonals
+from dsl.assembly import assembled
 from dsl.nodes import Apply, Const, Input, Node, apply, const, of_sizes
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
@@ -119,7 +120,7 @@ def _add(node: Apply) -> Node | None:
         return _chosen(node, x, y)
     if x is y and x.type.dtype == "float":
         return rewritten("multiply", const(2), x)
-    return diagonals.added(node) or _pair(node)
+    return diagonals.added(node) or assembled(node) or _pair(node)
 
 
 def _chosen(node: Apply, x: Apply, y: Apply) -> Node | None:

@@ -22,7 +22,7 @@ from dsl.nodes import Apply, Node, apply, const, topological
 from dsl.ops.broadcasting import broadcast_to, reshape
 from dsl.ops.contraction import einsum, embed, split_spec
 from dsl.ops.core import is_number
-from dsl.ops.elementwise import Elementwise
+from dsl.ops.elementwise import Elementwise, cast
 from dsl.ops.indexing import FULL, SCATTER, Item
 from dsl.ops.making import arange, dimension, eye
 from dsl.types import ONE, Dim, Shape, product
@@ -53,19 +53,19 @@ def for_every_unit(roots: Sequence[Node], u: Node) -> list[Node]:
     return maker.made(roots, u, Term(const(1.0), (), lead, own))
 
 
-def for_every_row(roots: Sequence[Node], u: Node, rows: Node, at: int) -> list[Node]:
-    """The same for every u that ``rows`` holds, along axis ``at``. Raises Unbatchable."""
-    shape = rows.type.known
-    maker = _Maker((shape[at],))
+def for_every_column(roots: Sequence[Node], u: Node, columns: Node) -> list[Node]:
+    """The same for every u that stands along the last axis of ``columns``, which is the last one of the result. Raises Unbatchable."""
+    shape = columns.type.known
+    maker = _Maker(shape[-1:], behind=True)
     axes = tuple(map(maker.label, shape))
-    return maker.made(roots, u, Term(rows, axes, (axes[at],), axes[:at] + axes[at + 1 :]))
+    return maker.made(roots, u, Term(columns, axes, axes[-1:], axes[:-1]))
 
 
 class _Maker:
     """Makes of a graph the terms of every node of it."""
 
-    def __init__(self, lead: Shape) -> None:
-        self.lead = lead
+    def __init__(self, lead: Shape, behind: bool = False) -> None:
+        self.lead, self.behind = lead, behind
         self.sizes: dict[int, Dim] = {}
         self._fresh = count()
 
@@ -80,7 +80,10 @@ class _Maker:
         for node in topological(roots):
             if isinstance(node, Apply) and node not in terms and not terms.keys().isdisjoint(node.args):
                 terms[node] = self._merged(self._step(node, terms))
-        return [self.whole(terms.get(node, []), self.lead + node.type.known, node) for node in roots]
+        if not self.behind:
+            return [self.whole(terms.get(node, []), self.lead + node.type.known, node) for node in roots]
+        turned = {node: [replace(term, lead=term.own, own=term.lead) for term in terms.get(node, [])] for node in roots}
+        return [self.whole(turned[node], node.type.known + self.lead, node) for node in roots]
 
     def _step(self, node: Apply, terms: dict[Node, list[Term]]) -> list[Term]:
         if node.type.shape is None:
@@ -129,6 +132,8 @@ class _Maker:
 
     def _times(self, term: Term, other: Node, labels: Labels) -> Term:
         """The term times an array whose axes have labels of the result."""
+        if is_number(term.core, 1) and len(set(labels)) == len(labels):
+            return replace(term, core=other, axes=labels)
         if term.axes == labels and len(set(labels)) == len(labels):
             return replace(term, core=rewritten("multiply", term.core, other))
         out = self._ordered(term, (*term.axes, *labels))
@@ -137,7 +142,8 @@ class _Maker:
     def _ordered(self, term: Term, labels: Iterable[int]) -> Labels:
         """Labels in the order in which the result has them."""
         wanted = set(labels)
-        return tuple(label for label in dict.fromkeys(term.lead + term.own) if label in wanted)
+        every = term.own + term.lead if self.behind else term.lead + term.own
+        return tuple(label for label in dict.fromkeys(every) if label in wanted)
 
     def lined_up(self, node: Node, labels: Labels, out: Labels) -> Node:
         """An array that broadcasts against the axes ``out``."""
@@ -222,6 +228,7 @@ class _Maker:
         for core, labelled in parts[1:]:
             every = tuple(label for label in out if label in axes or label in labelled)
             total, axes = rewritten("add", self.lined_up(total, axes, every), self.lined_up(core, labelled, every)), every
+        total = cast(total, "float")
         if len(out) == len(shape):
             return self.filled(total, axes, out)
         letters = dict(zip(out, ascii_letters, strict=False))
@@ -321,7 +328,7 @@ class _Maker:
         own = tuple(names[letter] for letter in output)
         read = {label for _, labels in parts for label in labels}
         core, axes = self._over(term, set(names.values()) - {*own, *term.lead, *read})
-        out = tuple(label for label in dict.fromkeys(term.lead + own) if label in axes or label in read)
+        out = self._ordered(replace(term, own=own), (*axes, *read))
         return Term(self.product([(core, axes), *parts], out), out, term.lead, own)
 
     def _identified(self, term: Term, one: int, other: int) -> Term:
@@ -332,11 +339,11 @@ class _Maker:
             term = replace(term, core=self.product([(term.core, axes)], once), axes=once)
         return term.renamed(other, one)
 
-    def embedded(self, node: Apply, term: Term, at: int) -> Term:
+    def embedded(self, node: Apply, term: Term, at: int) -> Term | None:
         """A diagonal's axes run together."""
-        spec, output = ("i", "ii") if node.op.name == "diag" else str(node.attr("spec")).split("->")
         if node.op.name == "diag" and node.attr("k") != 0:
-            return self._last(node, term, 1)
+            return None
+        spec, output = ("i", "ii") if node.op.name == "diag" else str(node.attr("spec")).split("->")
         names = dict(zip(spec, term.own, strict=True))
         for letter, dim in zip(output, node.type.known, strict=True):
             if letter not in names:
@@ -425,4 +432,4 @@ _RULES: dict[str, Callable[[_Maker, Apply, Term, int], Term | None]] = {
     "einsum": _Maker.contracted,
 }
 
-__all__ = ["for_every_row", "for_every_unit"]
+__all__ = ["for_every_column", "for_every_unit"]

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from dsl import derivatives, loops, syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
+from dsl.directions import without_jacobians
 from dsl.elaborate import Elaborator, array
 from dsl.imports import Find, Imports, declare_const, nowhere
 from dsl.knowledge import Knowledge, guessed
@@ -121,7 +122,7 @@ class Resolver:
             written=Written(tuple(self.recorder.pieces), {**self.elaborator.names, **self.names}, tuple(chosen)),
             origins=self.origins(),
         )
-        return remapped(program, rebuild(program.every_root, unnamed))
+        return without_jacobians(remapped(program, rebuild(program.every_root, unnamed)))
 
     def nothing(self) -> Diagnostic:
         """What to say of a file without an output."""

@@ -1,0 +1,64 @@
+"""An array put together from its parts.
+
+Before: ``scatter(a, [0]) + scatter(b, [1]) + scatter(c, [2])`` along an axis of three entries. After: ``stack([a, b, c])``.
+"""
+
+from __future__ import annotations
+
+from typing import cast as typing_cast
+
+from dsl.nodes import Apply, Node
+from dsl.ops.elementwise import ew
+from dsl.ops.indexing import FULL, SCATTER, Item
+from dsl.ops.shaping import broadcast_to, stack
+from dsl.types import Dim
+
+MOST = 32
+
+
+def assembled(node: Apply) -> Node | None:
+    """A sum that holds a part for every entry along an axis, each part zero elsewhere."""
+    shape = node.type.shape
+    last = _entry(node.args[1]) or _entry(node.args[0])
+    if shape is None or last is None or last[1].constant is None or not 1 < last[1].constant <= MOST:
+        return None
+    axis, size = last[0], last[1].constant
+    parts: dict[int, Node] = {}
+    rest: list[Node] = []
+    addends: list[Node] = [node]
+    while addends and len(parts) + len(rest) <= 2 * MOST:
+        each = addends.pop()
+        if isinstance(each, Apply) and each.op.name == "add":
+            addends += each.args
+            continue
+        entry = _entry(each)
+        if entry is not None and entry[:2] == last[:2] and entry[2] not in parts:
+            parts[entry[2]] = entry[3]
+        else:
+            rest.append(each)
+    if addends or len(parts) < size:
+        return None
+    at = len(shape) + axis
+    wide = shape[:at] + shape[at + 1 :]
+    made = stack([broadcast_to(parts[i], wide) for i in range(size)], axis)
+    for each in reversed(rest):
+        made = ew("add", each, made)
+    return made if made.type == node.type else None
+
+
+def _entry(node: Node) -> tuple[int, Dim, int, Node] | None:
+    """The axis, counted from the right, along which a node is 0 but for one entry; its size; the entry, and what stands there."""
+    if not (isinstance(node, Apply) and node.op is SCATTER and len(node.args) == 1):
+        return None
+    items, shape = typing_cast("tuple[Item, ...]", node.attr("items")), node.type.known
+    places = [i for i, item in enumerate(items) if item != FULL]
+    if len(places) != 1 or items[places[0]][0] != "int" or len(items) != len(shape):
+        return None
+    (at,) = places
+    index, size = typing_cast(Dim, items[at][1]).constant, shape[at].constant
+    if index is None or size is None:
+        return None
+    return at - len(shape), shape[at], index % size, node.args[0]
+
+
+__all__ = ["assembled"]
