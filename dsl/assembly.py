@@ -41,9 +41,10 @@ def assembled(node: Apply) -> Node | None:
     at = len(shape) + axis
     wide = shape[:at] + shape[at + 1 :]
     made = stack([broadcast_to(parts[i], wide) for i in range(size)], axis)
-    for each in reversed(rest):
-        made = ew("add", each, made)
-    return made if made.type == node.type else None
+    total: Node | None = None
+    for each in [*reversed(rest), made]:
+        total = each if total is None else ew("add", total, each)
+    return total if total is not None and total.type == node.type else None
 
 
 def _entry(node: Node) -> tuple[int, Dim, int, Node] | None:

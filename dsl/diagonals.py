@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from dsl.nodes import Apply, Node, apply, const
-from dsl.ops.contraction import einsum, split_spec
+from dsl.ops.contraction import einsum, plus_diagonal, split_spec
 from dsl.ops.core import is_number
 from dsl.ops.diagonals import DIAG
 from dsl.ops.elementwise import ew
@@ -64,6 +64,38 @@ def added(node: Apply) -> Node | None:
     if x is None or y is None or node.args[0].type != node.args[1].type or x.type.shape == y.type.shape == ():
         return None
     return apply(DIAG, ew(node.op.name, x, y), k=0)
+
+
+def added_in_place(node: Node) -> Node:
+    """The sum of an array and a diagonal: the diagonal is added where it stands."""
+    if not (isinstance(node, Apply) and node.op.name in ("add", "subtract")):
+        return node
+    for i, x in enumerate(node.args):
+        other, spec = node.args[1 - i], _spec(x)
+        if spec is None or other.type != node.type or _spec(other) is not None:
+            continue
+        assert isinstance(x, Apply)
+        values = x.args[0]
+        if node.op.name == "subtract":
+            other, values = (other, ew("negative", values)) if i else (_negated(other), values)
+        return plus_diagonal(other, spec, values)
+    return node
+
+
+def _spec(node: Node) -> str | None:
+    """How a diagonal lies in its array, if a node is one."""
+    if not isinstance(node, Apply) or node.op.name not in ("diag", "embed"):
+        return None
+    return str(node.attr("spec")) if node.op.name == "embed" else "i->ii" if node.attr("k") == 0 else None
+
+
+def _negated(x: Node) -> Node:
+    """-x; of an outer product the smaller array takes the sign."""
+    if isinstance(x, Apply) and x.op.name == "einsum" and len(x.args) == 2:
+        labels, output = split_spec(str(x.attr("spec")))
+        if set("".join(labels)) == set(output):
+            return einsum(str(x.attr("spec")), ew("negative", x.args[0]), x.args[1])
+    return ew("negative", x)
 
 
 def along(node: Node) -> Node | None:

@@ -114,7 +114,7 @@ def _add(node: Apply) -> Node | None:
         return same
     if is_zero(y) and (same := _like(node, x)):
         return same
-    if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
+    if _is_negative(y):
         return rewritten("subtract", x, rewritten("negative", y))
     if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
         return _chosen(node, x, y)
@@ -138,7 +138,7 @@ def _subtract(node: Apply) -> Node | None:
         return _like(node, x)
     if is_number(x, 0):
         return rewritten("negative", y)
-    if isinstance(y, Apply) and (y.op.name == "negative" or _leads_negative(y)):
+    if _is_negative(y):
         return rewritten("add", x, rewritten("negative", y))
     if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
         negated = apply(y.op, y.args[0], *(each if is_number(each, 0) else rewritten("negative", each) for each in y.args[1:]))
@@ -200,6 +200,11 @@ def _collected(node: Apply) -> Node | None:
     for each in ([const(bottom)] if bottom != 1 else []) + divisors:
         new = ew("divide", new, each)
     return new if new.type == node.type else None
+
+
+def _is_negative(node: Node) -> bool:
+    """Whether a sign stands before a node: a sum takes it in."""
+    return (isinstance(node, Apply) and node.op.name == "negative") or _leads_negative(node)
 
 
 def _leads_negative(node: Node) -> bool:

@@ -14,6 +14,7 @@ from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.factorisations import PART, unparted
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop, loop
+from dsl.polynomials import collected
 from dsl.rules import elementwise_cotangent
 from dsl.types import ShapeError, TensorType
 
@@ -35,7 +36,7 @@ def pull_back(seeds: Sequence[tuple[Node, Node]], targets: Iterable[Node], lines
             if part is None or arg not in reaching:
                 continue
             total = add(cotangents[arg], part) if arg in cotangents else part
-            cotangents[arg] = rebuild([total], rewrite, simple)[total]
+            cotangents[arg] = collected(rebuild([total], rewrite, simple)[total])
             if node in lines:
                 put_on_line(cotangents[arg], lines[node], lines)
     return {node: cotangents[node] for node in reversed(order) if node in cotangents}

@@ -72,9 +72,13 @@ def _subtract(node: Apply) -> Node | None:
     x, y = node.args
     if is_number(y, 1) and _is(x, "exp"):
         return ew("expm1", x.args[0])
-    if is_number(x, 1) and _is(y, "sigmoid", "expit"):
-        return ew("sigmoid", ew("negative", y.args[0]))
     return None
+
+
+def complement(node: Node) -> Node | None:
+    """``sigmoid(-x)``, where the node is ``1 - sigmoid(x)``."""
+    rest = _one_minus(node)
+    return ew("sigmoid", ew("negative", rest.args[0])) if rest is not None and _is(rest, "sigmoid", "expit") else None
 
 
 def _sqrt(node: Apply) -> Node | None:

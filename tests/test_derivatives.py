@@ -179,7 +179,7 @@ def test_structure_is_found() -> None:
     value = value[: value.index("    return ")]
     assert "for " not in value
     assert "np.eye" not in value
-    assert "np.diag(S) - np.outer(S, S)" in value
+    assert "_plus_diagonal(np.outer(-S, S), S)" in value
     assert "np.diag(1 - np.tanh(z) ** 2)" in value
 
 

@@ -197,7 +197,7 @@ def test_a_hessian_that_is_multiplied_by_is_not_formed() -> None:
 
 
 STRUCTURE = {
-    "jacobian(softmax(x), x)": "np.diag(softmax_x) - np.outer(softmax_x, softmax_x)",
+    "jacobian(softmax(x), x)": "_plus_diagonal(np.outer(-softmax_x, softmax_x), softmax_x)",
     "jacobian(exp(x), x)": "np.diag(np.exp(x))",
     "hessian(sum(exp(x)), x)": "np.diag(np.exp(x))",
     "hessian(sum((T - U @ V.T) ** 2), U)": '_on_diagonal((N, K, N, K), "abac->abc", 2 * (V.T @ V))',
@@ -237,3 +237,13 @@ def test_single_precision_stays() -> None:
     program = module(f"{HEADER}J = jacobian(softmax(M * x, axis=1), x)\nH = hessian(sum((T - U @ V.T) ** 2), U)\nE = jacobian(sort(x), x)\noutput J, H, E")
     given = {name: value.astype(np.float32) if value.dtype == np.float64 else value for name, value in GIVEN.items()}
     assert {each.dtype for each in program.value(**given)} == {np.dtype(np.float32)}
+
+
+def test_a_diagonal_added_in_place_leaves_arguments_alone_and_keeps_the_wider_precision() -> None:
+    program = module("param x: [N]\ninput M: [N, N]\nA = M + diag(x)\nB = diag(x) - M\nC = diag(x) - outer(x, x)\noutput A, B, C")
+    M32, before = M.astype(np.float32), M.astype(np.float32).copy()
+    found = program.value(x, M32)
+    assert found.A.dtype == np.float64 and np.array_equal(M32, before)
+    np.testing.assert_allclose(found.A, M32 + np.diag(x), rtol=1e-15)
+    np.testing.assert_allclose(found.B, np.diag(x) - M32, rtol=1e-15)
+    np.testing.assert_allclose(found.C, np.diag(x) - np.outer(x, x), rtol=1e-15)

@@ -406,6 +406,13 @@ def _on_diagonal(shape: tuple[int, ...], view: str, values: Any) -> NDArray[Any]
     return out
 
 
+def _plus_diagonal(x: NDArray[Any], values: Any, view: str = "ii->i") -> NDArray[Any]:
+    """x, which is overwritten, with the values added where axes of one label in `view` have one index."""
+    x = x.astype(np.result_type(x, values), copy=False)
+    np.einsum(view, x)[...] += values
+    return x
+
+
 def _set_at(x: NDArray[Any], index: Any, value: Any) -> NDArray[Any]:
     """A copy of x with `value` assigned at `index`; of repeated indices the last one wins."""
     out = np.array(x)

@@ -11,11 +11,11 @@ from dsl.nodes import Apply, Node, apply
 from dsl.ops.broadcasting import broadcast_to, reshape
 from dsl.ops.core import is_number, mul, number, shape_of
 from dsl.ops.diagonals import DIAG
-from dsl.ops.elementwise import cast, ew
+from dsl.ops.elementwise import Elementwise, cast, ew
 from dsl.ops.making import eye
 from dsl.ops.product_latex import latex_product
 from dsl.ops.product_text import emit_product, split_spec
-from dsl.ops.spec import Op, Printer, Text, function
+from dsl.ops.spec import ATOM, Op, Printer, Text, function
 from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, same
 
 # types ---------------------------------------------------------------------------------------------------------------
@@ -122,6 +122,33 @@ def embed(spec: str, x: Node, shape: Shape) -> Node:
     return apply(EMBED, x, spec=spec, shape=shape)
 
 
+def _emit_plus(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    """What has no name of its own and is no view of something is overwritten."""
+    labels, output = str(node.attr("spec")).split("->")
+    view = "".join(label for label in dict.fromkeys(output) if label not in labels) + labels
+    x = args[0].text if not args[0].text.isidentifier() and _is_fresh(node.args[0]) else f"{args[0].at(ATOM)}.copy()"
+    shown = "" if (view, output) == ("i", "ii") else f', "{output}->{view}"'
+    return Text(f"_plus_diagonal({x}, {args[1].text}{shown})")
+
+
+def _is_fresh(node: Node) -> bool:
+    """Whether an operation makes an array of its own."""
+    return isinstance(node, Apply) and (isinstance(node.op, Elementwise) or node.op in (EMBED, PLUS_DIAGONAL) or (node.op is EINSUM and len(node.args) > 1))
+
+
+def _vjp_plus(node: Apply, g: Node) -> Sequence[Node | None]:
+    labels, output = str(node.attr("spec")).split("->")
+    return g, einsum(f"{output}->{labels}", g)
+
+
+PLUS_DIAGONAL = Op("plus_diagonal", lambda types, attrs: types[0], _emit_plus, _vjp_plus, linear=True)
+
+
+def plus_diagonal(x: Node, spec: str, values: Node) -> Node:
+    """``x + embed(spec, values)``, without an array of zeros. Last of all: no identity looks into it."""
+    return apply(PLUS_DIAGONAL, x, values, spec="i->ii" if spec in ("a->aa", "i->ii") else spec)
+
+
 # the functions -------------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +226,7 @@ def _einsum(subscripts: str, operands: Sequence[Node], optimize: object) -> Node
     return contract(terms, output, operands)
 
 
-OPS = (EINSUM, EMBED)
+OPS = (EINSUM, EMBED, PLUS_DIAGONAL)
 
 FUNCTIONS = (
     function(
@@ -252,4 +279,4 @@ FUNCTIONS = (
     ),
 )
 
-__all__ = ["EINSUM", "EMBED", "FUNCTIONS", "OPS", "contract", "einsum", "embed", "matmul", "permute", "split_spec"]
+__all__ = ["EINSUM", "EMBED", "FUNCTIONS", "OPS", "contract", "einsum", "embed", "matmul", "permute", "plus_diagonal", "split_spec"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container
 
+from dsl.diagonals import added_in_place
 from dsl.identities import is_factor, rewrite, rewritten
 from dsl.nodes import Apply, Node, Program, apply, cotangent_names, rebuild, remapped, topological
 from dsl.ops.contraction import einsum, split_spec
@@ -24,7 +25,8 @@ def normalise(program: Program) -> Program:
 
 def simplify(program: Program) -> Program:
     """The same values in fewer steps, once derivatives are taken: what only stood for another derivative goes."""
-    return normalise(remapped(program, rebuild(program.every_root, _value)))
+    program = normalise(remapped(program, rebuild(program.every_root, _value)))
+    return remapped(program, rebuild(program.every_root, added_in_place))
 
 
 def _value(node: Node) -> Node:

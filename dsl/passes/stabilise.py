@@ -5,10 +5,11 @@ Before: ``log(sum(exp(x)))``. After: ``logsumexp(x)``. Runs ahead of differentia
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dsl.nodes import Apply, Node, Program, Rewrite, rebuild, remapped
-from dsl.stability import MOVES, stable
+from dsl.nodes import Apply, Nested, Node, Program, Rewrite, rebuild, remapped, topological
+from dsl.stability import MOVES, complement, stable
 
 _SAID = {
     "log_softmax": ("log(softmax(x))", "log_softmax(x)"),
@@ -25,15 +26,57 @@ _SAID = {
 def stabilise(program: Program) -> Program:
     """The same values, never less accurate. Each change is listed in ``rewrites``."""
     found: list[Rewrite] = []
+    cheap = _cheap(program.every_root)
 
     def change(node: Node) -> Node:
         new = stable(node)
+        if new is node and node not in cheap:
+            new = complement(node) or node
         if new is not node and isinstance(node, Apply):
             found.append(Rewrite(program.lines.get(node), *_SAID[_applied(node, new)]))
         return new
 
     mapped = rebuild(program.every_root, change)
     return replace(remapped(program, mapped), rewrites=program.rewrites + tuple(found))
+
+
+def _cheap(roots: Iterable[Node]) -> set[Node]:
+    """The ``1 - sigmoid(x)`` that are only multiplied by ``sigmoid(x)``, as in its derivative: a small factor beside one that is nearly 1. They cost
+    a subtraction, and the same product is as exact as it was written."""
+    readers: dict[Node, list[Node]] = {}
+    stack = [list(roots)]
+    while stack:
+        for node in topological(stack.pop()):
+            for arg in node.args:
+                readers.setdefault(arg, []).append(node)
+            if isinstance(node, Apply):
+                stack += [list(value.made) for _, value in node.attrs if isinstance(value, Nested)]
+    return {node for node in readers if complement(node) is not None and _beside(node.args[1], node, readers)}
+
+
+def _beside(factor: Node, node: Node, readers: Mapping[Node, Sequence[Node]]) -> bool:
+    """Whether all that is made of a node is products in which the factor stands too."""
+    stack, seen = [node], {node}
+    while stack:
+        each = stack.pop()
+        for reader in readers.get(each, ()) or [each]:
+            if not (isinstance(reader, Apply) and reader.op.name == "multiply") or reader is each:
+                return False
+            other = reader.args[0] if reader.args[1] is each else reader.args[1]
+            if factor not in _factors(other) and reader not in seen:
+                seen.add(reader)
+                stack.append(reader)
+    return True
+
+
+def _factors(node: Node) -> set[Node]:
+    factors, stack = set[Node](), [node]
+    while stack:
+        each = stack.pop()
+        factors.add(each)
+        if isinstance(each, Apply) and each.op.name in ("multiply", "negative"):
+            stack += each.args
+    return factors
 
 
 def _applied(node: Apply, new: Node) -> str:
