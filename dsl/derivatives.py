@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsl.batching import Unbatchable
-from dsl.diagnostics import Code
+from dsl.diagnostics import Code, DslError
 from dsl.directions import directed
 from dsl.elaborate import array
 from dsl.identities import rewrite
@@ -30,16 +30,22 @@ from dsl.types import Shape, ShapeError, product, same
 
 def grad(f: Value, wrt: Value) -> Value:
     """The gradient of a scalar. Raises ShapeError for an array."""
-    f = _differentiable(f)
-    if shape_of(f, 0):
-        raise ShapeError(Code.E0302, f"a gradient is that of a scalar, and this is {f.type}", "{0} is " + str(f.type), "write `jacobian({0}, {1})`")
-    return _as(wrt, _cotangents([(f, const(1.0))], _targets(wrt)))
+    node = _scalar(f, "gradient", "write `jacobian({0}, {1})`")
+    return _as(wrt, _cotangents([(node, const(1.0))], _targets(wrt)))
+
+
+def _scalar(f: Value, what: str, help: str) -> Node:
+    """What has a gradient or a Hessian. Raises ShapeError for an array."""
+    node = _differentiable(f)
+    if shape_of(node, 0):
+        raise ShapeError(Code.E0302, f"a {what} is that of a scalar, and this is {node.type}", "{0} is " + str(node.type), help)
+    return node
 
 
 def vjp(f: Value, wrt: Value, u: Value) -> Value:
     """Reverse mode: u times the Jacobian of f, in the shape of ``wrt``. Raises ShapeError where u has not the shape of f."""
     f = _differentiable(f)
-    return _as(wrt, _cotangents([(f, _fitting(array(u), f, "{2}"))], _targets(wrt)))
+    return _as(wrt, _cotangents([(f, _fitting(array(u), f, "a cotangent has the shape of what is differentiated"))], _targets(wrt)))
 
 
 def jvp(f: Value, wrt: Value, v: Value) -> Node:
@@ -54,8 +60,8 @@ def jvp(f: Value, wrt: Value, v: Value) -> Node:
 
 def hvp(f: Value, wrt: Value, v: Value) -> Value:
     """The Hessian of a scalar times v, in the shape of ``wrt``."""
-    targets = _targets(wrt)
-    gradients = grad(f, tuple(targets))
+    node, targets = _scalar(f, "Hessian", "write `hvp(sum({0}), …)`, or `jvp(vjp({0}, {1}, u), {1}, v)`"), _targets(wrt)
+    gradients = _cotangents([(node, const(1.0))], targets)
     return _as(wrt, _cotangents(list(zip(gradients, _tangents(targets, v), strict=True)), targets))
 
 
@@ -66,8 +72,8 @@ def jacobian(f: Value, wrt: Value) -> Value:
 
 def hessian(f: Value, wrt: Value) -> Value:
     """The second derivatives of a scalar: the variable's shape twice. A tuple of names gives a tuple of tuples."""
-    targets = _targets(wrt)
-    rows = [tuple(_jacobians(each, targets, symmetric=len(targets) == 1)) for each in grad(f, tuple(targets))]
+    node, targets = _scalar(f, "Hessian", "write `hessian(sum({0}), {1})`, or `jacobian(jacobian({0}, {1}), {1})`"), _targets(wrt)
+    rows = [tuple(_jacobians(each, targets, symmetric=len(targets) == 1)) for each in _cotangents([(node, const(1.0))], targets)]
     return tuple(rows) if isinstance(wrt, tuple) else rows[0][0]
 
 
@@ -113,7 +119,9 @@ def _targets(wrt: Value) -> list[Node]:
     values = list(wrt) if isinstance(wrt, tuple) else [wrt]
     for each in values:
         if not isinstance(each, Node) or each.type.dtype != "float":
-            raise ShapeError(Code.E0402, "a derivative is by a float variable, and {1} is none", help="name an input, a param, or a value that is assigned")
+            found = f", not by {each.type}" if isinstance(each, Node) else ""
+            help = "name an input, a param, or a value that is assigned, and that is a float"
+            raise ShapeError(Code.E0402, f"a derivative is by a float variable{found}", "{1}" + (f" is {each.type}" if isinstance(each, Node) else ""), help)
     return values
 
 
@@ -124,7 +132,14 @@ def _cotangents(seeds: Sequence[tuple[Node, Node]], targets: Sequence[Node]) -> 
     seeds = [(direct[node], seed) for node, seed in seeds]
     roots = [node for node, _ in seeds]
     mapped = rebuild(roots, _ready, {node: node for node in topological(roots) if isinstance(node, Apply) and node.op is NAMED})
-    found = pull_back([(mapped[node], seed) for node, seed in seeds], targets, {})
+    try:
+        found = pull_back([(mapped[node], seed) for node, seed in seeds], targets, {})
+    except DslError as problem:
+        (diagnostic,) = problem.diagnostics
+        if diagnostic.span is not None:
+            raise
+        # the place is that of the operator, which is being elaborated
+        raise ShapeError(diagnostic.code, diagnostic.message, help=diagnostic.help) from None
     return [found.get(each) or spread(const(0.0), each) for each in targets]
 
 
@@ -142,18 +157,17 @@ def _tangents(targets: Sequence[Node], v: Value) -> list[Node]:
     values = list(v) if isinstance(v, (tuple, list)) and len(targets) > 1 else [v]
     if len(values) != len(targets):
         raise ShapeError(Code.E0204, f"{len(targets)} names need {len(targets)} tangents, and {len(values)} are given", help="write a tuple: `(v, w)`")
-    return [_fitting(array(each), target, "{2}") for each, target in zip(values, targets, strict=True)]
+    return [_fitting(array(each), target, "a tangent has its variable's shape") for each, target in zip(values, targets, strict=True)]
 
 
-def _fitting(x: Node, like: Node, text: str) -> Node:
+def _fitting(x: Node, like: Node, rule: str) -> Node:
     """x, which must have the other's shape. Raises ShapeError."""
     if like.type.shape is None and x.type.shape is None:
         return spread(x, like)
     rank = len(shape_of(x if like.type.shape is None else like))
     mine, wanted = shape_of(x, rank), shape_of(like, rank)
     if len(mine) != len(wanted) or not all(map(same, mine, wanted)):
-        help = "a tangent has its variable's shape, a cotangent the result's"
-        raise ShapeError(Code.E0301, f"{text} must have the shape {like.type}", f"{text} is {x.type}", help)
+        raise ShapeError(Code.E0301, f"{rule}: {like.type}, not {x.type}", f"{{2}} is {x.type}", f"give it an array of the shape {like.type}")
     return x
 
 

@@ -298,13 +298,13 @@ class Builder:
         return syntax.Import(self._span(meta), module, names)
 
     def assign(self, meta: Meta, target: syntax.Name, value: syntax.Expr) -> syntax.Assign:
-        return syntax.Assign(self._span(meta), (target,), value, False)
+        return syntax.Assign(self._span(meta), target, value)
 
-    def unpack(self, meta: Meta, targets: tuple[syntax.Name, ...], value: syntax.Expr) -> syntax.Assign:
-        return syntax.Assign(self._span(meta), targets, value, True)
+    def unpack(self, meta: Meta, targets: tuple[syntax.Pattern, ...], value: syntax.Expr) -> syntax.Assign:
+        return syntax.Assign(self._span(meta), targets, value)
 
-    def targets(self, meta: Meta, *names: syntax.Name) -> tuple[syntax.Name, ...]:
-        return names
+    def targets(self, meta: Meta, *parts: syntax.Pattern) -> tuple[syntax.Pattern, ...]:
+        return parts
 
     def pattern_tuple(self, meta: Meta, *parts: syntax.Pattern) -> tuple[syntax.Pattern, ...]:
         return parts

@@ -76,12 +76,12 @@ class _Collector:
             elif _is(each, "multiply"):
                 stack += [(each.args[1], power), (each.args[0], power)]
             elif _is(each, "negative"):
-                factor *= (-1) ** power
+                factor *= -1 if power % 2 else 1
                 stack.append((each.args[0], power))
             elif _is(each, "divide"):
                 stack += [(each.args[1], -power), (each.args[0], power)]
             elif _is(each, "subtract") and isinstance(each.args[1], Const):
-                factor *= (-1) ** power
+                factor *= -1 if power % 2 else 1
                 turned = rewritten("subtract", each.args[1], each.args[0])
                 powers[turned] = powers.get(turned, 0) + power
             elif exponent := _exponent(each):

@@ -140,9 +140,13 @@ def assign_targets(scope: Scope, statement: syntax.Assign, value: Value) -> None
     for name in statement.targets:
         if name.id in scope.values:
             raise twice(scope, name, "assigned")
-    values = _unpacked(value, statement) if statement.unpack else (value,)
-    for name, each in zip(statement.targets, values, strict=True):
-        scope.make(name, each)
+    stack: list[tuple[syntax.Pattern, Value]] = [(statement.pattern, value)]
+    while stack:
+        target, each = stack.pop()
+        if isinstance(target, syntax.Name):
+            scope.make(target, each)
+        else:
+            stack += reversed(list(zip(target, _unpacked(each, target, statement), strict=True)))
 
 
 def twice(scope: Scope, name: syntax.Name, how: str, dimension: bool = False) -> DslError:
@@ -158,9 +162,9 @@ def first_line(made: Span | None) -> str:
     return f"the first one stands in line {made.line}" if made else ""
 
 
-def _unpacked(value: Value, statement: syntax.Assign) -> Sequence[Value]:
+def _unpacked(value: Value, targets: Sequence[syntax.Pattern], statement: syntax.Assign) -> Sequence[Value]:
     """The parts of a value, as many as an assignment has names. Raises DslError."""
-    count = len(statement.targets)
+    count = len(targets)
     found = "a scalar"
     if isinstance(value, (tuple, list)):
         if len(value) == count:

@@ -152,11 +152,26 @@ class DimDeclare(Statement):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assign(Statement):
-    """``targets`` has one Name, or several for a tuple; ``unpack`` tells ``A, = E`` from ``A = E``."""
+    """``pattern`` is a Name, or a tuple of what the parts of a tuple are assigned to; ``targets`` are its names."""
 
-    targets: tuple[Name, ...]
+    pattern: Pattern
     value: Expr
-    unpack: bool
+
+    @property
+    def unpack(self) -> bool:
+        return not isinstance(self.pattern, Name)
+
+    @property
+    def targets(self) -> tuple[Name, ...]:
+        found: list[Name] = []
+        stack: list[Pattern] = [self.pattern]
+        while stack:
+            each = stack.pop()
+            if isinstance(each, Name):
+                found.append(each)
+            else:
+                stack += reversed(each)
+        return tuple(found)
 
 
 Pattern = Name | tuple["Pattern", ...]

@@ -57,23 +57,15 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    out[index] = g
-    return out
-
-
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
     added_all: NDArray[Any]
+    Js: NDArray[Any]
+    rs: NDArray[Any]
+    solve_all: NDArray[Any]
     exp_all: NDArray[Any]
     picked_all: NDArray[Any]
-    rs: NDArray[Any]
-    scaled_all: NDArray[Any]
-    solve_all: NDArray[Any]
-    Js: NDArray[Any]
     t: NDArray[Any]
     dtype: Any
 
@@ -114,71 +106,55 @@ def forward(
     N = t.shape[0]
     dtype = np.result_type(t, y, start)
     # p = fold(step, start, 20)
-    scattered = _scatter((3,), np.s_[2], dtype.type(1.0))
+    spread = np.ones((N,), dtype=dtype)
     scaled = damping * np.eye(3, dtype=dtype)
     p = start
     added_all = np.empty((20, 3, 3), dtype=dtype)
+    Js = np.empty((20, N, 3), dtype=dtype)
+    rs = np.empty((20, N), dtype=dtype)
+    solve_all = np.empty((20, 3), dtype=dtype)
     exp_all = np.empty((20, N), dtype=dtype)
     picked_all = np.empty((20,), dtype=dtype)
-    rs = np.empty((20, N), dtype=dtype)
-    scaled_all = np.empty((20, N), dtype=dtype)
-    solve_all = np.empty((20, 3), dtype=dtype)
-    Js = np.empty((20, N, 3), dtype=dtype)
     for t_2 in range(20):
-        picked_p = p[0]
         exp = np.exp(-(p[1] * t))
+        picked_p = p[0]
         picked_p_times_exp = picked_p * exp
-        scattered_2 = _scatter((N, 3), np.s_[:, 1], -(picked_p_times_exp * t))
-        J = scattered + scattered_2 + _scatter((N, 3), np.s_[:, 0], exp)
+        J = np.stack((exp, -(picked_p_times_exp * t), spread), axis=-1)
         added = J.T @ J + scaled
         r = picked_p_times_exp + p[2] - y
-        r_times_picked_p = r * picked_p
-        scattered_3 = _scatter((3,), np.s_[1], -(r_times_picked_p * exp * t).sum())
-        added_2 = (
-            _scatter((3,), np.s_[2], r.sum())
-            + scattered_3
-            + _scatter((3,), np.s_[0], (r * exp).sum())
-        )
-        solve = np.linalg.solve(added, added_2)
+        solve = np.linalg.solve(added, r @ J)
         added_all[t_2] = added
+        Js[t_2] = J
+        rs[t_2] = r
+        solve_all[t_2] = solve
         exp_all[t_2] = exp
         picked_all[t_2] = picked_p
-        rs[t_2] = r
-        scaled_all[t_2] = r_times_picked_p
-        solve_all[t_2] = solve
-        Js[t_2] = J
         p = p - solve
-    tape = Tape(added_all, exp_all, picked_all, rs, scaled_all, solve_all, Js, t, dtype)
+    tape = Tape(added_all, Js, rs, solve_all, exp_all, picked_all, t, dtype)
     return p, tape
 
 
 def backward(tape: Tape, dp: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of p."""
-    added_all, exp_all, picked_all, rs, scaled_all, solve_all, Js, t, dtype = tape
-    N = exp_all.shape[1]
+    added_all, Js, rs, solve_all, exp_all, picked_all, t, dtype = tape
+    N = Js.shape[1]
     dp = _cotangent(dp, "dp", (3,), added_all.dtype)
     # p = fold(step, start, 20)
     dp_2 = dp
     dy = np.zeros((N,), dtype=dtype)
     for t_2 in reversed(range(20)):
-        value1 = exp_all[t_2]
-        value2 = picked_all[t_2]
-        r = rs[t_2]
         J = Js[t_2]
+        value4 = exp_all[t_2]
         solve = np.linalg.solve(added_all[t_2].T, -dp_2)
-        picked_solve = solve[0]
-        scaled_2 = solve[1] * t
-        scaled_2_times_value1 = scaled_2 * value1
-        difference = picked_solve * value1 - scaled_2_times_value1 * value2
-        added = difference + solve[2]
+        solve_J = J @ solve
         product = np.outer(solve, solve_all[t_2])
-        difference_2 = -(J @ product.T) - J @ product
-        added_2 = picked_solve * r - scaled_2 * scaled_all[t_2] + difference_2[:, 0]
-        difference_3 = added - difference_2[:, 1] * t
-        total = ((added_2 + difference_3 * value2) * value1 * t).sum()
-        added_3 = dp_2 + _scatter((3,), np.s_[2], added.sum()) + _scatter((3,), np.s_[1], -total)
-        added_4 = -(scaled_2_times_value1 * r).sum() + (difference_3 * value1).sum()
-        dp_2, dy = added_3 + _scatter((3,), np.s_[0], added_4), dy - added
+        difference = solve * rs[t_2][:, None] - J @ product.T - J @ product
+        difference_2 = solve_J - difference[:, 1] * t
+        added = difference[:, 0] + difference_2 * picked_all[t_2]
+        stacked = np.array(
+            [(difference_2 * value4).sum(), -(added * value4 * t).sum(), solve_J.sum()]
+        )
+        dp_2, dy = dp_2 + stacked, dy - solve_J
     dp_dy = dy
     return Gradients(dp_dy)
 
@@ -189,24 +165,16 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     N = t.shape[0]
     dtype = np.result_type(t, y, start)
     # p = fold(step, start, 20)
-    scattered = _scatter((3,), np.s_[2], dtype.type(1.0))
+    spread = np.ones((N,), dtype=dtype)
     scaled = damping * np.eye(3, dtype=dtype)
     p = start
     for _ in range(20):
-        picked_p = p[0]
         exp = np.exp(-(p[1] * t))
-        picked_p_times_exp = picked_p * exp
-        scattered_2 = _scatter((N, 3), np.s_[:, 1], -(picked_p_times_exp * t))
-        J = scattered + scattered_2 + _scatter((N, 3), np.s_[:, 0], exp)
-        r = picked_p_times_exp + p[2] - y
-        scattered_3 = _scatter((3,), np.s_[1], -(r * picked_p * exp * t).sum())
-        added = (
-            _scatter((3,), np.s_[2], r.sum())
-            + scattered_3
-            + _scatter((3,), np.s_[0], (r * exp).sum())
-        )
-        p = p - np.linalg.solve(J.T @ J + scaled, added)
+        scaled_2 = p[0] * exp
+        J = np.stack((exp, -(scaled_2 * t), spread), axis=-1)
+        solve = np.linalg.solve(J.T @ J + scaled, (scaled_2 + p[2] - y) @ J)
+        p = p - solve
     return p
 
 
-# gradc: 186d2c395193948868cdadb0adee43f51eef6f1c182bd672a12be3c055666834
+# gradc: d26c988a8dffa8dfd32abab22d4cda150f1fa4fd2f971e86cf871bf38c874776

@@ -83,8 +83,9 @@ class Tape(NamedTuple):
     ws: NDArray[Any]
     added_all: NDArray[Any]
     solve_all: NDArray[Any]
+    difference_all: NDArray[Any]
     sigmoid_all: NDArray[Any]
-    sigmoid_all_2: NDArray[Any]
+    scaled_all: NDArray[Any]
     X: NDArray[Any]
     scaled: NDArray[Any]
     lam: Any
@@ -124,35 +125,39 @@ def forward(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> tuple[NDArray[Any], T
     # w = fold(newton, zeros(D), 8)
     scaled = 1.0 / max(N, 1) * X.T
     eye = np.eye(D, dtype=dtype)
-    eye_times_lam = eye * lam
+    lam_times_eye = lam * eye
     number_y = y.astype(dtype)
     ws = np.empty((9, D), dtype=dtype)
     ws[0] = 0.0
     added_all = np.empty((8, D, D), dtype=dtype)
     solve_all = np.empty((8, D), dtype=dtype)
+    difference_all = np.empty((8, N), dtype=dtype)
     sigmoid_all = np.empty((8, N), dtype=dtype)
-    sigmoid_all_2 = np.empty((8, N), dtype=dtype)
+    scaled_all = np.empty((8, N), dtype=dtype)
     for t in range(8):
-        product = X @ ws[t]
-        sigmoid_product = _sigmoid(product)
-        sigmoid = _sigmoid(-product)
-        added = scaled * (sigmoid_product * sigmoid) @ X + eye_times_lam
-        scaled_2 = 1.0 / max(N, 1) * ((sigmoid_product - number_y) @ X)
-        solve = np.linalg.solve(added, lam * ws[t] + scaled_2)
+        sigmoid = _sigmoid(X @ ws[t])
+        difference = 1 - sigmoid
+        sigmoid_times_difference = sigmoid * difference
+        added = scaled * sigmoid_times_difference @ X + lam_times_eye
+        added_2 = lam * ws[t] + 1.0 / max(N, 1) * ((sigmoid - number_y) @ X)
+        solve = np.linalg.solve(added, added_2)
         added_all[t] = added
         solve_all[t] = solve
-        sigmoid_all[t] = sigmoid_product
-        sigmoid_all_2[t] = sigmoid
+        difference_all[t] = difference
+        sigmoid_all[t] = sigmoid
+        scaled_all[t] = sigmoid_times_difference
         ws[t + 1] = ws[t] - solve
     w = ws[-1]
-    tape = Tape(ws, added_all, solve_all, sigmoid_all, sigmoid_all_2, X, scaled, lam, dtype)
+    tape = Tape(
+        ws, added_all, solve_all, difference_all, sigmoid_all, scaled_all, X, scaled, lam, dtype
+    )
     return w, tape
 
 
 def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of w."""
-    ws, added_all, solve_all, sigmoid_all, sigmoid_all_2, X, scaled, lam, dtype = tape
-    N = sigmoid_all.shape[1]
+    ws, added_all, solve_all, difference_all, sigmoid_all, scaled_all, X, scaled, lam, dtype = tape
+    N = difference_all.shape[1]
     D = ws.shape[1]
     dw = _cotangent(dw, "dw", (D,), ws.dtype)
     # w = fold(newton, zeros(D), 8)
@@ -160,15 +165,13 @@ def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
     dconstant_2 = np.zeros((D, D), dtype=dtype)
     dlam = 0.0
     for t in reversed(range(8)):
-        value2 = sigmoid_all[t]
-        value3 = sigmoid_all_2[t]
         solve = np.linalg.solve(added_all[t].T, -dw_2)
         product = np.outer(solve, solve_all[t])
-        total = (product @ X.T * scaled).sum(axis=0)
-        scaled_2 = (1.0 / max(N, 1) * (X @ solve) - total * value3) * (value2 * (1 - value2))
-        added = total * value2 * (value3 * (1 - value3)) + scaled_2
+        product_2 = np.einsum("ij,ij->j", product @ X.T, scaled)
+        difference = 1.0 / max(N, 1) * (X @ solve) - product_2 * difference_all[t]
+        scaled_2 = (difference + product_2 * sigmoid_all[t]) * scaled_all[t]
         dlam += (solve * ws[t]).sum()
-        dw_2, dconstant_2 = dw_2 + solve * lam + added @ X, dconstant_2 - product
+        dw_2, dconstant_2 = dw_2 + solve * lam + scaled_2 @ X, dconstant_2 - product
     dw_dlam = dlam + (dconstant_2 * np.eye(D, dtype=dtype)).sum()
     return Gradients(dw_dlam)
 
@@ -180,16 +183,15 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     dtype = np.result_type(X, lam)
     # w = fold(newton, zeros(D), 8)
     scaled = 1.0 / max(N, 1) * X.T
-    scaled_2 = np.eye(D, dtype=dtype) * lam
+    scaled_2 = lam * np.eye(D, dtype=dtype)
     number_y = y.astype(dtype)
     w = np.zeros((D,), dtype=dtype)
     for _ in range(8):
-        X_w = X @ w
-        sigmoid_X_w = _sigmoid(X_w)
-        added = scaled * (sigmoid_X_w * _sigmoid(-X_w)) @ X + scaled_2
-        added_2 = lam * w + 1.0 / max(N, 1) * ((sigmoid_X_w - number_y) @ X)
+        sigmoid = _sigmoid(X @ w)
+        added = scaled * (sigmoid * (1 - sigmoid)) @ X + scaled_2
+        added_2 = lam * w + 1.0 / max(N, 1) * ((sigmoid - number_y) @ X)
         w = w - np.linalg.solve(added, added_2)
     return w
 
 
-# gradc: 2182f8912e7c1532fdcb7163c200a2df611a9215760591db75504e68579fba48
+# gradc: 7e2a08b91e92179bdf854d73821465d584af5eabfa71cbe7b5c141a68a45bc89

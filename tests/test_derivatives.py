@@ -163,7 +163,7 @@ def test_hessian(name: str) -> None:
 
 
 def test_hessian_by_two_names() -> None:
-    program = module("param a: [N]\nparam b: [2]\nL = sum(a ** 2) * sum(b ** 2)\nH = hessian(L, (a, b))\naa, ab = H[0]\nba, bb = H[1]\noutput aa, ab, ba, bb")
+    program = module("param a: [N]\nparam b: [2]\nL = sum(a ** 2) * sum(b ** 2)\n(aa, ab), (ba, bb) = hessian(L, (a, b))\noutput aa, ab, ba, bb")
     a, b = W, V[:2]
     found = program.value(a, b)
     np.testing.assert_allclose(found.aa, 2 * np.sum(b**2) * np.eye(3))

@@ -146,7 +146,8 @@ def test_products_with_it_are_derivatives_in_directions(name: str, text: str) ->
     at = GIVEN[name]
     u, v, R, W = RNG.normal(size=len(dense)), RNG.normal(size=at.shape), RNG.normal(size=(3, len(dense))), RNG.normal(size=(*at.shape, 3))
     sizes = {"u": u, "v": v, "R": R, "W": W}
-    lines = [*(f"input {each}: {list(value.shape)}" for each, value in sizes.items()), f"s = reshape({text}, -1)", f"J = jacobian(s, {name})", *(f"p{k} = {product}" for k, product in enumerate(products)), "L = sum(p0 * v) + sum(tanh(p1 * u))"]
+    lines = [*(f"input {each}: {list(value.shape)}" for each, value in sizes.items()), f"s = reshape({text}, -1)", f"J = jacobian(s, {name})"]
+    lines += [*(f"p{k} = {product}" for k, product in enumerate(products)), "L = sum(p0 * v) + sum(tanh(p1 * u))"]
     program = module(f"{NUMBERED}{FUNCTIONS}" + "\n".join([*lines, "output L, p0, p1, p2, p3"]))
     given = {**GIVEN, **sizes}
     found = program.value(**given)

@@ -108,7 +108,7 @@ def _vjp_embed(node: Apply, g: Node) -> Sequence[Node | None]:
     return (einsum(f"{output}->{labels}", g),)
 
 
-EMBED = Op("embed", _infer_embed, _emit_embed, _vjp_embed, linear=True)
+EMBED = Op("embed", _infer_embed, _emit_embed, _vjp_embed, linear=True, latex=r"\operatorname{diag}({0})")
 
 
 def embed(spec: str, x: Node, shape: Shape) -> Node:
@@ -141,7 +141,7 @@ def _vjp_plus(node: Apply, g: Node) -> Sequence[Node | None]:
     return g, einsum(f"{output}->{labels}", g)
 
 
-PLUS_DIAGONAL = Op("plus_diagonal", lambda types, attrs: types[0], _emit_plus, _vjp_plus, linear=True)
+PLUS_DIAGONAL = Op("plus_diagonal", lambda types, attrs: types[0], _emit_plus, _vjp_plus, linear=True, latex=r"{0} + \operatorname{diag}({1})")
 
 
 def plus_diagonal(x: Node, spec: str, values: Node) -> Node:

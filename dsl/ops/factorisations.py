@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast as typing_cast
 
-from dsl.diagnostics import Code, error
+from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
 from dsl.ops.core import add, div, mul, neg, number, shape_of, sub, where
 from dsl.ops.elementwise import ew
@@ -21,7 +21,7 @@ from dsl.ops.linalg_ops import inv, pinv, solve_triangular
 from dsl.ops.matrices import column, flat, mirrored, mm, mT, per_matrix, row, symmetrised
 from dsl.ops.reduction import reduce
 from dsl.ops.spec import ATOM, Op, Printer, Text
-from dsl.types import Dim, Shape, TensorType, least, require
+from dsl.types import Dim, Shape, ShapeError, TensorType, least, require
 
 # one result of several -----------------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ def _vjp_svd(node: Apply, g: Node) -> Sequence[Node | None]:
     m, n = shape_of(node)[-2:]
     full = node.attr("full_matrices") is None
     if full and (gU is not None or gVh is not None):
-        raise error(
+        raise ShapeError(
             Code.E0401, "`svd` with `full_matrices=True` has no derivative: part of its vectors is arbitrary", help="write `svd(…, full_matrices=False)`"
         )
     # the singular values have second derivatives only by vectors that have a first
@@ -239,9 +239,9 @@ def _vjp_qr(node: Apply, g: Node) -> Sequence[Node | None]:
     gQ, gR = cotangents(node, g)
     m, n = shape_of(node)[-2:]
     if node.attr("mode") == "complete" and m != n:
-        raise error(Code.E0401, "`qr` with `mode='complete'` has no derivative: part of Q is arbitrary", help="write `qr(…)`")
+        raise ShapeError(Code.E0401, "`qr` with `mode='complete'` has no derivative: part of Q is arbitrary", help="write `qr(…)`")
     if _wide(m, n):
-        raise error(Code.E0401, f"`qr` of a matrix of {m} rows and {n} columns has no derivative", help="it has one for at least as many rows as columns")
+        raise ShapeError(Code.E0401, f"`qr` of a matrix of {m} rows and {n} columns has no derivative", help="it has one for at least as many rows as columns")
     Q, R = _qr_parts(node)
     M = _added(None if gR is None else mm(R, mT(gR)), None if gQ is None else neg(mm(mT(gQ), Q)))
     if M is None:

@@ -138,6 +138,8 @@ FUNCTIONS = (
             f"solve(A, B) | {STACK}; B: [3, 2]",
             f"solve(A, B) | {MATRIX}; B: [2, 3, 1]",
             f"solve(A, B) | {STACK}; B: [4, 1, 3, 2]",
+            "solve(diag(x), b) | x: [3] positive; b: [3]",
+            "solve(diag(x), B) | x: [3] positive; B: [3, 2]",
         ),
     ),
     function(

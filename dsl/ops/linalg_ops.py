@@ -149,7 +149,7 @@ def _vjp_nonzero(node: Apply, g: Node) -> Sequence[Node | None]:
     return (g,)
 
 
-NONZERO = Op("nonzero", _infer_nonzero, _call("_nonzero"), _vjp_nonzero, linear=True, elementwise=True, raises=True)
+NONZERO = Op("nonzero", _infer_nonzero, _call("_nonzero"), _vjp_nonzero, linear=True, elementwise=True, raises=True, latex="{0}")
 
 
 def nonzero(d: Node) -> Node:

@@ -41,7 +41,7 @@ def _vjp(node: Apply, g: Node) -> Sequence[Node | None]:
     return (g, *[None] * (len(node.args) - 1))
 
 
-JACOBIAN = Op("jacobian", _infer, _emit, _vjp, linear=True, alias=True, nested=True)
+JACOBIAN = Op("jacobian", _infer, _emit, _vjp, linear=True, alias=True, nested=True, latex="{0}")
 
 
 def remembered(value: Node, root: Node, u: Input, symmetric: bool) -> Node:

@@ -53,14 +53,14 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     batched: NDArray[Any]
-    v_v: Any
     v: NDArray[Any]
+    v_v: Any
     w: NDArray[Any]
-    w_w: Any
     rows: NDArray[Any]
     both: NDArray[Any]
     M: NDArray[Any]
     A: NDArray[Any]
+    w_w: Any
     dtype: Any
 
 
@@ -117,34 +117,29 @@ def forward(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tuple[Any
     added = (rows**2).sum() + v_v * w_w + dots.sum() + np.trace(M.T @ M)
     reshaped_M = M.reshape(-1)
     L = added + reshaped_M @ reshaped_M
-    tape = Tape(batched, v_v, v, w, w_w, rows, both, M, A, dtype)
+    tape = Tape(batched, v, v_v, w, rows, both, M, A, w_w, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    batched, v_v, v, w, w_w, rows, both, M, A, dtype = tape
+    batched, v, v_v, w, rows, both, M, A, w_w, dtype = tape
     dL = _cotangent(dL, "dL", (), dtype)
     # dots = tensordot(batched, both, axes=2)
     dL_dboth = dL * batched.sum(axis=0)
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    scaled = dL * v_v * w
-    dL_dw = v @ dL_dboth + scaled + scaled
-    scaled_2 = 2 * dL
-    dL_drows = scaled_2 * rows
+    scaled = 2 * dL
+    dL_dw = v @ dL_dboth + scaled * v_v * w
+    dL_drows = scaled * rows
     # rows = v @ batched
     dL_dbatched = dL * both + dL_drows[:, None] * v[:, None]
-    # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    dL_times_M = dL * M
     # batched = A @ M
     dL_dbatched_A = np.tensordot(A, dL_dbatched, axes=((0, 1), (0, 1)))
-    dL_dM = scaled_2 * M + dL_times_M + dL_times_M + dL_dbatched_A
+    dL_dM = 4 * dL * M + dL_dbatched_A
     dL_dA = dL_dbatched @ M.T
-    # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    scaled_3 = dL * w_w * v
     # rows = v @ batched
     dL_drows_batched = np.tensordot(batched, dL_drows, axes=((0, 2), (0, 1)))
-    dL_dv = dL_dboth @ w + scaled_3 + scaled_3 + dL_drows_batched
+    dL_dv = dL_dboth @ w + scaled * w_w * v + dL_drows_batched
     return Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
@@ -186,21 +181,18 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     # dots = tensordot(batched, both, axes=2)
     dL_dboth = batched.sum(axis=0)
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    v_v_times_w = v_v * w
-    dL_dw = v @ dL_dboth + v_v_times_w + v_v_times_w
+    dL_dw = v @ dL_dboth + 2 * (v_v * w)
     dL_drows = 2 * rows
     # rows = v @ batched
     dL_dbatched = both + dL_drows[:, None] * v[:, None]
     # batched = A @ M
     dL_dbatched_A = np.tensordot(A, dL_dbatched, axes=((0, 1), (0, 1)))
-    dL_dM = 2 * M + M + M + dL_dbatched_A
+    dL_dM = 4 * M + dL_dbatched_A
     dL_dA = dL_dbatched @ M.T
-    # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    w_w_times_v = w_w * v
     # rows = v @ batched
     dL_drows_batched = np.tensordot(batched, dL_drows, axes=((0, 2), (0, 1)))
-    dL_dv = dL_dboth @ w + w_w_times_v + w_w_times_v + dL_drows_batched
+    dL_dv = dL_dboth @ w + 2 * (w_w * v) + dL_drows_batched
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: 5b33966e610d8f2f37b4673064a734b6e254dbb72f8968701a87ca42d12e9d85
+# gradc: c455f1cbf9094d8f6e67fa2e250621490f2c59c82fd4bc6a6ef19b0c3f13e09c
