@@ -168,10 +168,10 @@ class Tape(NamedTuple):
 
     added_2: NDArray[Any]
     X: NDArray[Any]
-    product_X: NDArray[Any]
     sigmoid_X_w: NDArray[Any]
-    sigmoid: NDArray[Any]
+    difference_2: NDArray[Any]
     total: Any
+    sigmoid_X_w_times_difference_2: NDArray[Any]
     number_y: NDArray[Any]
     ratio: Any
     w: NDArray[Any]
@@ -224,36 +224,59 @@ def forward(X: ArrayLike, y: ArrayLike, w: ArrayLike, log_alpha: ArrayLike) -> t
     total = (w**2).sum()
     # evidence = -energy - logdet(hessian(energy, w)) / 2
     difference = D / 2 * log_alpha - (added.sum() + ratio * total)
-    product_X = X.T
     sigmoid_X_w = _sigmoid(X_w)
-    sigmoid = _sigmoid(-X_w)
+    difference_2 = 1 - sigmoid_X_w
+    sigmoid_X_w_times_difference_2 = sigmoid_X_w * difference_2
     eye = np.eye(D, dtype=dtype)
-    added_2 = product_X * (sigmoid_X_w * sigmoid) @ X + eye * alpha
+    added_2 = X.T * sigmoid_X_w_times_difference_2 @ X + alpha * eye
     evidence = difference - np.linalg.slogdet(added_2)[1] / 2
     tape = Tape(
-        added_2, X, product_X, sigmoid_X_w, sigmoid, total, number_y, ratio, w, alpha, dtype
+        added_2,
+        X,
+        sigmoid_X_w,
+        difference_2,
+        total,
+        sigmoid_X_w_times_difference_2,
+        number_y,
+        ratio,
+        w,
+        alpha,
+        dtype,
     )
     return evidence, tape
 
 
 def backward(tape: Tape, devidence: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of evidence."""
-    added_2, X, product_X, sigmoid_X_w, sigmoid, total, number_y, ratio, w, alpha, dtype = tape
+    (
+        added_2,
+        X,
+        sigmoid_X_w,
+        difference_2,
+        total,
+        sigmoid_X_w_times_difference_2,
+        number_y,
+        ratio,
+        w,
+        alpha,
+        dtype,
+    ) = tape
     D = added_2.shape[1]
     devidence = _cotangent(devidence, "devidence", (), added_2.dtype)
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
         devidence_dratio = -devidence
         devidence_dpart = devidence_dratio / 2
         devidence_dadded_2 = devidence_dpart * np.linalg.inv(added_2).T
-    devidence_dscaled = (devidence_dadded_2 @ X.T * product_X).sum(axis=0)
-    devidence_dminus = devidence_dscaled * sigmoid_X_w * (sigmoid * (1 - sigmoid))
+    devidence_dsigmoid_X_w_times_difference_2 = np.einsum("ij,ji->j", devidence_dadded_2 @ X.T, X)
+    devidence_ddifference_2 = devidence_dsigmoid_X_w_times_difference_2 * sigmoid_X_w
+    scaled = devidence_dsigmoid_X_w_times_difference_2 * difference_2
     total_2 = (devidence_dadded_2 * np.eye(D, dtype=dtype)).sum()
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
     devidence_dalpha = total_2 + devidence_dpart * total
     # evidence = -energy - logdet(hessian(energy, w)) / 2
-    scaled = devidence_dscaled * sigmoid * (sigmoid_X_w * (1 - sigmoid_X_w))
+    scaled_2 = (scaled - devidence_ddifference_2) * sigmoid_X_w_times_difference_2
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-    devidence_dX_w = -devidence_dminus + scaled + devidence_dratio * (sigmoid_X_w - number_y)
+    devidence_dX_w = scaled_2 + devidence_dratio * (sigmoid_X_w - number_y)
     devidence_dw = -2 * devidence * ratio * w + devidence_dX_w @ X
     devidence_dlog_alpha = devidence_dalpha * alpha + devidence * D / 2
     return Gradients(devidence_dw, devidence_dlog_alpha)
@@ -271,7 +294,8 @@ def value(X: ArrayLike, y: ArrayLike, w: ArrayLike, log_alpha: ArrayLike) -> Any
     added = np.maximum(X_w, 0) - X_w * y.astype(dtype) + np.log1p(np.exp(-np.abs(X_w)))
     # evidence = -energy - logdet(hessian(energy, w)) / 2
     difference = D / 2 * log_alpha - (added.sum() + alpha / 2 * (w**2).sum())
-    added_2 = X.T * (_sigmoid(X_w) * _sigmoid(-X_w)) @ X + np.eye(D, dtype=dtype) * alpha
+    sigmoid_X_w = _sigmoid(X_w)
+    added_2 = X.T * (sigmoid_X_w * (1 - sigmoid_X_w)) @ X + alpha * np.eye(D, dtype=dtype)
     evidence = difference - np.linalg.slogdet(added_2)[1] / 2
     return evidence
 
@@ -294,7 +318,6 @@ def value_and_grad(
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
         eye = np.eye(D, dtype=dtype)
         sigmoid = np.empty((N,), dtype=dtype)
-        sigmoid_2 = np.empty((N,), dtype=dtype)
 
         def block(rows: slice) -> Any:
             X_rows = X[rows]
@@ -305,15 +328,13 @@ def value_and_grad(
             total_2 = (difference + np.log1p(np.exp(-np.abs(X_rows_w)))).sum()
             # evidence = -energy - logdet(hessian(energy, w)) / 2
             sigmoid_rows = _sigmoid(X_rows_w)
-            sigmoid_2_rows = _sigmoid(-X_rows_w)
-            total_3 = X_rows.T * (sigmoid_rows * sigmoid_2_rows) @ X_rows
+            total_3 = X_rows.T * (sigmoid_rows * (1 - sigmoid_rows)) @ X_rows
             sigmoid[rows] = sigmoid_rows
-            sigmoid_2[rows] = sigmoid_2_rows
             return total_2, total_3
 
-        total_2, total_3 = _in_blocks(block, N, 8 * (3 * D + 15), workers)
+        total_2, total_3 = _in_blocks(block, N, 8 * (2 * D + 14), workers)
         difference = D / 2 * log_alpha - (total_2 + alpha / 2 * total)
-        added = total_3 + eye * alpha
+        added = total_3 + alpha * eye
         evidence = difference - np.linalg.slogdet(added)[1] / 2
         devidence_dadded = -0.5 * np.linalg.inv(added).T
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
@@ -323,22 +344,19 @@ def value_and_grad(
     def block_2(rows: slice) -> Any:
         X_rows = X[rows]
         sigmoid_rows = sigmoid[rows]
-        sigmoid_2_rows = sigmoid_2[rows]
         y_rows = y[rows]
         # evidence = -energy - logdet(hessian(energy, w)) / 2
-        devidence_dscaled = (devidence_dadded @ X_rows.T * X_rows.T).sum(axis=0)
-        devidence_dminus = (
-            devidence_dscaled * sigmoid_rows * (sigmoid_2_rows * (1 - sigmoid_2_rows))
-        )
-        scaled = devidence_dscaled * sigmoid_2_rows * (sigmoid_rows * (1 - sigmoid_rows))
+        devidence_dscaled = np.einsum("ij,ji->j", devidence_dadded @ X_rows.T, X_rows)
+        difference_2 = 1 - sigmoid_rows
+        devidence_dsigmoid = devidence_dscaled * difference_2 - devidence_dscaled * sigmoid_rows
+        scaled = devidence_dsigmoid * (sigmoid_rows * difference_2)
         # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-        devidence_dproduct = -devidence_dminus + scaled + (y_rows.astype(dtype) - sigmoid_rows)
-        devidence_dw_sum = devidence_dproduct @ X_rows
+        devidence_dw_sum = (scaled + (y_rows.astype(dtype) - sigmoid_rows)) @ X_rows
         return (devidence_dw_sum,)
 
-    (devidence_dw_sum,) = _in_blocks(block_2, N, 8 * (4 * D + 17), workers)
+    (devidence_dw_sum,) = _in_blocks(block_2, N, 8 * (2 * D + 12), workers)
     devidence_dw = -(alpha * w) + devidence_dw_sum
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: 19f4021d99ac28269b43d7861e01f634ba0de94440b464104a6fdf845a2e68ba
+# gradc: fbf0c5f352b4d2cdbff2c3b868007e4148c8c57ce5c8154d8c24d1f342ed3235

@@ -51,6 +51,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return np.broadcast_to(array, shape)[()]
 
 
+def _plus_diagonal(x: NDArray[Any], values: Any, view: str = "ii->i") -> NDArray[Any]:
+    """x, which is overwritten, with the values added where axes of one label in `view` have one index."""
+    x = x.astype(np.result_type(x, values), copy=False)
+    np.einsum(view, x)[...] += values
+    return x
+
+
 _BLOCK_BYTES = 2**21
 
 
@@ -191,6 +198,7 @@ def forward(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tuple[Any
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     tanh_mixed, u, quadratic, traces, A, v, T, dtype = tape
+    B = tanh_mixed.shape[0]
     N = tanh_mixed.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(quadratic * traces) + sum(tanh(mixed))
@@ -202,14 +210,13 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dquadratic = dL * traces
     # quadratic = einsum('bi,bij,j->b', u, A, v)
     dL_dv = np.einsum("b,bi,bij->j", dL_dquadratic, u, A, optimize=True)
-    product = dL_dtraces[:, None, None] * np.eye(N, dtype=dtype)
-    product_2 = np.einsum("b,bi,j->bij", dL_dquadratic, u, v, optimize=True)
-    dL_dA = product + product_2
+    product = np.einsum("b,bi,j->bij", dL_dquadratic, u, v, optimize=True)
+    dL_dA = _plus_diagonal(product.copy(), np.broadcast_to(dL_dtraces[:, None], (B, N)), "bii->bi")
     # mixed = einsum('bi,ijd->bjd', u, T)
     dL_dmixed_T = np.tensordot(dL_dmixed, T, axes=((1, 2), (1, 2)))
     # quadratic = einsum('bi,bij,j->b', u, A, v)
-    product_3 = np.einsum("b,bij,j->bi", dL_dquadratic, A, v, optimize=True)
-    dL_du = dL_dmixed_T + product_3
+    product_2 = np.einsum("b,bij,j->bi", dL_dquadratic, A, v, optimize=True)
+    dL_du = dL_dmixed_T + product_2
     return Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
@@ -240,14 +247,14 @@ def value_and_grad(
     N = A.shape[1]
     D = T.shape[2]
     dtype = np.result_type(A, u, v, T)
-    # traces = einsum('bii->b', A)
-    eye = np.eye(N, dtype=dtype)
-    dL_dA = np.empty((B, N, N), dtype=dtype)
+    product = np.empty((B, N, N), dtype=dtype)
+    spread = np.empty((B, N), dtype=dtype)
     dL_du = np.empty((B, N), dtype=dtype)
 
     def block(rows: slice) -> Any:
         u_rows = u[rows]
         A_rows = A[rows]
+        n_rows = rows.stop - rows.start
         # quadratic = einsum('bi,bij,j->b', u, A, v)
         quadratic = np.einsum("bi,bij,j->b", u_rows, A_rows, v, optimize=True)
         # traces = einsum('bii->b', A)
@@ -265,22 +272,22 @@ def value_and_grad(
         dL_dmixed = 1 - tanh_mixed**2
         # mixed = einsum('bi,ijd->bjd', u, T)
         dL_dT = np.tensordot(u_rows, dL_dmixed, axes=((0,), (0,)))
-        # quadratic = einsum('bi,bij,j->b', u, A, v)
-        product = np.einsum("b,bi,j->bij", traces, u_rows, v, optimize=True)
-        # mixed = einsum('bi,ijd->bjd', u, T)
         dL_dmixed_T = np.tensordot(dL_dmixed, T, axes=((1, 2), (1, 2)))
         # quadratic = einsum('bi,bij,j->b', u, A, v)
         product_2 = np.einsum("b,bij,j->bi", traces, A_rows, v, optimize=True)
-        dL_dA[rows] = quadratic[:, None, None] * eye + product
+        product[rows] = np.einsum("b,bi,j->bij", traces, u_rows, v, optimize=True)
+        spread[rows] = np.broadcast_to(quadratic[:, None], (n_rows, N))
         dL_du[rows] = dL_dmixed_T + product_2
         return L_sum, L_sum_2, dL_dv, dL_dT
 
     L_sum, L_sum_2, dL_dv, dL_dT = _in_blocks(
-        block, B, 8 * (4 * D * N + 4 * N * N + 4 * N + 3), workers
+        block, B, 8 * (4 * D * N + 2 * N * N + 5 * N + 4), workers
     )
     # L = sum(quadratic * traces) + sum(tanh(mixed))
     L = L_sum + L_sum_2
+    # quadratic = einsum('bi,bij,j->b', u, A, v)
+    dL_dA = _plus_diagonal(product.copy(), spread, "bii->bi")
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 835fdd4cb135e80133c626a62cee68dd2401e9bb937c385e214746084f1347c1
+# gradc: e605e02889def6710f652c9225fe07a95f56c81bdab7f398e75866d02afbacc6
