@@ -1,4 +1,4 @@
-"""An array put together from its parts.
+"""An array put together from its parts, and what such an array adds up to.
 
 Before: ``scatter(a, [0]) + scatter(b, [1]) + scatter(c, [2])`` along an axis of three entries. After: ``stack([a, b, c])``.
 """
@@ -10,7 +10,7 @@ from typing import cast as typing_cast
 from dsl.nodes import Apply, Node
 from dsl.ops.elementwise import ew
 from dsl.ops.indexing import FULL, SCATTER, Item
-from dsl.ops.shaping import broadcast_to, stack
+from dsl.ops.shaping import broadcast_to, reshape, stack
 from dsl.types import Dim
 
 MOST = 32
@@ -62,4 +62,16 @@ def _entry(node: Node) -> tuple[int, Dim, int, Node] | None:
     return at - len(shape), shape[at], index % size, node.args[0]
 
 
-__all__ = ["assembled"]
+def added_up(node: Apply) -> Node | None:
+    """The sum of every row of a matrix that has one entry in each, wherever it stands."""
+    (x,) = node.args
+    if not (isinstance(x, Apply) and x.op is SCATTER and node.op.name == "sum" and node.attr("axes") == (-1,) and len(x.args) == 3):
+        return None
+    rows, size = x.args[1], x.type.known[0]
+    each_row = isinstance(rows, Apply) and rows.op.name == "arange" and rows.type.shape == x.args[0].type.shape == x.args[2].type.shape == (size,)
+    if x.attr("items") != (("array", 0), ("array", 1)) or not each_row:
+        return None
+    return reshape(x.args[0], node.type.known)
+
+
+__all__ = ["added_up", "assembled"]

@@ -52,6 +52,8 @@ def scaled(node: Apply) -> Node | None:
             continue
         both = entries(other)
         vector = both if both is not None else _vector(other, matrix) if other.type.shape is not None else None
+        if vector is None and other.type.shape == matrix.type.shape and not is_unit(other):
+            vector = einsum("ii->i", other)
         if vector is None or (is_unit(matrix) and node.op.name == "divide"):
             return matrix if is_unit(other) and node.op.name == "multiply" and matrix.type == node.type else None
         return apply(DIAG, vector if diagonal is None else ew(node.op.name, diagonal, vector), k=0)
@@ -168,11 +170,13 @@ def _has_parts(node: Node) -> bool:
 
 
 def summed(node: Apply) -> Node | None:
-    """The sum of a diagonal matrix along one of its axes is its diagonal."""
+    """The sum of a diagonal matrix along one of its axes is its diagonal, that along both the sum of that."""
     diagonal = entries(node.args[0])
-    if diagonal is None or node.op.name != "sum" or node.attr("axes") not in ((-1,), (-2,)):
+    if diagonal is None or node.op.name != "sum":
         return None
-    return reshape(diagonal, node.type.known)
+    if node.type.shape == ():
+        return reduce("sum", diagonal)
+    return reshape(diagonal, node.type.known) if node.attr("axes") in ((-1,), (-2,)) else None
 
 
 def contracted(node: Apply) -> Node | None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from dsl import diagonals
-from dsl.assembly import assembled
+from dsl.assembly import added_up, assembled
 from dsl.nodes import Apply, Const, Input, Node, apply, const, of_sizes
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
@@ -83,6 +83,11 @@ def _pair(node: Apply) -> Node | None:
                 return rewrite(new)
             if new.type.shape == () and new.type.dtype == node.type.dtype:
                 return rewrite(apply(arg.op, rewrite(new), *arg.args[1:], **dict(arg.attrs)))
+            if arg.op.name == "broadcast_to" and len(node.args) == 2 and new.type.dtype == node.type.dtype:
+                inner = arg.args[0]
+                if isinstance(inner, Apply) and inner.op.name == "reshape" and _leads_with_ones(inner):
+                    new = ew(node.op.name, *node.args[:i], inner.args[0], *node.args[i + 1 :])
+                return rewrite(broadcast_to(rewrite(new), node.type.known))
     return None
 
 
@@ -400,7 +405,7 @@ def _total(node: Apply) -> Node | None:
     """The sum or the mean of entries that repeat: those of the array that they repeat, times how often."""
     (x,) = node.args
     if not (isinstance(x, Apply) and x.op.name == "broadcast_to"):
-        return diagonals.summed(node)
+        return diagonals.summed(node) or added_up(node)
     narrow, wide, axes = x.args[0], x.type.known, node.attr("axes")
     own = (ONE,) * (len(wide) - len(narrow.type.known)) + narrow.type.known
     summed = range(-len(wide), 0) if axes is None else axes

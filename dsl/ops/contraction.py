@@ -133,7 +133,9 @@ def _emit_plus(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
 
 def _is_fresh(node: Node) -> bool:
     """Whether an operation makes an array of its own."""
-    return isinstance(node, Apply) and (isinstance(node.op, Elementwise) or node.op in (EMBED, PLUS_DIAGONAL) or (node.op is EINSUM and len(node.args) > 1))
+    if not isinstance(node, Apply):
+        return False
+    return isinstance(node.op, Elementwise) or node.op.name in ("tril", "triu", "embed", "plus_diagonal") or (node.op is EINSUM and len(node.args) > 1)
 
 
 def _vjp_plus(node: Apply, g: Node) -> Sequence[Node | None]:
