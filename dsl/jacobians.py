@@ -19,9 +19,11 @@ from typing import cast as typing_cast
 from dsl.batching import Unbatchable, batched_node
 from dsl.identities import is_zero, rewrite, rewritten
 from dsl.nodes import Apply, Node, apply, const, topological
+from dsl.ops.along import runs_backwards
 from dsl.ops.broadcasting import broadcast_to, reshape
 from dsl.ops.contraction import einsum, embed, split_spec
 from dsl.ops.core import is_number
+from dsl.ops.diagonals import tril, triu
 from dsl.ops.elementwise import Elementwise, cast
 from dsl.ops.indexing import FULL, SCATTER, Item
 from dsl.ops.making import arange, dimension, eye
@@ -394,6 +396,18 @@ class _Maker:
         axis = node.attr("axis")
         return self._last(node, term, -axis) if isinstance(axis, int) else None
 
+    def running(self, node: Apply, term: Term, at: int) -> Term | None:
+        """A running sum of one entry is that entry from its place on."""
+        place = len(term.own) + typing_cast(int, node.attr("axis"))
+        label = term.own[place]
+        if label not in term.lead or term.own.count(label) > 1:
+            return self.along(node, term, at)
+        size = self.sizes[label]
+        new = self.label(size)
+        ones = broadcast_to(const(1.0), (size, size))
+        own = (*term.own[:place], new, *term.own[place + 1 :])
+        return self._times(replace(term, own=own), tril(ones) if runs_backwards(node) else triu(ones), (label, new))
+
     def of_matrices(self, node: Apply, term: Term, at: int) -> Term:
         return self._last(node, term, 2)
 
@@ -424,10 +438,11 @@ _RULES: dict[str, Callable[[_Maker, Apply, Term, int], Term | None]] = {
     **dict.fromkeys(("named", "cast"), _Maker.same),
     **dict.fromkeys(("sum", "mean"), _Maker.summed),
     **dict.fromkeys(("index", "scatter"), _Maker.indexed),
-    **dict.fromkeys(("cumsum", "flip", "roll"), _Maker.along),
+    **dict.fromkeys(("flip", "roll"), _Maker.along),
     **dict.fromkeys(("tril", "triu"), _Maker.of_matrices),
     **dict.fromkeys(("diag", "embed"), _Maker.embedded),
     "broadcast_to": _Maker.broadcast,
+    "cumsum": _Maker.running,
     "reshape": _Maker.reshaped,
     "einsum": _Maker.contracted,
 }

@@ -14,7 +14,7 @@ from dsl.ops.indexing import take_along_axis
 from dsl.ops.making import arange
 from dsl.ops.moving import flip
 from dsl.ops.prods import PROD_OTHERS
-from dsl.ops.spec import Emit, Function, Op, Printer, Text, function
+from dsl.ops.spec import ATOM, Emit, Function, Op, Printer, Text, function
 from dsl.types import ONE, TensorType
 
 Axes = int | tuple[int, ...]
@@ -75,8 +75,23 @@ def log_softmax(x: Node, axis: object = -1) -> Node:
 # running sums and products -------------------------------------------------------------------------------------------
 
 
+def _emit_cumsum(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    """From the end where it runs backwards."""
+    if not runs_backwards(node):
+        return _along("np.cumsum")(node, args, printer)
+    axis = typing_cast(int, _axes(node)) + len(node.type.known)
+    turned = f"[{':, ' * axis}::-1]"
+    return Text(f"np.cumsum({args[0].at(ATOM)}{turned}, axis={_left(node)}){turned}")
+
+
+def runs_backwards(node: Apply) -> bool:
+    """Whether a running sum starts at the end."""
+    return "backwards" in dict(node.attrs)
+
+
 def _vjp_cumsum(node: Apply, g: Node) -> Sequence[Node | None]:
-    return (flip(apply(CUMSUM, flip(g, _axes(node)), axis=_axes(node)), _axes(node)),)
+    """The running sum the other way."""
+    return (apply(CUMSUM, g, axis=_axes(node), **({} if runs_backwards(node) else {"backwards": True})),)
 
 
 def _vjp_cumprod(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -91,7 +106,7 @@ def _vjp_cumprod(node: Apply, g: Node) -> Sequence[Node | None]:
     return (total(where(kept, spread_g, number(0.0)), axis - 1),)
 
 
-CUMSUM = Op("cumsum", _infer, _along("np.cumsum"), _vjp_cumsum, linear=True)
+CUMSUM = Op("cumsum", _infer, _emit_cumsum, _vjp_cumsum, linear=True)
 CUMPROD = Op("cumprod", _infer, _along("np.cumprod"), _vjp_cumprod)
 
 
