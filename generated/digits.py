@@ -416,19 +416,17 @@ def backward(tape: Tape, dL: Any = 1.0, dlogits: Any = None) -> Gradients:
     dL = _cotangent(dL, "dL", (), log_probs.dtype)
     dlogits = _cotangent(dlogits, "dlogits", log_probs.shape, log_probs.dtype)
     # L = cross_entropy(logits, labels)
-    dL_dlog_probs = _scatter(
-        (N, K), np.s_[np.arange(N), labels], np.full((N,), -dL / N, dtype=dtype)
-    )
-    scaled = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
-    dL_dlogits = dlogits + (dL_dlog_probs - scaled)
+    ratio = -dL / N
+    dL_dlog_probs = _scatter((N, K), np.s_[np.arange(N), labels], np.full((N,), ratio, dtype=dtype))
+    dL_dlogits = dlogits + (dL_dlog_probs - ratio * np.exp(log_probs))
     # logits = dense(parts.reshape(N, -1), weights, bias)
     dL_dbias = dL_dlogits.sum(axis=0)
     dL_dweights = reshaped_parts.T @ dL_dlogits
     # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
     tied = reshaped_windows_2 == reshaped_windows_2.max(axis=2, keepdims=True)
     reshaped = (dL_dlogits @ weights.T).reshape(N, G, 1, H // 4, W // 4)
-    ratio = reshaped / tied.sum(axis=2, keepdims=True).astype(dtype)
-    dL_dwindows_2 = np.where(tied, ratio, 0.0).reshape(N, G, 2, 2, H // 4, W // 4)
+    ratio_2 = reshaped / tied.sum(axis=2, keepdims=True).astype(dtype)
+    dL_dwindows_2 = np.where(tied, ratio_2, 0.0).reshape(N, G, 2, 2, H // 4, W // 4)
     dL_drelu = _unwindows(dL_dwindows_2, (H // 2, W // 2), stride=(2, 2))
     dL_dadded_2 = np.where(added_2 > 0, dL_drelu, 0.0)
     dL_dbias2 = dL_dadded_2.sum(axis=(0, 2, 3))
@@ -438,8 +436,8 @@ def backward(tape: Tape, dL: Any = 1.0, dlogits: Any = None) -> Gradients:
     dL_dfound = _unwindows(dL_dwindows_found, (H // 2, W // 2), padding=((1, 1), (1, 1)))
     # found = max_pool2d(relu(conv2d(images, filters1, bias1, padding='same')), 2)
     tied_2 = reshaped_windows == reshaped_windows.max(axis=2, keepdims=True)
-    ratio_2 = dL_dfound[:, :, None] / tied_2.sum(axis=2, keepdims=True).astype(dtype)
-    dL_dwindows = np.where(tied_2, ratio_2, 0.0).reshape(N, F, 2, 2, H // 2, W // 2)
+    ratio_3 = dL_dfound[:, :, None] / tied_2.sum(axis=2, keepdims=True).astype(dtype)
+    dL_dwindows = np.where(tied_2, ratio_3, 0.0).reshape(N, F, 2, 2, H // 2, W // 2)
     dL_dadded = np.where(added > 0, _unwindows(dL_dwindows, (H, W), stride=(2, 2)), 0.0)
     dL_dbias1 = dL_dadded.sum(axis=(0, 2, 3))
     dL_dfilters1 = (
@@ -559,10 +557,8 @@ def value_and_grad(
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
         tied_2 = reshaped_windows_2 == reshaped_windows_2.max(axis=2, keepdims=True)
         # L = cross_entropy(logits, labels)
-        dL_dpicked = np.full((n_rows,), -1.0 / max(N, 1), dtype=dtype)
-        dL_dlog_probs = _scatter((n_rows, K), np.s_[arange, labels_rows], dL_dpicked)
-        scaled = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
-        dL_dlogits = dL_dlog_probs - scaled
+        dL_dlogits = 1.0 / max(N, 1) * np.exp(log_probs)
+        dL_dlogits[arange, labels_rows] += -1.0 / max(N, 1)
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
         reshaped = (dL_dlogits @ weights.T).reshape(n_rows, G, 1, H // 4, W // 4)
         ratio = reshaped / tied_2.sum(axis=2, keepdims=True).astype(dtype)
@@ -612,7 +608,7 @@ def value_and_grad(
             + 6 * G * (H // 2) * (W // 2)
             + 28 * G * (H // 4) * (W // 4)
             + 7 * K
-            + 5
+            + 4
         ),
         workers,
     )
@@ -621,4 +617,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: d63861067c76c5d379cbb0a127794837772135c13cf7caf9eb4ed171bfde09bb
+# gradc: fdfc0fe83ba3aa53e6837406bc1409b348016e223fa55121ce738a1f6121bd5e

@@ -141,12 +141,12 @@ class Tape(NamedTuple):
     difference: NDArray[Any]
     tanh: NDArray[Any]
     b: NDArray[Any]
-    scaled_times_tanh: NDArray[Any]
-    scaled: NDArray[Any]
+    a_times_v_times_tanh: NDArray[Any]
+    a_times_v: NDArray[Any]
     v_times_difference: NDArray[Any]
     t: NDArray[Any]
     x0: NDArray[Any]
-    scaled_2: NDArray[Any]
+    scaled: NDArray[Any]
     x: NDArray[Any]
     dtype: Any
 
@@ -232,8 +232,6 @@ def forward(
     kappa: float, a number
     """
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
-    N = x.shape[0]
-    H = a.shape[0]
     dtype = np.result_type(x, t, x0, u0, a, b, c, v)
     # u = network(x, t)
     tanh = np.tanh(np.outer(x, a) + np.outer(t, b) + c)
@@ -242,10 +240,10 @@ def forward(
     v_times_difference = v * difference
     u_t = v_times_difference @ b
     # u_xx = grad(sum(u_x), x)
-    scaled = np.broadcast_to(a[None], (N, H)) * v
-    scaled_times_tanh = scaled * tanh
-    scaled_2 = -2 * scaled_times_tanh * difference
-    u_xx = scaled_2 @ a
+    a_times_v = a * v
+    a_times_v_times_tanh = a_times_v * tanh
+    scaled = -2 * a_times_v_times_tanh * difference
+    u_xx = scaled @ a
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
     difference_2 = u_t - kappa * u_xx
     tanh_2 = np.tanh(np.outer(x0, a) + c)
@@ -261,12 +259,12 @@ def forward(
         difference,
         tanh,
         b,
-        scaled_times_tanh,
-        scaled,
+        a_times_v_times_tanh,
+        a_times_v,
         v_times_difference,
         t,
         x0,
-        scaled_2,
+        scaled,
         x,
         dtype,
     )
@@ -285,12 +283,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         difference,
         tanh,
         b,
-        scaled_times_tanh,
-        scaled,
+        a_times_v_times_tanh,
+        a_times_v,
         v_times_difference,
         t,
         x0,
-        scaled_2,
+        scaled,
         x,
         dtype,
     ) = tape
@@ -298,32 +296,30 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     N = difference_2.shape[0]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    scaled_3 = 2 * dL
-    dL_ddifference_3 = scaled_3 / M * difference_3
+    scaled_2 = 2 * dL
+    dL_ddifference_3 = scaled_2 / M * difference_3
     dL_dadded = np.outer(dL_ddifference_3, v) * (1 - tanh_2**2)
-    dL_ddifference_2 = scaled_3 / N * difference_2
+    dL_ddifference_2 = scaled_2 / N * difference_2
     dL_du_xx = -2 * kappa * dL / N * difference_2
     # u_xx = grad(sum(u_x), x)
-    dL_dscaled_2 = np.outer(dL_du_xx, a)
-    dL_dscaled_times_tanh = -2 * (dL_dscaled_2 * difference)
-    dL_dscaled = dL_dscaled_times_tanh * tanh
+    dL_dscaled = np.outer(dL_du_xx, a)
+    dL_da_times_v_times_tanh = -2 * (dL_dscaled * difference)
+    dL_da_times_v = (dL_da_times_v_times_tanh * tanh).sum(axis=0)
     # u_t = grad(sum(u), t)
     dL_dv_times_difference = np.outer(dL_ddifference_2, b)
-    dL_ddifference = -2 * (dL_dscaled_2 * scaled_times_tanh) + dL_dv_times_difference * v
-    dL_dtanh = dL_dscaled_times_tanh * scaled - 2 * (dL_ddifference * tanh)
+    dL_ddifference = -2 * (dL_dscaled * a_times_v_times_tanh) + dL_dv_times_difference * v
+    dL_dtanh = dL_da_times_v_times_tanh * a_times_v - 2 * (dL_ddifference * tanh)
     # u = network(x, t)
     dL_dadded_2 = dL_dtanh * difference
     dL_dc = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0)
     dL_db = dL_ddifference_2 @ v_times_difference + t @ dL_dadded_2
     # u_xx = grad(sum(u_x), x)
-    added = x0 @ dL_dadded + dL_du_xx @ scaled_2 + (dL_dscaled * v).sum(axis=0)
+    added = x0 @ dL_dadded + dL_du_xx @ scaled + dL_da_times_v * v
     # u = network(x, t)
     dL_da = added + x @ dL_dadded_2
-    # u_xx = grad(sum(u_x), x)
-    added_2 = dL_ddifference_3 @ tanh_2 + (dL_dscaled * a).sum(axis=0)
     # u_t = grad(sum(u), t)
     total = (dL_dv_times_difference * difference).sum(axis=0)
-    dL_dv = added_2 + total
+    dL_dv = dL_ddifference_3 @ tanh_2 + dL_da_times_v * a + total
     return Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
@@ -341,16 +337,13 @@ def value(
 ) -> Any:
     """Compute L."""
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
-    N = x.shape[0]
-    H = a.shape[0]
     # u = network(x, t)
     tanh = np.tanh(np.outer(x, a) + np.outer(t, b) + c)
     # u_t = grad(sum(u), t)
     difference = 1 - tanh**2
     u_t = v * difference @ b
     # u_xx = grad(sum(u_x), x)
-    scaled = -2 * (np.broadcast_to(a[None], (N, H)) * v * tanh)
-    u_xx = scaled * difference @ a
+    u_xx = -2 * (a * v * tanh) * difference @ a
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
     average = ((np.tanh(np.outer(x0, a) + c) @ v - u0) ** 2).mean()
     L = ((u_t - kappa * u_xx) ** 2).mean() + average
@@ -379,6 +372,8 @@ def value_and_grad(
     N = x.shape[0]
     M = x0.shape[0]
     H = a.shape[0]
+    # u_xx = grad(sum(u_x), x)
+    a_times_v = a * v
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
     tanh = np.tanh(np.outer(x0, a) + c)
     difference = tanh @ v - u0
@@ -388,7 +383,6 @@ def value_and_grad(
     def block(rows: slice) -> Any:
         x_rows = x[rows]
         t_rows = t[rows]
-        n_rows = rows.stop - rows.start
         # u = network(x, t)
         tanh_2 = np.tanh(np.outer(x_rows, a) + np.outer(t_rows, b) + c)
         # u_t = grad(sum(u), t)
@@ -396,26 +390,24 @@ def value_and_grad(
         v_times_difference_2 = v * difference_2
         u_t = v_times_difference_2 @ b
         # u_xx = grad(sum(u_x), x)
-        scaled = np.broadcast_to(a[None], (n_rows, H)) * v
-        scaled_times_tanh_2 = scaled * tanh_2
-        scaled_2 = -2 * scaled_times_tanh_2 * difference_2
-        u_xx = scaled_2 @ a
+        a_times_v_times_tanh_2 = a_times_v * tanh_2
+        scaled = -2 * a_times_v_times_tanh_2 * difference_2
+        u_xx = scaled @ a
         # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
         difference_3 = u_t - kappa * u_xx
         L_sum = (difference_3**2).sum() / N
         dL_du_xx = -2 * kappa / max(N, 1) * difference_3
         # u_xx = grad(sum(u_x), x)
-        total = dL_du_xx @ scaled_2
-        dL_dscaled_2 = np.outer(dL_du_xx, a)
-        dL_dscaled_times_tanh_2 = -2 * (dL_dscaled_2 * difference_2)
-        dL_dscaled = dL_dscaled_times_tanh_2 * tanh_2
-        total_2 = (dL_dscaled * v).sum(axis=0)
+        total = dL_du_xx @ scaled
+        dL_dscaled = np.outer(dL_du_xx, a)
+        dL_da_times_v_times_tanh_2 = -2 * (dL_dscaled * difference_2)
+        dL_da_times_v = (dL_da_times_v_times_tanh_2 * tanh_2).sum(axis=0)
         # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
         dL_ddifference_3 = 2.0 / max(N, 1) * difference_3
         # u_t = grad(sum(u), t)
         dL_dv_times_difference_2 = np.outer(dL_ddifference_3, b)
-        dL_ddifference_2 = -2 * (dL_dscaled_2 * scaled_times_tanh_2) + dL_dv_times_difference_2 * v
-        dL_dtanh_2 = dL_dscaled_times_tanh_2 * scaled - 2 * (dL_ddifference_2 * tanh_2)
+        dL_ddifference_2 = -2 * (dL_dscaled * a_times_v_times_tanh_2) + dL_dv_times_difference_2 * v
+        dL_dtanh_2 = dL_da_times_v_times_tanh_2 * a_times_v - 2 * (dL_ddifference_2 * tanh_2)
         # u = network(x, t)
         dL_dadded_2 = dL_dtanh_2 * difference_2
         dL_da_sum = x_rows @ dL_dadded_2
@@ -424,33 +416,21 @@ def value_and_grad(
         # u = network(x, t)
         dL_db_sum_2 = t_rows @ dL_dadded_2
         dL_dc_sum = dL_dadded_2.sum(axis=0)
-        # u_xx = grad(sum(u_x), x)
-        total_3 = (dL_dscaled * a).sum(axis=0)
         # u_t = grad(sum(u), t)
         dL_dv_sum = (dL_dv_times_difference_2 * difference_2).sum(axis=0)
-        return (
-            L_sum,
-            total,
-            total_2,
-            dL_da_sum,
-            dL_db_sum,
-            dL_db_sum_2,
-            dL_dc_sum,
-            total_3,
-            dL_dv_sum,
-        )
+        return L_sum, total, dL_da_times_v, dL_da_sum, dL_db_sum, dL_db_sum_2, dL_dc_sum, dL_dv_sum
 
-    L_sum, total, total_2, dL_da_sum, dL_db_sum, dL_db_sum_2, dL_dc_sum, total_3, dL_dv_sum = (
-        _in_blocks(block, N, 8 * (30 * H + 9), workers)
+    L_sum, total, dL_da_times_v, dL_da_sum, dL_db_sum, dL_db_sum_2, dL_dc_sum, dL_dv_sum = (
+        _in_blocks(block, N, 8 * (26 * H + 9), workers)
     )
     L = L_sum + (difference**2).mean()
     # u = network(x, t)
     dL_dc = dL_dadded.sum(axis=0) + dL_dc_sum
     dL_db = dL_db_sum + dL_db_sum_2
-    dL_da = x0 @ dL_dadded + total + total_2 + dL_da_sum
+    dL_da = x0 @ dL_dadded + total + dL_da_times_v * v + dL_da_sum
     # u_t = grad(sum(u), t)
-    dL_dv = dL_ddifference @ tanh + total_3 + dL_dv_sum
+    dL_dv = dL_ddifference @ tanh + dL_da_times_v * a + dL_dv_sum
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: 3d606a1bede4fc02d676cf40c85f8047ff1bd1d4eb3f318480df3e1304c766e5
+# gradc: b214fdf5f49043cc7af65ca00192ab71619ab35ac244286b800d4e9e66379a79

@@ -170,13 +170,12 @@ class Tape(NamedTuple):
     X: NDArray[Any]
     sigmoid_X_w: NDArray[Any]
     difference_2: NDArray[Any]
-    total: Any
     sigmoid_X_w_times_difference_2: NDArray[Any]
     number_y: NDArray[Any]
     ratio: Any
     w: NDArray[Any]
+    total: Any
     alpha: Any
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -227,21 +226,19 @@ def forward(X: ArrayLike, y: ArrayLike, w: ArrayLike, log_alpha: ArrayLike) -> t
     sigmoid_X_w = _sigmoid(X_w)
     difference_2 = 1 - sigmoid_X_w
     sigmoid_X_w_times_difference_2 = sigmoid_X_w * difference_2
-    eye = np.eye(D, dtype=dtype)
-    added_2 = X.T * sigmoid_X_w_times_difference_2 @ X + alpha * eye
+    added_2 = X.T * sigmoid_X_w_times_difference_2 @ X + alpha * np.eye(D, dtype=dtype)
     evidence = difference - np.linalg.slogdet(added_2)[1] / 2
     tape = Tape(
         added_2,
         X,
         sigmoid_X_w,
         difference_2,
-        total,
         sigmoid_X_w_times_difference_2,
         number_y,
         ratio,
         w,
+        total,
         alpha,
-        dtype,
     )
     return evidence, tape
 
@@ -253,32 +250,32 @@ def backward(tape: Tape, devidence: Any = 1.0) -> Gradients:
         X,
         sigmoid_X_w,
         difference_2,
-        total,
         sigmoid_X_w_times_difference_2,
         number_y,
         ratio,
         w,
+        total,
         alpha,
-        dtype,
     ) = tape
     D = added_2.shape[1]
     devidence = _cotangent(devidence, "devidence", (), added_2.dtype)
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
         devidence_dratio = -devidence
         devidence_dpart = devidence_dratio / 2
-        devidence_dadded_2 = devidence_dpart * np.linalg.inv(added_2).T
-    devidence_dsigmoid_X_w_times_difference_2 = np.einsum("ij,ji->j", devidence_dadded_2 @ X.T, X)
+        inv_added_2 = np.linalg.inv(added_2)
+    devidence_dsigmoid_X_w_times_difference_2 = devidence_dpart * np.einsum(
+        "ij,ji->j", (X @ inv_added_2).T, X
+    )
     devidence_ddifference_2 = devidence_dsigmoid_X_w_times_difference_2 * sigmoid_X_w
     scaled = devidence_dsigmoid_X_w_times_difference_2 * difference_2
-    total_2 = (devidence_dadded_2 * np.eye(D, dtype=dtype)).sum()
-    # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-    devidence_dalpha = total_2 + devidence_dpart * total
-    # evidence = -energy - logdet(hessian(energy, w)) / 2
     scaled_2 = (scaled - devidence_ddifference_2) * sigmoid_X_w_times_difference_2
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
     devidence_dX_w = scaled_2 + devidence_dratio * (sigmoid_X_w - number_y)
     devidence_dw = -2 * devidence * ratio * w + devidence_dX_w @ X
-    devidence_dlog_alpha = devidence_dalpha * alpha + devidence * D / 2
+    # alpha = exp(log_alpha)
+    added_3 = devidence_dpart * np.diagonal(inv_added_2).sum() + devidence_dpart * total
+    # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
+    devidence_dlog_alpha = added_3 * alpha + devidence * D / 2
     return Gradients(devidence_dw, devidence_dlog_alpha)
 
 
@@ -315,48 +312,48 @@ def value_and_grad(
     alpha = np.exp(log_alpha)
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
     total = (w**2).sum()
+    sigmoid = np.empty((N,), dtype=dtype)
+
+    def block(rows: slice) -> Any:
+        X_rows = X[rows]
+        y_rows = y[rows]
+        # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
+        X_rows_w = X_rows @ w
+        difference = np.maximum(X_rows_w, 0) - X_rows_w * y_rows.astype(dtype)
+        total_2 = (difference + np.log1p(np.exp(-np.abs(X_rows_w)))).sum()
+        # evidence = -energy - logdet(hessian(energy, w)) / 2
+        sigmoid_rows = _sigmoid(X_rows_w)
+        total_3 = X_rows.T * (sigmoid_rows * (1 - sigmoid_rows)) @ X_rows
+        sigmoid[rows] = sigmoid_rows
+        return total_2, total_3
+
+    total_2, total_3 = _in_blocks(block, N, 8 * (2 * D + 14), workers)
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
-        eye = np.eye(D, dtype=dtype)
-        sigmoid = np.empty((N,), dtype=dtype)
-
-        def block(rows: slice) -> Any:
-            X_rows = X[rows]
-            y_rows = y[rows]
-            # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-            X_rows_w = X_rows @ w
-            difference = np.maximum(X_rows_w, 0) - X_rows_w * y_rows.astype(dtype)
-            total_2 = (difference + np.log1p(np.exp(-np.abs(X_rows_w)))).sum()
-            # evidence = -energy - logdet(hessian(energy, w)) / 2
-            sigmoid_rows = _sigmoid(X_rows_w)
-            total_3 = X_rows.T * (sigmoid_rows * (1 - sigmoid_rows)) @ X_rows
-            sigmoid[rows] = sigmoid_rows
-            return total_2, total_3
-
-        total_2, total_3 = _in_blocks(block, N, 8 * (2 * D + 14), workers)
         difference = D / 2 * log_alpha - (total_2 + alpha / 2 * total)
-        added = total_3 + alpha * eye
+        added = total_3 + alpha * np.eye(D, dtype=dtype)
         evidence = difference - np.linalg.slogdet(added)[1] / 2
-        devidence_dadded = -0.5 * np.linalg.inv(added).T
+        inv_added = np.linalg.inv(added)
+    # alpha = exp(log_alpha)
+    scaled = (-0.5 * np.diagonal(inv_added).sum() - total / 2) * alpha
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-    devidence_dalpha = (devidence_dadded * eye).sum() - total / 2
-    devidence_dlog_alpha = devidence_dalpha * alpha + D / 2
+    devidence_dlog_alpha = scaled + D / 2
 
     def block_2(rows: slice) -> Any:
         X_rows = X[rows]
         sigmoid_rows = sigmoid[rows]
         y_rows = y[rows]
         # evidence = -energy - logdet(hessian(energy, w)) / 2
-        devidence_dscaled = np.einsum("ij,ji->j", devidence_dadded @ X_rows.T, X_rows)
+        product = np.einsum("ij,ji->j", (X_rows @ inv_added).T, X_rows)
         difference_2 = 1 - sigmoid_rows
-        devidence_dsigmoid = devidence_dscaled * difference_2 - devidence_dscaled * sigmoid_rows
-        scaled = devidence_dsigmoid * (sigmoid_rows * difference_2)
+        devidence_dsigmoid = -0.5 * product * difference_2 + 0.5 * product * sigmoid_rows
+        scaled_2 = devidence_dsigmoid * (sigmoid_rows * difference_2)
         # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-        devidence_dw_sum = (scaled + (y_rows.astype(dtype) - sigmoid_rows)) @ X_rows
+        devidence_dw_sum = (scaled_2 + (y_rows.astype(dtype) - sigmoid_rows)) @ X_rows
         return (devidence_dw_sum,)
 
-    (devidence_dw_sum,) = _in_blocks(block_2, N, 8 * (2 * D + 12), workers)
+    (devidence_dw_sum,) = _in_blocks(block_2, N, 8 * (2 * D + 14), workers)
     devidence_dw = -(alpha * w) + devidence_dw_sum
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: fbf0c5f352b4d2cdbff2c3b868007e4148c8c57ce5c8154d8c24d1f342ed3235
+# gradc: 2bb57461dda39e91e72dbe0209736f9b4bb5d0ea354ff0a67e40798b2562859c

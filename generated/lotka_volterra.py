@@ -284,45 +284,38 @@ def backward(tape: Tape, dL: Any = 1.0, dU: Any = None) -> Gradients:
             added = picked_times_lynxes * feed + picked_2 * difference_all[i]
             picked_2_times_hares = picked_2 * hares
             difference_2 = picked * difference_all_2[i] - picked_2_times_hares * hunt
-            added_2 = np.zeros((2,), dtype=dtype)
-            added_2[0] = added
-            added_2[1] += difference_2
+            stacked = np.array([added, difference_2])
             scaled = 2 * du_2_times_ratio_2
-            added_3 = added_2 * dt + scaled
-            picked_added_3 = added_3[1]
-            scaled_2 = picked_added_3 * lynxes_2
-            picked_added_3_2 = added_3[0]
-            added_4 = scaled_2 * feed + picked_added_3_2 * difference_all_3[i]
-            scaled_3 = picked_added_3_2 * hares_2
-            difference_3 = picked_added_3 * difference_all_4[i] - scaled_3 * hunt
-            added_5 = np.zeros((2,), dtype=dtype)
-            added_5[0] = added_4
-            added_5[1] += difference_3
-            added_6 = added_5 * ratio + scaled
+            added_2 = stacked * dt + scaled
+            picked_added_2 = added_2[1]
+            scaled_2 = picked_added_2 * lynxes_2
+            picked_added_2_2 = added_2[0]
+            added_3 = scaled_2 * feed + picked_added_2_2 * difference_all_3[i]
+            scaled_3 = picked_added_2_2 * hares_2
+            difference_3 = picked_added_2 * difference_all_4[i] - scaled_3 * hunt
+            stacked_2 = np.array([added_3, difference_3])
+            added_4 = stacked_2 * ratio + scaled
+            picked_added_4 = added_4[1]
+            scaled_4 = picked_added_4 * lynxes_3
+            picked_added_4_2 = added_4[0]
+            added_5 = scaled_4 * feed + picked_added_4_2 * difference_all_5[i]
+            scaled_5 = picked_added_4_2 * hares_3
+            difference_4 = picked_added_4 * difference_all_6[i] - scaled_5 * hunt
+            stacked_3 = np.array([added_5, difference_4])
+            added_6 = du_2_times_ratio_2 + stacked_3 * ratio
             picked_added_6 = added_6[1]
-            scaled_4 = picked_added_6 * lynxes_3
+            scaled_6 = picked_added_6 * lynxes_4
             picked_added_6_2 = added_6[0]
-            added_7 = scaled_4 * feed + picked_added_6_2 * difference_all_5[i]
-            scaled_5 = picked_added_6_2 * hares_3
-            difference_4 = picked_added_6 * difference_all_6[i] - scaled_5 * hunt
-            added_8 = np.zeros((2,), dtype=dtype)
-            added_8[0] = added_7
-            added_8[1] += difference_4
-            added_9 = du_2_times_ratio_2 + added_8 * ratio
-            picked_added_9 = added_9[1]
-            scaled_6 = picked_added_9 * lynxes_4
-            picked_added_9_2 = added_9[0]
-            added_10 = scaled_6 * feed + picked_added_9_2 * difference_all_7[i]
-            added_11 = du_2 + added_2 + added_5 + added_8 + _scatter((2,), np.s_[0], added_10)
-            scaled_7 = picked_added_9_2 * hares_4
-            difference_5 = picked_added_9 * difference_all_8[i] - scaled_7 * hunt
+            added_7 = scaled_6 * feed + picked_added_6_2 * difference_all_7[i]
+            scaled_7 = picked_added_6_2 * hares_4
+            difference_5 = picked_added_6 * difference_all_8[i] - scaled_7 * hunt
             difference_6 = -(picked_2_times_hares * lynxes) - scaled_3 * lynxes_2
-            added_12 = picked_times_lynxes * hares + scaled_2 * hares_2 + scaled_4 * hares_3
+            added_8 = picked_times_lynxes * hares + scaled_2 * hares_2 + scaled_4 * hares_3
             dhunt += difference_6 - scaled_5 * lynxes_3 - scaled_7 * lynxes_4
             dbirth += picked_2_times_hares + scaled_3 + scaled_5 + scaled_7
-            dfeed += added_12 + scaled_6 * hares_4
+            dfeed += added_8 + scaled_6 * hares_4
             ddeath += -picked_times_lynxes - scaled_2 - scaled_4 - scaled_6
-            du_2 = added_11 + _scatter((2,), np.s_[1], difference_5)
+            du_2 = du_2 + stacked + stacked_2 + stacked_3 + np.array([added_7, difference_5])
         dL_dhunt += dhunt
         dL_dbirth += dbirth
         dL_dfeed += dfeed
@@ -520,45 +513,38 @@ def value_and_grad(
             added = picked_times_lynxes * feed + picked_2 * difference_all[i]
             picked_2_times_hares = picked_2 * hares
             difference_2 = picked * difference_all_2[i] - picked_2_times_hares * hunt
-            added_2 = np.zeros((2,), dtype=dtype)
-            added_2[0] = added
-            added_2[1] += difference_2
+            stacked = np.array([added, difference_2])
             scaled = 2 * du_2_times_ratio_2
-            added_3 = added_2 * dt + scaled
-            picked_added_3 = added_3[1]
-            scaled_2 = picked_added_3 * lynxes_2
-            picked_added_3_2 = added_3[0]
-            added_4 = scaled_2 * feed + picked_added_3_2 * difference_all_3[i]
-            scaled_3 = picked_added_3_2 * hares_2
-            difference_3 = picked_added_3 * difference_all_4[i] - scaled_3 * hunt
-            added_5 = np.zeros((2,), dtype=dtype)
-            added_5[0] = added_4
-            added_5[1] += difference_3
-            added_6 = added_5 * ratio + scaled
+            added_2 = stacked * dt + scaled
+            picked_added_2 = added_2[1]
+            scaled_2 = picked_added_2 * lynxes_2
+            picked_added_2_2 = added_2[0]
+            added_3 = scaled_2 * feed + picked_added_2_2 * difference_all_3[i]
+            scaled_3 = picked_added_2_2 * hares_2
+            difference_3 = picked_added_2 * difference_all_4[i] - scaled_3 * hunt
+            stacked_2 = np.array([added_3, difference_3])
+            added_4 = stacked_2 * ratio + scaled
+            picked_added_4 = added_4[1]
+            scaled_4 = picked_added_4 * lynxes_3
+            picked_added_4_2 = added_4[0]
+            added_5 = scaled_4 * feed + picked_added_4_2 * difference_all_5[i]
+            scaled_5 = picked_added_4_2 * hares_3
+            difference_4 = picked_added_4 * difference_all_6[i] - scaled_5 * hunt
+            stacked_3 = np.array([added_5, difference_4])
+            added_6 = du_2_times_ratio_2 + stacked_3 * ratio
             picked_added_6 = added_6[1]
-            scaled_4 = picked_added_6 * lynxes_3
+            scaled_6 = picked_added_6 * lynxes_4
             picked_added_6_2 = added_6[0]
-            added_7 = scaled_4 * feed + picked_added_6_2 * difference_all_5[i]
-            scaled_5 = picked_added_6_2 * hares_3
-            difference_4 = picked_added_6 * difference_all_6[i] - scaled_5 * hunt
-            added_8 = np.zeros((2,), dtype=dtype)
-            added_8[0] = added_7
-            added_8[1] += difference_4
-            added_9 = du_2_times_ratio_2 + added_8 * ratio
-            picked_added_9 = added_9[1]
-            scaled_6 = picked_added_9 * lynxes_4
-            picked_added_9_2 = added_9[0]
-            added_10 = scaled_6 * feed + picked_added_9_2 * difference_all_7[i]
-            added_11 = du_2 + added_2 + added_5 + added_8 + _scatter((2,), np.s_[0], added_10)
-            scaled_7 = picked_added_9_2 * hares_4
-            difference_5 = picked_added_9 * difference_all_8[i] - scaled_7 * hunt
+            added_7 = scaled_6 * feed + picked_added_6_2 * difference_all_7[i]
+            scaled_7 = picked_added_6_2 * hares_4
+            difference_5 = picked_added_6 * difference_all_8[i] - scaled_7 * hunt
             difference_6 = -(picked_2_times_hares * lynxes) - scaled_3 * lynxes_2
-            added_12 = picked_times_lynxes * hares + scaled_2 * hares_2 + scaled_4 * hares_3
+            added_8 = picked_times_lynxes * hares + scaled_2 * hares_2 + scaled_4 * hares_3
             dhunt += difference_6 - scaled_5 * lynxes_3 - scaled_7 * lynxes_4
             dbirth += picked_2_times_hares + scaled_3 + scaled_5 + scaled_7
-            dfeed += added_12 + scaled_6 * hares_4
+            dfeed += added_8 + scaled_6 * hares_4
             ddeath += -picked_times_lynxes - scaled_2 - scaled_4 - scaled_6
-            du_2 = added_11 + _scatter((2,), np.s_[1], difference_5)
+            du_2 = du_2 + stacked + stacked_2 + stacked_3 + np.array([added_7, difference_5])
         dL_dhunt += dhunt
         dL_dbirth += dbirth
         dL_dfeed += dfeed
@@ -568,4 +554,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: 907b1b3581f00fb57c9ca94131b0e67f5e91e7d19edfa9193c33bcba29fb5965
+# gradc: 515d70c326f3efeed80f35ead5a8505bdf667c1dec8efb7ded0a3fcdd26fe74a

@@ -191,7 +191,6 @@ class Tape(NamedTuple):
     X: NDArray[Any]
     P: NDArray[Any]
     damping: Any
-    total_scattered: NDArray[Any]
     exp_log_probs: NDArray[Any]
     y: NDArray[Any]
     dtype: Any
@@ -249,10 +248,11 @@ def forward(
     arange = np.arange(N)
     L = -log_probs[arange, y].mean()
     # g = grad(L, W)
-    scattered = _scatter((N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype))
+    ratio = 1.0 / max(N, 1)
     exp_log_probs = np.exp(log_probs)
-    total_scattered = scattered.sum(axis=-1, keepdims=True)
-    g = X.T @ (scattered - exp_log_probs * total_scattered)
+    added = ratio * exp_log_probs
+    added[arange, y] += -1.0 / max(N, 1)
+    g = X.T @ added
     # P = softmax(Z)
     P = _softmax(Z, axis=-1)
     # natural, rest, direction = fold(conjugate, (zeros_like(W), g, g), 10)
@@ -275,21 +275,21 @@ def forward(
         t_2 = P * product
         total_t_2 = t_2.sum(axis=-1, keepdims=True)
         Fd = X.T @ (t_2 - P * total_t_2) / N + damping * ds[t]
-        added = (ds[t] * Fd).sum() + 1e-30
-        rate = total / added
+        added_2 = (ds[t] * Fd).sum() + 1e-30
+        rate = total / added_2
         rest = rs[t] - rate * Fd
-        added_2 = total + 1e-30
-        ratio = (rest**2).sum() / added_2
-        added_all[t] = added_2
-        ratio_all[t] = ratio
+        added_3 = total + 1e-30
+        ratio_2 = (rest**2).sum() / added_3
+        added_all[t] = added_3
+        ratio_all[t] = ratio_2
         Fds[t] = Fd
-        added_all_2[t] = added
+        added_all_2[t] = added_2
         rates[t] = rate
         total_all[t] = total_t_2
         product_all[t] = product
         natural += rate * ds[t]
         rs[t + 1] = rest
-        ds[t + 1] = rest + ratio * ds[t]
+        ds[t + 1] = rest + ratio_2 * ds[t]
     tape = Tape(
         rs,
         ds,
@@ -304,7 +304,6 @@ def forward(
         X,
         P,
         damping,
-        total_scattered,
         exp_log_probs,
         y,
         dtype,
@@ -328,7 +327,6 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         X,
         P,
         damping,
-        total_scattered,
         exp_log_probs,
         y,
         dtype,
@@ -350,20 +348,20 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         rate = rates[t]
         d = ds[t]
         total = (dd * d).sum()
-        added = dr + dd + 2 * (total / value0 * rs[t + 1])
-        added_2 = -(added * Fd).sum() + (ds_2 * d).sum()
-        scaled = (-(total * value2 / value0) + added_2 / value4) * rs[t]
-        ratio = added_2 * rate / value4
-        difference = -(added * rate) - ratio * d
-        added_3 = dd * value2 + ds_2 * rate - ratio * Fd + difference * damping
+        added_2 = dr + dd + 2 * (total / value0 * rs[t + 1])
+        added_3 = -(added_2 * Fd).sum() + (ds_2 * d).sum()
+        scaled = (-(total * value2 / value0) + added_3 / value4) * rs[t]
+        ratio_2 = added_3 * rate / value4
+        difference = -(added_2 * rate) - ratio_2 * d
+        added_4 = dd * value2 + ds_2 * rate - ratio_2 * Fd + difference * damping
         product = X @ (difference / N)
         difference_2 = product - (product * P).sum(axis=-1, keepdims=True)
         dL_dP += -(product * total_all[t]) + difference_2 * product_all[t]
-        dr, dd = added + 2 * scaled, added_3 + X.T @ (difference_2 * P)
+        dr, dd = added_2 + 2 * scaled, added_4 + X.T @ (difference_2 * P)
     dL_dg = dr + dd
     # L = cross_entropy(Z, y)
-    scattered_2 = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
-    dL_dlog_probs = -(X @ dL_dg * total_scattered * exp_log_probs) + scattered_2
+    scattered = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
+    dL_dlog_probs = 1.0 / max(N, 1) * (X @ dL_dg) * exp_log_probs + scattered
     # P = softmax(Z)
     scaled = P * (dL_dP - (dL_dP * P).sum(axis=-1, keepdims=True))
     # L = cross_entropy(Z, y)
@@ -387,9 +385,9 @@ def value(X: ArrayLike, y: ArrayLike, W: ArrayLike, *, damping: float = 0.1) -> 
     arange = np.arange(N)
     L = -log_probs[arange, y].mean()
     # g = grad(L, W)
-    scattered = _scatter((N, K), np.s_[arange, y], np.full((N,), -1.0 / max(N, 1), dtype=dtype))
-    scaled = np.exp(log_probs) * scattered.sum(axis=-1, keepdims=True)
-    g = X.T @ (scattered - scaled)
+    added = 1.0 / max(N, 1) * np.exp(log_probs)
+    added[arange, y] += -1.0 / max(N, 1)
+    g = X.T @ added
     # P = softmax(Z)
     P = _softmax(Z, axis=-1)
     # natural, rest, direction = fold(conjugate, (zeros_like(W), g, g), 10)
@@ -419,7 +417,6 @@ def value_and_grad(
     X, y, W, damping = _checked(X, y, W, damping)
     N, D = X.shape
     K = W.shape[1]
-    dtype = np.result_type(X, W)
 
     def block(rows: slice) -> Any:
         X_rows = X[rows]
@@ -432,16 +429,15 @@ def value_and_grad(
         arange = np.arange(n_rows)
         L_sum = log_probs[arange, y_rows].sum() / N
         # g = grad(L, W)
-        spread = np.full((n_rows,), -1.0 / max(N, 1), dtype=dtype)
-        scattered = _scatter((n_rows, K), np.s_[arange, y_rows], spread)
-        scaled = np.exp(log_probs) * scattered.sum(axis=-1, keepdims=True)
-        g = X_rows.T @ (scattered - scaled)
+        added = 1.0 / max(N, 1) * np.exp(log_probs)
+        added[arange, y_rows] += -1.0 / max(N, 1)
+        g = X_rows.T @ added
         return L_sum, g
 
-    L_sum, g = _in_blocks(block, N, 8 * (D + 6 * K + 5), workers)
+    L_sum, g = _in_blocks(block, N, 8 * (D + 6 * K + 4), workers)
     # L = cross_entropy(Z, y)
     L = -L_sum
     return L, Gradients(g)
 
 
-# gradc: 055c2903671648be4860a17c85a11a807e1e7bb39f9cd3ef7697add1b283245e
+# gradc: 304bfca89230dcf05c68487432b68646f6cc097bf932c1250ea989ca67e3eb49

@@ -124,8 +124,7 @@ def forward(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> tuple[NDArray[Any], T
     dtype = np.result_type(X, lam)
     # w = fold(newton, zeros(D), 8)
     scaled = 1.0 / max(N, 1) * X.T
-    eye = np.eye(D, dtype=dtype)
-    lam_times_eye = lam * eye
+    scaled_2 = lam * np.eye(D, dtype=dtype)
     number_y = y.astype(dtype)
     ws = np.empty((9, D), dtype=dtype)
     ws[0] = 0.0
@@ -138,7 +137,7 @@ def forward(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> tuple[NDArray[Any], T
         sigmoid = _sigmoid(X @ ws[t])
         difference = 1 - sigmoid
         sigmoid_times_difference = sigmoid * difference
-        added = scaled * sigmoid_times_difference @ X + lam_times_eye
+        added = scaled * sigmoid_times_difference @ X + scaled_2
         added_2 = lam * ws[t] + 1.0 / max(N, 1) * ((sigmoid - number_y) @ X)
         solve = np.linalg.solve(added, added_2)
         added_all[t] = added
@@ -169,10 +168,10 @@ def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
         product = np.outer(solve, solve_all[t])
         product_2 = np.einsum("ij,ij->j", product @ X.T, scaled)
         difference = 1.0 / max(N, 1) * (X @ solve) - product_2 * difference_all[t]
-        scaled_2 = (difference + product_2 * sigmoid_all[t]) * scaled_all[t]
+        scaled_3 = (difference + product_2 * sigmoid_all[t]) * scaled_all[t]
         dlam += (solve * ws[t]).sum()
-        dw_2, dconstant_2 = dw_2 + solve * lam + scaled_2 @ X, dconstant_2 - product
-    dw_dlam = dlam + (dconstant_2 * np.eye(D, dtype=dtype)).sum()
+        dw_2, dconstant_2 = dw_2 + solve * lam + scaled_3 @ X, dconstant_2 - product
+    dw_dlam = dlam + np.diagonal(dconstant_2).sum()
     return Gradients(dw_dlam)
 
 
@@ -194,4 +193,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: 7e2a08b91e92179bdf854d73821465d584af5eabfa71cbe7b5c141a68a45bc89
+# gradc: a62bf4391c47fcb64667aec5f150738724022c592336d623ca286c19fcb2106e

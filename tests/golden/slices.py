@@ -64,7 +64,6 @@ class Tape(NamedTuple):
     exp_odd: NDArray[Any]
     tail_minus_head: NDArray[Any]
     column: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -92,7 +91,6 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     x: float[N, 4]
     """
     x = _checked(x)
-    dtype = x.dtype
     # tail = x[1:]
     tail = x[1:]
     # head = x[:-1]
@@ -108,13 +106,13 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     exp_odd = np.exp(odd)
     added = (tail_minus_head**2).sum() + exp_odd.sum() + last @ last
     L = added + (column * x).sum()
-    tape = Tape(x, last, exp_odd, tail_minus_head, column, dtype)
+    tape = Tape(x, last, exp_odd, tail_minus_head, column)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    x, last, exp_odd, tail_minus_head, column, dtype = tape
+    x, last, exp_odd, tail_minus_head, column = tape
     N = x.shape[0]
     dL = _cotangent(dL, "dL", (), x.dtype)
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
@@ -124,9 +122,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dodd = dL * exp_odd
     dL_dhead = -2 * dL * tail_minus_head
     # column = x[..., 2, None]
-    added_2 = np.full((N, 4), dL, dtype=dtype) * column + _scatter(
-        (N, 4), np.s_[:, 2, None], dL_dcolumn
-    )
+    added_2 = dL * column + _scatter((N, 4), np.s_[:, 2, None], dL_dcolumn)
     # odd = x[::2, 1::2]
     added_3 = (
         added_2
@@ -162,7 +158,6 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     x = _checked(x)
     N = x.shape[0]
-    dtype = x.dtype
     # tail = x[1:]
     tail = x[1:]
     # head = x[:-1]
@@ -182,9 +177,7 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dlast = 2 * last
     dL_dhead = -2 * tail_minus_head
     # column = x[..., 2, None]
-    added_2 = np.ones((N, 4), dtype=dtype) * column + _scatter(
-        (N, 4), np.s_[:, 2, None], dL_dcolumn
-    )
+    added_2 = column + _scatter((N, 4), np.s_[:, 2, None], dL_dcolumn)
     # odd = x[::2, 1::2]
     added_3 = (
         added_2
@@ -200,4 +193,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: cff43c6c0174ef7d2aa8c201b1fc26e91432c65801c16ae40043d6ed5b62e9b0
+# gradc: 38b8025489df7c36fe595673d1ea768aac6937f40cdcf8d5aec5424496f0619d
