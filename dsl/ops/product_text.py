@@ -127,11 +127,16 @@ def _aligned(text: Text, labels: str, output: str) -> Text:
 
 
 def _as_sum(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
-    """The sum of products of all entries, or along the last axis, of two arrays alike. For an array turned round, or another axis, einsum
-    is several times faster than these, and so it is than a product and its sum."""
-    if left != right or (output and output != left[:-1]):
+    """The sum of products of all entries, or along the last axis of two arrays alike."""
+    if sorted(left) != sorted(right):
         return None
-    return Text(f"np.{'vecdot' if output else 'vdot'}({x.text}, {y.text})")
+    other = _transposed(y, right, left).text
+    summed = [label for label in left if label not in output]
+    if not output:
+        return Text(f"np.vdot({x.text}, {other})")
+    if len(summed) != 1 or output != left[:-1]:
+        return None
+    return Text(f"np.vecdot({x.text}, {other})")
 
 
 def _as_rows(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
