@@ -7,6 +7,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def assert_texts_fit(root: ET.Element) -> None:
         assert left >= -14 and top >= -14 and right <= width - 14 and bottom <= height - 14
         for each in group.findall(f"{SVG}text"):
             size = float(re.sub(r"[^\d.]", "", each.get("style", "12")))
-            wide = len(each.text or "") * 0.602 * size
+            wide = sum(2 if east_asian_width(sign) in "WF" else 1 for sign in each.text or "") * 0.602 * size
             x = float(each.get("x", "")) - {"start": 0, "middle": wide / 2}[each.get("text-anchor", "")]
             assert left <= x and x + wide <= right + 0.2, each.text
             assert top < float(each.get("y", "")) < bottom, each.text
@@ -169,6 +170,12 @@ def test_slopes_are_derivatives(formula: str) -> None:
                 text = text.replace(sign, code)
             ends = [eval(step.text, {**space, operand.name: space[operand.name] + h}) for h in (1e-6, -1e-6)]
             assert np.isclose(eval(text, space), (ends[0] - ends[1]) / 2e-6, rtol=1e-6), text
+
+
+def test_the_incoming_gradient_has_a_name_of_its_own() -> None:
+    for name, given in (("a", "g"), ("g", "G")):
+        found = drawn(f"param {name}: [N]\nL = logsumexp({name})")
+        assert found.boxes[0].slopes == (f"∂L/∂{name} = {given} · exp({name} − L)",)
 
 
 def test_loops() -> None:
@@ -283,8 +290,10 @@ def test_without_graphviz(write: Write, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_names_that_other_languages_have() -> None:
-    found = program("input Δ: [N]\nparam end: [N]\nparam σ2: [N]\nL = sum(σ2 * end * Δ)")
-    assert ET.fromstring(graph(found, backward=True))
+    found = program("input Δ: [N]\nparam end: [N]\nparam 重み: [N]\nL = sum(重み * end * Δ)")
+    root = ET.fromstring(graph(found, backward=True))
+    assert_texts_fit(root)
+    assert "∂L/∂重み" in texts(root)
     assert "end" not in re.findall(r"^ *(\w+)\(\[", graph(found, "mermaid"), re.MULTILINE)
 
 

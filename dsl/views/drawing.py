@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from unicodedata import east_asian_width
 from xml.sax.saxutils import escape, quoteattr
 
 # how the drawings look; a page that holds one may set the colours itself
@@ -45,7 +46,7 @@ def escaped(content: str) -> str:
 
 def width_of(content: str, size: float = 12) -> float:
     """How wide a text is at most, in pixels."""
-    return len(content) * MONO * size
+    return sum(2 if east_asian_width(each) in "WF" else 1 for each in content) * MONO * size
 
 
 def number(value: float) -> str:

@@ -20,8 +20,6 @@ from dsl.views.local import Expressions, body_of, factor, pulled
 from dsl.views.steps import LOOPS, Composition, Step, short_names
 
 WIDEST = 30
-GIVEN = "g"
-REDUCED = re.compile(rf"\b{GIVEN}(?:\[[^]]*\])?")
 UNREADABLE = re.compile(r"[\"']|scatter|part\(|astype\(|full\(|ones\(|reshape\(|tensordot|broadcast_to")
 # as it is written on paper
 SIGNS = (
@@ -39,29 +37,29 @@ class Slope:
     local: bool
 
 
-WORDS = {"[]": Slope("g there, 0 elsewhere", False), "sum": Slope("1", True)}
-
-
 def slopes(made: Composition) -> dict[tuple[int, int], Slope]:
     """The derivatives of a program's steps, by the step's number and the operand's place; those that are short enough to be read in a box."""
-    write = Expressions(short_names(made))
+    write, names = Expressions(short_names(made)), {*(name for step in made.steps for name in step.names), *(each.name for each in made.arguments)}
+    given = next(each for each in ("g", "G", "γ", "gradient") if each not in names)
     found = {}
     for step in made.steps:
         for i, operand in enumerate(step.operands):
             if operand.node is None or step.title in LOOPS or len(step.nodes) > 1 or not {operand.node.type.dtype, step.node.type.dtype} == {"float"}:
                 continue
-            slope = _slope(step, i, operand.node, write)
+            slope = _slope(step, i, operand.node, write, given)
             if slope is not None and len(slope.text) <= WIDEST and not UNREADABLE.search(slope.text):
                 found[step.number, i] = slope
     return found
 
 
-def _slope(step: Step, i: int, node: Node, write: Expressions) -> Slope | None:
-    """The derivative by an operand, whatever its length."""
+def _slope(step: Step, i: int, node: Node, write: Expressions, given: str) -> Slope | None:
+    """The derivative by an operand, whatever its length; the incoming gradient is called what is ``given``."""
     if step.title == "@":
         return Slope(_turned(step, 1 - i), True)
-    if step.title in WORDS:
-        return WORDS[step.title]
+    if step.title == "[]":
+        return Slope(f"{given} there, 0 elsewhere", False)
+    if step.title == "sum":
+        return Slope("1", True)
     try:
         if _elementwise(step):
             return Slope(_on_paper(_by_entry(step, node, write)), True)
@@ -69,13 +67,13 @@ def _slope(step: Step, i: int, node: Node, write: Expressions) -> Slope | None:
         flat = all(len(each.type.shape or ()) <= 2 for each in _operands(step))
         if flat and (found := factor(body, node, lambda each: write.formula(each, body.names))):
             return Slope(_on_paper(found[0].plain), True)
-        cotangent = pulled(body, node, [argument(GIVEN, "cotangent", body.results[0].type)])
+        cotangent = pulled(body, node, [argument(given, "cotangent", body.results[0].type)])
         text = write.formula(cotangent, body.names).plain if cotangent is not None else "0"
     except (DslError, ShapeError, Undecided, KeyError):
         return None
     if step.title == "mean":
-        return Slope(_on_paper(REDUCED.sub("1", text.partition(" * ones(")[0])), True)
-    return Slope(_on_paper(text), False)
+        text = re.sub(rf"\b{given}(?:\[[^]]*\])?", "1", text.partition(" * ones(")[0])
+    return Slope(_on_paper(text), step.title == "mean")
 
 
 def _on_paper(text: str) -> str:
