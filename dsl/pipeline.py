@@ -14,6 +14,7 @@ from dsl.emit.view import view
 from dsl.imports import Find, nowhere
 from dsl.nodes import Program
 from dsl.parse import parse
+from dsl.passes.choose import choose
 from dsl.passes.differentiate import differentiate
 from dsl.passes.resolve import resolve
 from dsl.passes.share import share
@@ -70,6 +71,7 @@ STAGES = (
     Stage("differentiate", lambda job: differentiate(job.product)),
     Stage("share", lambda job: share(job.product), optional=True),
     Stage("simplify", lambda job: simplify(job.product)),
+    Stage("choose", lambda job: choose(job.product), optional=True),
     Stage("stream", lambda job: stream(job.product), optional=True),
     Stage("emit", lambda job: render_module(view(job.product, VERSION))),
     Stage("format", lambda job: format_module(job.product) if job.options.format else job.product),

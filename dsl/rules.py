@@ -156,14 +156,14 @@ def _guarded(partial: Node, condition: Node, taken: bool) -> Node:
     """A partial derivative that does not divide by what stands in the branch that is not taken."""
     if isinstance(partial, Apply) and partial.op.name in ("negative", "multiply"):
         return ew(partial.op.name, *(_guarded(arg, condition, taken) for arg in partial.args))
-    if isinstance(partial, Apply) and partial.op.name == "divide" and not of_sizes(partial.args[1]) and _goes_along(partial.args[1], condition):
+    if isinstance(partial, Apply) and partial.op.name == "divide" and not of_sizes(partial.args[1]) and goes_along(partial.args[1], condition):
         one = const(1.0)
         below = where(condition, partial.args[1], one) if taken else where(condition, one, partial.args[1])
         return ew("divide", _guarded(partial.args[0], condition, taken), below)
     return partial
 
 
-def _goes_along(divisor: Node, condition: Node) -> bool:
+def goes_along(divisor: Node, condition: Node) -> bool:
     """Whether a divisor has an entry of its own for each entry of the condition. One that several entries share, as a batch's deviation, is
     not what the condition keeps from being divided by."""
     shapes = divisor.type.shape, condition.type.shape
