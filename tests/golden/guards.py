@@ -126,8 +126,8 @@ class Tape(NamedTuple):
 
     all: Any
     sqrt_y: NDArray[Any]
-    log_x: NDArray[Any]
     above: NDArray[Any]
+    log_x: NDArray[Any]
     x: NDArray[Any]
     below: NDArray[Any]
     y: NDArray[Any]
@@ -173,18 +173,18 @@ def forward(x: ArrayLike, y: ArrayLike) -> tuple[Any, Tape]:
     root = np.where(all, sqrt_y, 0.0)
     # L = sum(safe) + sum(kink) + sum(root)
     L = safe.sum() + kink.sum() + root.sum()
-    tape = Tape(all, sqrt_y, log_x, above, x, below, y, dtype)
+    tape = Tape(all, sqrt_y, above, log_x, x, below, y, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    all, sqrt_y, log_x, above, x, below, y, dtype = tape
+    all, sqrt_y, above, log_x, x, below, y, dtype = tape
     dL = _cotangent(dL, "dL", (), dtype)
     # root = sqrt(y) if all(y >= 0) else 0.0
     chosen = np.where(all, dL / 2 / np.where(all, sqrt_y, 1.0), 0.0)
     # safe = where(x > 0, log(x) * y, x)
-    dL_dy = chosen + np.where(above, dL * log_x, 0.0)
+    dL_dy = chosen + dL * np.where(above, log_x, 0.0)
     added = np.where(below, dL * x, dL * np.sign(x)) + np.where(above, 0.0, dL)
     chosen_2 = np.where(above, dL * y / np.where(above, x, 1.0), 0.0)
     dL_dx = added + chosen_2
@@ -270,4 +270,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 1ee80d85576eef0351f604153a1ce296d920e999f489420b43f947ff6353af22
+# gradc: c4d6be7228f8f58f66e3caf53d74623905acb18a53a27000203dc121ff39532a
