@@ -16,11 +16,14 @@ from scipy import special
 from docs.refresh import diagram as picture
 from dsl.api import compile_path
 from dsl.diagnostics import DslError, Source
+from dsl.gradcheck import CheckReport
 from dsl.nodes import Program
 from dsl.pipeline import Options, compile_source
 from dsl.views.collapse import MOST, collapsed
 from dsl.views.diagram import Diagram, diagram
+from dsl.views.drawing import STYLE
 from dsl.views.graph import graph, svg
+from dsl.views.plot import plotted
 from dsl.views.slopes import slopes
 from dsl.views.steps import composition
 from tests.conftest import Hold
@@ -311,3 +314,34 @@ def test_the_readmes_diagram_is_current() -> None:
     """But for where Graphviz puts things, which is its own affair."""
     kept = ET.fromstring((ROOT / "docs" / "sigmoid_sum.svg").read_text(encoding="utf-8"))
     assert texts(kept) == texts(ET.fromstring(picture())), "run `python -m docs.refresh`"
+
+
+def palettes() -> list[dict[str, str]]:
+    """The colours by name: in light, in dark, on paper."""
+    found = [dict(re.findall(r"--(\w+): (#\w{6});", line)) for line in STYLE.splitlines() if "--ink:" in line]
+    assert len(found) == 3
+    return found
+
+
+@pytest.mark.parametrize("palette", palettes(), ids=["light", "dark", "print"])
+def test_texts_can_be_read(palette: dict[str, str]) -> None:
+    """The contrast that WCAG 2 asks for: 4.5 to 1 for texts."""
+
+    def light(name: str) -> float:
+        parts = [int(palette[name][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for text in ("ink", "soft", "back"):
+        for ground in ("paper", "box"):
+            low, high = sorted([light(text), light(ground)])
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+def test_tools_that_know_no_colours_by_name() -> None:
+    """What is not for browsers alone has colours that every tool knows."""
+    for drawing in (graph(program(GOOD)), plotted(CheckReport("none.expr", {}, ()))):
+        style = ET.fromstring(drawing).find(f"{SVG}style")
+        assert style is not None and style.text is not None
+        before, browsers = style.text.split("@supports")
+        assert "var(" not in before and browsers.count("var(") > 3

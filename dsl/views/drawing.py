@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from unicodedata import east_asian_width
 from xml.sax.saxutils import escape, quoteattr
 
+LIGHT = {
+    **{"ink": "#1f2933", "soft": "#62707f", "faint": "#d5dbe2", "paper": "#ffffff"},
+    **{"box": "#f4f6fa", "edge": "#8a97a6", "back": "#b4431f", "mark": "#1d5fb4"},
+}
 # how the drawings look; a page that holds one may set the colours itself
-STYLE = """\
-.gradc { --ink: #1f2933; --soft: #62707f; --faint: #d5dbe2; --paper: #ffffff; --box: #f4f6fa; --edge: #8a97a6; --back: #b4431f; --mark: #1d5fb4; }
+STYLE = f"""\
+.gradc {{ {" ".join(f"--{name}: {colour};" for name, colour in LIGHT.items())} }}
+"""
+STYLE += """\
 @media (prefers-color-scheme: dark) {
 .gradc { --ink: #e6ebf1; --soft: #9aa7b5; --faint: #38424e; --paper: #14191f; --box: #202832; --edge: #76848f; --back: #ff9a6b; --mark: #7db4ff; }
 }
@@ -29,7 +36,14 @@ def document(width: float, height: float, title: str, body: Iterable[str], style
     size = f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" class="gradc" {size} role="{role}" aria-label={quoteattr(title)}>'
     paper = f'<rect class="paper" width="{number(width)}" height="{number(height)}" rx="8"/>'
-    return "\n".join([head, f"<title>{escape(title)}</title>", f"<style>\n{STYLE}{style}</style>", paper, *body, "</svg>", ""])
+    return "\n".join([head, f"<title>{escape(title)}</title>", f"<style>\n{_for_all(STYLE + style)}</style>", paper, *body, "</svg>", ""])
+
+
+def _for_all(style: str) -> str:
+    """A style with the light colours for tools that know none by name, and for browsers with those that a page or the dark sets."""
+    plain = re.sub(r"var\(--(\w+)\)", lambda match: LIGHT[match[1]], style)
+    named = "".join(line for line in style.splitlines(keepends=True) if "var(" in line)
+    return f"{plain}@supports (color: var(--ink)) {{\n{named}}}\n"
 
 
 def text(x: float, y: float, content: str, classes: str = "", anchor: str = "middle", size: float = 12) -> str:
