@@ -7,6 +7,7 @@ Run it with ``python -m docs.gallery`` after an example, the generated code or t
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
@@ -68,14 +69,17 @@ def _said(path: Path) -> str:
     return " ".join(line.lstrip("# ") for line in lines[:end])
 
 
-if __name__ == "__main__":
+def build(stems: Iterable[str] = ()) -> None:
+    """Write the pages of some examples, or of all, and the one that lists them; pages of examples that are gone go too."""
     GALLERY.mkdir(exist_ok=True)
-    wanted = set(sys.argv[1:]) or {path.stem for path in EXAMPLES}
     pages = {path.stem: path for path in EXAMPLES}
     for old in GALLERY.glob("*.html"):
         if old.stem not in pages:
             old.unlink()
-    for stem in sorted(wanted):
+    for stem in stems or pages:
         (GALLERY / f"{stem}.html").write_text(built(pages[stem]), encoding="utf-8")
-        print(GALLERY / f"{stem}.html")
     (GALLERY / "index.html").write_text(index(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    build(sys.argv[1:])

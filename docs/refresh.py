@@ -1,4 +1,4 @@
-"""Writes what the pages show of the compiler: the tables of functions and messages, generated code, and the README's diagram.
+"""Writes what the pages show of the compiler: the tables of functions and messages, generated code, the README's diagram, and the gallery.
 
 Run it with ``python -m docs.refresh`` after a function, a message or the generated code has changed; a test holds the pages to it.
 A fence ``python generated=sigmoid_sum functions=forward,backward`` shows these functions of the module of examples/sigmoid_sum.expr, or of
@@ -11,6 +11,7 @@ import ast
 import re
 from pathlib import Path
 
+from docs.gallery import build
 from dsl import compile_text
 from dsl.api import compile_path
 from dsl.catalogue import catalogue
@@ -94,3 +95,4 @@ if __name__ == "__main__":
     for page in PAGES:
         page.write_text(refreshed(page.read_text(encoding="utf-8")), encoding="utf-8")
     (ROOT / "docs" / "sigmoid_sum.svg").write_text(diagram(), encoding="utf-8")
+    build()

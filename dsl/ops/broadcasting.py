@@ -75,7 +75,13 @@ def _vjp_reshape(node: Apply, g: Node) -> Sequence[Node | None]:
     return (reshape(g, node.args[0].type.known),)
 
 
-RESHAPE = Op("reshape", _infer_reshape, _emit_reshape, _vjp_reshape, linear=True, latex=r"\operatorname{reshape}({0})")
+def _latex_reshape(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    """Axes of size 1 more or fewer are none of mathematics' business."""
+    old, new = ([dim for dim in each.type.shape or () if dim != ONE] for each in (node.args[0], node))
+    return args[0] if old == new else Text(rf"\operatorname{{reshape}}({args[0].text})")
+
+
+RESHAPE = Op("reshape", _infer_reshape, _emit_reshape, _vjp_reshape, linear=True, latex=_latex_reshape)
 
 
 def reshape(x: Node, shape: Shape) -> Node:

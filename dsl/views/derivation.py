@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
-from itertools import count, pairwise
+from itertools import count
 
 from dsl.diagnostics import DslError, Source
 from dsl.emit.latex import escaped, identifier
@@ -61,12 +61,22 @@ class Local:
 
 
 @dataclass(frozen=True)
+class Factor:
+    """The derivative of a result of a step by what the step is given."""
+
+    step: int
+    above: str
+    below: str
+
+
+@dataclass(frozen=True)
 class Chain:
-    """The derivative of the output by an argument as products of local ones: a way is the steps from the output back to the argument."""
+    """The derivative of the output by an argument as products of local ones, one for each way from the output back to it; none where they are
+    more than a page holds. ``parts`` is the equation, each part with the sign before it, at the end the gradient as one formula where a line holds it."""
 
     argument: str
-    ways: tuple[tuple[int, ...], ...]
-    sides: tuple[Formula, ...]
+    ways: tuple[tuple[Factor, ...], ...]
+    parts: tuple[tuple[str, Formula], ...]
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,8 @@ class StepView:
 
 @dataclass(frozen=True)
 class Derivation:
-    """Everything that an explanation says of a program. ``sizes`` says what a dimension's short name stands for."""
+    """Everything that an explanation says of a program. ``sizes`` says what a dimension's short name stands for; ``seed`` is the output's cotangent,
+    ``arrayed`` whether the output is an array, ``others`` the other float outputs."""
 
     title: str
     docstring: str
@@ -98,7 +109,9 @@ class Derivation:
     chains: tuple[Chain, ...]
     locals: tuple[Local, ...]
     rewrites: tuple[Rewrite, ...]
-    seed: Formula = field(default=Formula("", ""))
+    seed: Formula
+    arrayed: bool
+    others: tuple[str, ...]
 
 
 def derivation(compiled: Compiled, source: Source) -> Derivation:
@@ -148,7 +161,9 @@ class _Deriving:
             tuple(self._chain(name) for name in self.program.wrt),
             found,
             self.program.rewrites,
-            Formula(self._seed().latex, self._seed().plain),
+            self._seed(),
+            dict(self.program.outputs)[self.output].type.shape != (),
+            tuple(name for name, _ in self.program.cotangents[1:]),
         )
 
     # what depends on what -------------------------------------------------------------------------------------------
@@ -222,18 +237,14 @@ class _Deriving:
 
     def _chain(self, name: str) -> Chain:
         ways = self._ways(name)
-        product = self._partial(self.output, name)
-        if not ways:
-            if self.readers.get(name):
-                readers = [self.steps.of(each).name for each in self.readers[name]]
-                return Chain(name, (), _equation(product, [[self._partial(self.output, each), self._partial(each, name)] for each in readers]))
-            return Chain(name, (), (product, Formula("0", "0")))
-        terms: list[Sequence[Formula]] = []
-        for way in ways:
-            names = [*(self.steps.of(number).name for number in way), name]
-            terms.append([self._partial(above, below) for above, below in pairwise(names)])
-        closed = self._closed(name)
-        return Chain(name, ways, (*_equation(product, terms), *([closed] if closed else [])))
+        whole = self._partial(self.output, name)
+        if ways:
+            closed = self._closed(name)
+            products = [[self._partial(each.above, each.below) for each in way] for way in ways]
+            return Chain(name, ways, (*_equation(whole, products), *([("=", closed)] if closed else [])))
+        results = [each for number in self.readers.get(name, ()) for each in self.steps.of(number).names if each in self.readers or each == self.output]
+        products = [[self._partial(self.output, each), self._partial(each, name)] for each in results]
+        return Chain(name, (), _equation(whole, products) if products else (("", whole), ("=", Formula("0", "0"))))
 
     def _closed(self, name: str) -> Formula | None:
         """The gradient as one formula over the steps' values, where a line holds it."""
@@ -258,22 +269,27 @@ class _Deriving:
         shown = self.write.formula(simple, self.values)
         return shown if len(shown.plain) < LINE else None
 
-    def _ways(self, name: str) -> tuple[tuple[int, ...], ...]:
-        """Every way from the output back to a value; none where they are more than a page holds."""
-        if self.number not in self.active:
+    def _ways(self, name: str) -> tuple[tuple[Factor, ...], ...]:
+        """Every way from the output back to a value."""
+        if self.number is None or self.number not in self.active:
             return ()
-        found: list[tuple[int, ...]] = []
-        stack: list[tuple[int, ...]] = [(self.number,)] if self.number is not None else []
+        names = self.steps.of(self.number).names
+        found: list[tuple[Factor, ...]] = []
+        stack = self._onwards((), self.number, self.output if self.output in names else names[0])
         for tried in count():
             if not stack or len(found) > MOST_WAYS or tried > 2000:
                 break
-            way = stack.pop()
-            names = dict.fromkeys(each.name for each in self.reads[way[-1]] if self._varies(each))
-            if name in names:
+            way, onto = stack.pop()
+            if way[-1].below == name:
                 found.append(way)
-            nexts = [each.step for each in self.reads[way[-1]] if each.step in self.active and each.step not in way]
-            stack += [(*way, each) for each in dict.fromkeys(nexts) if each is not None]
+            if onto in self.active and onto is not None:
+                stack += self._onwards(way, onto, way[-1].below)
         return tuple(found) if not stack and len(found) <= MOST_WAYS else ()
+
+    def _onwards(self, way: tuple[Factor, ...], number: int, above: str) -> list[tuple[tuple[Factor, ...], int | None]]:
+        """A way with each step further, the first operand's last, and the step that makes that operand."""
+        operands = [each for each in reversed(self.reads[number]) if self._varies(each) and all(each.step != one.step for one in way)]
+        return [((*way, Factor(number, above, each.name)), each.step) for each in operands]
 
     # backwards ------------------------------------------------------------------------------------------------------
 
@@ -387,10 +403,11 @@ def _operands(step: Step, steps: Composition) -> tuple[Operand, ...]:
     return tuple({each.name: each for each in found}.values())
 
 
-def _equation(left: Formula, terms: Sequence[Sequence[Formula]]) -> tuple[Formula, ...]:
-    latex = " + ".join(r" \cdot ".join(each.latex for each in term) for term in terms)
-    plain = " + ".join(" · ".join(each.plain for each in term) for term in terms)
-    return (left,) if latex == left.latex else (left, Formula(latex, plain))
+def _equation(left: Formula, products: Sequence[Sequence[Formula]]) -> tuple[tuple[str, Formula], ...]:
+    terms = [Formula(r" \cdot ".join(each.latex for each in term), " · ".join(each.plain for each in term)) for term in products]
+    if terms == [left]:
+        return (("", left),)
+    return (("", left), *(("+" if i else "=", term) for i, term in enumerate(terms)))
 
 
-__all__ = ["Chain", "Change", "Derivation", "Local", "StepView", "derivation"]
+__all__ = ["Chain", "Change", "Derivation", "Factor", "Local", "StepView", "derivation"]

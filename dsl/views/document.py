@@ -31,11 +31,23 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Display:
-    """A formula on a line of its own: the sides of its equals signs."""
+    """A formula on a line of its own: its parts, each with the sign before it."""
 
-    sides: tuple[Formula, ...]
+    parts: tuple[tuple[str, Formula], ...]
     step: int | None = None
     after: str = ""
+
+    @property
+    def plain(self) -> str:
+        return " ".join(f"{sign} {part.plain}".strip() for sign, part in self.parts)
+
+    @property
+    def latex(self) -> str:
+        return " ".join(f"{sign} {part.latex}".strip() for sign, part in self.parts)
+
+
+def equal(*sides: Formula, step: int | None = None, after: str = "") -> Display:
+    return Display(tuple(("=" if i else "", side) for i, side in enumerate(sides)), step, after)
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ def function(found: Derivation) -> Iterator[Block]:
     sizes = ", ".join(f"{short} = {long}" for short, long in found.sizes)
     yield Paragraph((f"{words}{f'; {sizes}' if sizes else ''}.",))
     if found.nested.latex and len(found.steps) > 1:
-        yield Display((symbol(found.output), found.nested))
+        yield equal(symbol(found.output), found.nested)
     rows = tuple(((str(each.step.number),), _equals(each), (each.shape,)) for each in found.steps)
     yield Table(("step", "operation", "shape"), rows, tuple(each.step.number for each in found.steps))
     for each in found.rewrites:
@@ -101,9 +113,15 @@ def _equals(each: StepView) -> tuple[Inline, ...]:
 
 def chain_rule(found: Derivation) -> Iterator[Block]:
     """The derivative by each argument as a product of local ones along every way."""
+    if found.arrayed:
+        counted = " is what its entries count for, by default 1 each; then these are the derivatives of its sum."
+        yield Paragraph((f"{found.output} is an array: ", found.seed, counted))
+    if found.others:
+        names = " and ".join(found.others)
+        yield Paragraph((f"These are the derivatives of {found.output}. A cotangent for {names} goes backwards in the same way, and is added.",))
     for each in found.chains:
-        if len(each.sides) > 1:
-            yield Display(each.sides)
+        if len(each.parts) > 1:
+            yield Display(each.parts)
         else:
             yield Paragraph((quotient(found.output, each.argument), " is the derivative of one step."))
 
@@ -117,7 +135,7 @@ def derivatives(found: Derivation) -> Iterator[Block]:
             number = each.step.number
             yield Heading(3, (f"{number}. ", *_equals(views[number])), number)
             if (made := views[number].made) is not None:
-                yield Display((views[number].formula, made), number)
+                yield equal(views[number].formula, made, step=number)
         yield from _local(found, each)
 
 
@@ -125,12 +143,12 @@ def _local(found: Derivation, each: Local) -> Iterator[Block]:
     number = each.step.number
     own = quotient(each.step.name, each.operand)
     if each.factor is not None:
-        yield Display((own, each.factor[0]), number, each.factor[1])
+        yield equal(own, each.factor[0], step=number, after=each.factor[1])
     whole = quotient(found.output, each.operand)
     if each.product is not None and each.simple is not None and (each.step.name != found.output or each.factor is None):
         sides = (each.product,) if each.product.plain == each.simple.plain else (each.product, each.simple)
         term = f"one of {each.terms} terms of the sum" if each.terms > 1 else ""
-        yield Display((Formula(rf"{whole.latex}", whole.plain), *sides), number, term)
+        yield equal(whole, *sides, step=number, after=term)
     if each.parts:
         words: list[Inline] = ["where "]
         for i, (short, long) in enumerate(each.parts):
@@ -150,4 +168,4 @@ def code_of(found: Derivation, name: str) -> tuple[str, ...]:
     return tuple(found.listing.lines[number - 1] for number in found.listing.functions[name])
 
 
-__all__ = ["Block", "Code", "Display", "Heading", "Inline", "Paragraph", "Table", "document"]
+__all__ = ["Block", "Code", "Display", "Heading", "Inline", "Paragraph", "Table", "chain_rule", "derivatives", "document", "function", "quotient"]

@@ -23,7 +23,9 @@ def text(blocks: Iterable[Block]) -> str:
             shown = _plain(each.words)
             lines += ["", shown, *(["=-"[each.level - 1] * _width(shown)] if each.level < 3 else []), *([""] if each.level < 3 else [])]
         elif isinstance(each, Display):
-            lines += ["  " + " = ".join(side.plain for side in each.sides) + (f"    ({each.after})" if each.after else "")]
+            after = f"    ({each.after})" if each.after else ""
+            parts = [each.plain] if len(each.plain) < WIDTH else [f"{sign:2}{part.plain}" if sign else part.plain for sign, part in each.parts]
+            lines += [f"{'      ' if i else '  '}{part}{after if i == len(parts) - 1 else ''}" for i, part in enumerate(parts)]
         elif isinstance(each, Paragraph):
             lead = f"    {each.label.lower()}: " if each.label else "    " if each.step else ""
             lines += textwrap.wrap(lead + _plain(each.words), WIDTH, subsequent_indent=" " * len(lead), break_long_words=False, break_on_hyphens=False)
@@ -67,7 +69,7 @@ def markdown(blocks: Iterable[Block]) -> str:
         if isinstance(each, Heading):
             lines += ["#" * each.level + " " + _marked(each.words), ""]
         elif isinstance(each, Display):
-            lines += ["$$", " = ".join(side.latex for side in each.sides) + (rf" \qquad \text{{{escaped(each.after)}}}" if each.after else ""), "$$", ""]
+            lines += ["$$", each.latex + (rf" \qquad \text{{{escaped(each.after)}}}" if each.after else ""), "$$", ""]
         elif isinstance(each, Paragraph):
             lines += [f"- *{each.label}:* {_marked(each.words)}" if each.label else _marked(each.words), ""]
         elif isinstance(each, Table):
@@ -114,8 +116,8 @@ def latex_document(blocks: Iterable[Block]) -> str:
         if isinstance(each, Heading):
             lines += ["", rf"\{_WORDS[each.level - 1]}{{{_typeset(each.words)}}}"]
         elif isinstance(each, Display):
-            left, *right = [side.latex for side in each.sides]
-            rows = [f"{left} &= {right[0]}" if right else f"&{left}", *(f"&= {side}" for side in right[1:])]
+            (_, left), *right = each.parts
+            rows = [f"{left.latex} & {right[0][0]} {right[0][1].latex}" if right else f"&{left.latex}", *(f"& {sign} {part.latex}" for sign, part in right[1:])]
             after = rf" \qquad \text{{{_shown(each.after)}}}" if each.after else ""
             lines += [r"\begin{align*}", " \\\\\n".join(rows) + after, r"\end{align*}"]
         elif isinstance(each, Paragraph):

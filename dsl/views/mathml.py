@@ -71,7 +71,8 @@ class _Parser:
                 found.append(self.scripts(token, found.pop() if found else "<mrow></mrow>", limits))
                 continue
             limits = token[1:] in _LIMITS and token.startswith("\\")
-            found.append(self.element(token))
+            leads = token == "-" and (not found or (found[-1].startswith("<mo>") and found[-1] != "<mo>)</mo>"))
+            found.append('<mo form="prefix">−</mo>' if leads else self.element(token))
         return found
 
     def scripts(self, token: str, base: str, limits: bool) -> str:

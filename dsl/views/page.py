@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from importlib.resources import files
-from itertools import pairwise
 
 from dsl.pipeline import VERSION
 from dsl.views.derivation import Chain, Derivation
@@ -108,8 +107,9 @@ def _derivation(found: Derivation) -> Iterator[str]:
     yield "<h4>The function, step by step</h4>"
     yield from map(_block, function(found))
     yield "<h4>The chain rule</h4>"
-    for each, block in zip(found.chains, chain_rule(found), strict=True):
-        yield _chain(found, each) if each.ways else _block(block)
+    ways = {Display(each.parts): each for each in found.chains if each.ways}
+    for block in chain_rule(found):
+        yield _chain(ways[block]) if isinstance(block, Display) and block in ways else _block(block)
     yield "<h4>Each derivative, from the last step to the first</h4>"
     opened = False
     for block in derivatives(found):
@@ -126,8 +126,7 @@ def _block(block: Block) -> str:
         return f"<h3>{_words(block.words)}</h3>"
     if isinstance(block, Display):
         after = f' <span class="after">{escape(block.after)}</span>' if block.after else ""
-        latex = " = ".join(side.latex for side in block.sides)
-        return f'<div class="formula">{mathml(latex, True, " = ".join(side.plain for side in block.sides))}{after}</div>'
+        return f'<div class="formula">{mathml(block.latex, True, block.plain)}{after}</div>'
     if isinstance(block, Paragraph):
         label = f"<b>{escape(block.label)}</b>" if block.label else ""
         return f'<p class="remark">{label}{_words(block.words)}</p>' if block.step or block.label else f"<p>{_words(block.words)}</p>"
@@ -146,29 +145,18 @@ def _words(words: Iterable[Inline]) -> str:
     return "".join(escape(each) if isinstance(each, str) else mathml(each.latex, alt=each.plain) for each in words)
 
 
-def _chain(found: Derivation, chain: Chain) -> str:
+def _chain(chain: Chain) -> str:
     """The chain rule with the steps marked at its factors, a way a line; last the gradient as one formula."""
-    left, *rest = chain.sides
+    (_, left), *rest = chain.parts
     lines = []
     for i, way in enumerate(chain.ways):
-        names = [*(found.composition.of(number).name for number in way), chain.argument]
-        factors = [_factor(number, above, below) for number, (above, below) in zip(way, pairwise(names), strict=True)]
-        sign = f"{inner(left.latex)}<mo>=</mo>" if not i else "<mo>+</mo>"
-        alone = i == 0 and len(chain.ways) == 1 and len(way) == 1
-        lines.append((f'<mrow data-step="{way[0]}">{inner(left.latex)}</mrow>' if alone else sign + "<mo>·</mo>".join(factors), _said(chain)))
-    closed = rest[-1] if len(rest) > 1 else None
-    if closed is not None:
-        lines.append((f"<mo>=</mo>{inner(closed.latex)}", closed.plain))
-    shown = "".join(f'<div class="formula"><math display="block" alttext="{escape(said)}"><mrow>{content}</mrow></math></div>' for content, said in lines)
+        sign = '<mo form="infix">+</mo>' if i else f"{inner(left.latex)}<mo>=</mo>" if rest else ""
+        lines.append(sign + "<mo>·</mo>".join(f'<mrow data-step="{each.step}">{inner(quotient(each.above, each.below).latex)}</mrow>' for each in way))
+    if len(rest) > len(chain.ways):
+        lines.append(f'<mo form="infix">=</mo>{inner(rest[-1][1].latex)}')
+    said = escape(Display(chain.parts).plain)
+    shown = "".join(f'<div class="formula"><math display="block" alttext="{said}"><mrow>{each}</mrow></math></div>' for each in lines)
     return f'<div class="ways">{shown}</div>'
-
-
-def _factor(number: int, above: str, below: str) -> str:
-    return f'<mrow data-step="{number}">{inner(quotient(above, below).latex)}</mrow>'
-
-
-def _said(chain: Chain) -> str:
-    return " = ".join(side.plain for side in chain.sides[:2])
 
 
 # the panel -----------------------------------------------------------------------------------------------------------
