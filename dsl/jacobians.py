@@ -136,10 +136,31 @@ class _Maker:
         """The term times an array whose axes have labels of the result."""
         if is_number(term.core, 1) and len(set(labels)) == len(labels):
             return replace(term, core=other, axes=labels)
+        if weighted := self._weighted(term, labels):
+            whole, weight, axes = weighted
+            out = self._ordered(term, (*axes, *labels))
+            return self._with_weight(term, whole, self.product([(weight, axes), (other, labels)], out), out)
         if term.axes == labels and len(set(labels)) == len(labels):
             return replace(term, core=rewritten("multiply", term.core, other))
         out = self._ordered(term, (*term.axes, *labels))
         return replace(term, core=self.product([(term.core, term.axes), (other, labels)], out), axes=out)
+
+    def _weighted(self, term: Term, labels: Labels) -> tuple[tuple[Node, Labels], Node, Labels] | None:
+        """A core as an array and a weight along some of its axes, where what else is done along ``labels`` can be done to the weight alone."""
+        core = term.core
+        if not (isinstance(core, Apply) and core.op.name == "einsum" and len(core.args) == 2):
+            return None
+        specs, output = split_spec(str(core.attr("spec")))
+        names = dict(zip(output, term.axes, strict=True))
+        if any(len(set(spec)) < len(spec) or not set(spec) <= names.keys() for spec in specs):
+            return None
+        (whole, axes), (weight, some) = sorted(
+            ((arg, tuple(names[letter] for letter in spec)) for arg, spec in zip(core.args, specs, strict=True)), key=lambda part: -len(part[1])
+        )
+        return ((whole, axes), weight, some) if {*some, *labels} < set(axes) else None
+
+    def _with_weight(self, term: Term, whole: tuple[Node, Labels], weight: Node, axes: Labels) -> Term:
+        return replace(term, core=self.product([whole, (weight, axes)], term.axes))
 
     def _ordered(self, term: Term, labels: Iterable[int]) -> Labels:
         """Labels in the order in which the result has them."""
@@ -210,6 +231,10 @@ class _Maker:
 
     def _sum(self, first: Term, other: Term) -> Term:
         """The sum of two terms, the other's core under the first one's labels."""
+        one, two = self._weighted(first, ()), self._weighted(other, ())
+        if one and two and one[0] == two[0] and first.axes == other.axes:
+            out = self._ordered(first, (*one[2], *two[2]))
+            return self._with_weight(first, one[0], rewritten("add", *(self.lined_up(weight, axes, out) for _, weight, axes in (one, two))), out)
         out = self._ordered(first, (*first.axes, *other.axes))
         core = rewritten("add", *(self.lined_up(each.core, each.axes, out) for each in (first, other)))
         return replace(first, core=core, axes=out)
@@ -274,15 +299,28 @@ class _Maker:
         return None
 
     def _negated(self, term: Term) -> Term:
+        if weighted := self._weighted(term, ()):
+            return self._with_weight(term, weighted[0], rewritten("negative", weighted[1]), weighted[2])
         return replace(term, core=rewritten("negative", term.core))
 
     def _divided(self, term: Term, other: Node, labels: Labels) -> Term:
+        if weighted := self._weighted(term, labels):
+            whole, weight, axes = weighted
+            out = self._ordered(term, (*axes, *labels))
+            return self._with_weight(term, whole, rewritten("divide", self.lined_up(weight, axes, out), self.lined_up(other, labels, out)), out)
         out = self._ordered(term, (*term.axes, *labels))
         core = rewritten("divide", self.lined_up(term.core, term.axes, out), self.lined_up(other, labels, out))
         return replace(term, core=core, axes=out)
 
     def _chosen(self, condition: Node, term: Term, taken: bool) -> Term:
         choice, labels = self.squeezed(condition, term.own)
+        if weighted := self._weighted(term, labels):
+            whole, weight, axes = weighted
+            inner = self._chosen_of(Term(weight, axes, term.lead, term.own), choice, labels, taken)
+            return self._with_weight(term, whole, inner.core, inner.axes)
+        return self._chosen_of(term, choice, labels, taken)
+
+    def _chosen_of(self, term: Term, choice: Node, labels: Labels, taken: bool) -> Term:
         out = self._ordered(term, (*term.axes, *labels))
         sides = [self.lined_up(term.core, term.axes, out), const(0.0)]
         core = rewritten("where", self.lined_up(choice, labels, out), *(sides if taken else sides[::-1]))
