@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dsl.views.diagram import Array, Box, Diagram
 
 Node = Box | Array
+# a diagram of more boxes runs from top to bottom
+ACROSS = 8
 
 
 def dot(drawn: Diagram) -> str:
     """The diagram in DOT."""
-    lines = ["digraph {", "  rankdir=LR", '  node [fontname="monospace" fontsize=11]', '  edge [arrowsize=0.7 color="#8a97a6"]']
+    direction = "LR" if len(drawn.boxes) <= ACROSS else "TB"
+    lines = ["digraph {", f"  rankdir={direction}", '  node [fontname="monospace" fontsize=11]', '  edge [arrowsize=0.7 color="#8a97a6"]']
 
     def node(each: Node) -> str:
         if isinstance(each, Box):
@@ -47,7 +50,7 @@ def mermaid(drawn: Diagram) -> str:
     def open_group(key: str, label: str) -> str:
         return f'subgraph {opened[key]}["{_entities(label)}"]'
 
-    lines = ["flowchart LR", *nested(drawn, node, open_group, "end")]
+    lines = [f"flowchart {'LR' if len(drawn.boxes) <= ACROSS else 'TB'}", *nested(drawn, node, open_group, "end")]
     for each in drawn.arrows:
         tail, head = names[each.tail], names[each.head]
         lines.append(f"  {tail} {'-.' if each.turn else '--'}{'->' if each.turn else '>'} {head}")
