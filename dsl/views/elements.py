@@ -28,7 +28,7 @@ def expanded(drawn: Diagram, made: Composition, given: Mapping[str, int]) -> Dia
         if len(box.steps) == 1 and (product := _product(made.of(box.steps[0]), sizes)):
             found = _Expansion(found, box, product).diagram()
     if found is drawn:
-        message = f"no product of the program has at most {MOST} multiplications"
+        message = f"no product of vectors or matrices has at most {MOST} multiplications"
         raise error(Code.E0503, message, help="give sizes with --dims N=2, or leave --elements out")
     return found
 
