@@ -108,7 +108,7 @@ WRT = click.option("--wrt", callback=_names, help="The names to differentiate by
 @click.option("--check", "checked", is_flag=True, help="Also check the gradients.")
 @click.option("--watch", is_flag=True, help="Compile again whenever a file changes.")
 @click.option("--dump", metavar="STAGE", callback=_stage, help="Print the program after a stage, and write nothing.")
-@click.option("--explain-rewrites", "explain", is_flag=True, help="List what was written in a more accurate form.")
+@click.option("--explain-rewrites", "explain", is_flag=True, help="List what was written in a more accurate form, or computed in another order.")
 @click.option("--passes", "without", metavar="LIST", callback=_left_out, help="Leave optional passes out (-contract), or all but the named ones.")
 @click.option("--no-format", "plain", is_flag=True, help="Leave out Black: faster, less beautiful.")
 @ROOT

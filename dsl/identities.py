@@ -71,7 +71,7 @@ def _like(node: Apply, part: Node) -> Node | None:
 
 
 def _pair(node: Apply) -> Node | None:
-    """A broadcast that the other operand makes needless is dropped; beside scalars it is done last."""
+    """A broadcast that the other operand makes needless is dropped; else it is done last, of fewer entries."""
     for i, arg in enumerate(node.args):
         if isinstance(arg, Apply) and arg.op.name == "reshape" and _leads_with_ones(arg):
             new = ew(node.op.name, *node.args[:i], arg.args[0], *node.args[i + 1 :])
@@ -321,6 +321,8 @@ def _broadcast(node: Apply) -> Node | None:
     (x,) = node.args
     if isinstance(x, Apply) and x.op is node.op and x.args[0].type.shape == ():
         return broadcast_to(x.args[0], node.type.known)
+    if isinstance(x, Apply) and x.op.name == "reshape" and _leads_with_ones(x):
+        return rewrite(broadcast_to(x.args[0], node.type.known))
     return _like(node, x)
 
 

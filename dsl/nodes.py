@@ -278,11 +278,12 @@ class Program:
 
 
 def cotangent_names(program: Program, adjoints: Mapping[Node, Node]) -> dict[Node, str]:
-    """``dL_dW`` for the cotangents of what the user named."""
+    """``dL_dW`` for the cotangents of what the user named; of an argument's, for the whole of it."""
     called: dict[Node, str] = {}
+    wholes = {*program.gradients, *program.fused}
     for node, primal in adjoints.items():
         name = primal.name if isinstance(primal, Input) else program.names.get(primal)
-        if name is not None:
+        if name is not None and (name not in program.wrt or (name, node) in wholes):
             called[node] = f"d{program.cotangents[0][0]}_d{name}"
     return called
 

@@ -15,6 +15,7 @@ from dsl.imports import Find, nowhere
 from dsl.nodes import Program
 from dsl.parse import parse
 from dsl.passes.choose import choose
+from dsl.passes.contract import contract
 from dsl.passes.differentiate import differentiate
 from dsl.passes.resolve import resolve
 from dsl.passes.share import share
@@ -68,9 +69,11 @@ STAGES = (
     Stage("resolve", lambda job: resolve(job.product, job.stem, job.options.wrt, job.options.find)),
     Stage("stabilise", lambda job: stabilise(job.product), optional=True),
     Stage("normalise", lambda job: normalise(job.product), optional=True),
+    Stage("contract", lambda job: contract(job.product), optional=True),
     Stage("differentiate", lambda job: differentiate(job.product)),
     Stage("share", lambda job: share(job.product), optional=True),
     Stage("simplify", lambda job: simplify(job.product)),
+    Stage("reorder", lambda job: contract(job.product), optional=True),
     Stage("choose", lambda job: choose(job.product), optional=True),
     Stage("stream", lambda job: stream(job.product), optional=True),
     Stage("emit", lambda job: render_module(view(job.product, VERSION))),

@@ -253,13 +253,13 @@ class Tape(NamedTuple):
     logsumexp_log_joint: NDArray[Any]
     log_joint: NDArray[Any]
     scaled: NDArray[Any]
+    added: NDArray[Any]
     centred: NDArray[Any]
     ratio: Any
+    exp_q: NDArray[Any]
     below: NDArray[Any]
     row: NDArray[Any]
     column: NDArray[Any]
-    lower: NDArray[Any]
-    exp_q: NDArray[Any]
     alpha: NDArray[Any]
     logsumexp_alpha: Any
     dtype: Any
@@ -331,20 +331,20 @@ def forward(
     N, D = x.shape
     K = alpha.shape[0]
     dtype = np.result_type(x, gamma, m, alpha, means, q, below)
-    # centred = x[:, None, :] - means
-    centred = x[:, None] - means
     # column, row = triu_indices(D, 1)
     triangle_indices = np.array(np.triu_indices(D, k=1))
     row = triangle_indices[1]
     column = triangle_indices[0]
     # lower = zeros((K, D, D)).at[:, row, column].add(below)
     lower = _scatter_add((K, D, D), np.s_[:, row, column], below)
+    # centred = x[:, None, :] - means
+    centred = x[:, None] - means
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
     exp_q = np.exp(q)
-    lower_centred = (lower @ centred.transpose(1, 2, 0)).transpose(2, 0, 1)
-    scaled = exp_q * centred + lower_centred
+    added = lower + exp_q[:, :, None] * np.eye(D, dtype=dtype)
+    scaled = (added @ centred.transpose(1, 2, 0)).transpose(2, 0, 1)
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-    log_joint = alpha + q.sum(axis=-1) - (scaled**2).sum(axis=-1) / 2
+    log_joint = alpha + q.sum(axis=-1) - np.einsum("ijk,ijk->ij", scaled, scaled) / 2
     # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
     logsumexp_log_joint = _logsumexp(log_joint, axis=-1)
     logsumexp_alpha = _logsumexp(alpha)
@@ -368,13 +368,13 @@ def forward(
         logsumexp_log_joint,
         log_joint,
         scaled,
+        added,
         centred,
         ratio,
+        exp_q,
         below,
         row,
         column,
-        lower,
-        exp_q,
         alpha,
         logsumexp_alpha,
         dtype,
@@ -389,13 +389,13 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         logsumexp_log_joint,
         log_joint,
         scaled,
+        added,
         centred,
         ratio,
+        exp_q,
         below,
         row,
         column,
-        lower,
-        exp_q,
         alpha,
         logsumexp_alpha,
         dtype,
@@ -407,25 +407,23 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
     exp = np.exp(log_joint - logsumexp_log_joint[:, None])
     dL_dlog_joint = dL * exp
-    # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-    dL_dscaled = dL_dprior * exp[:, :, None] * scaled
+    # centred = x[:, None, :] - means
+    product = (np.einsum("ij,ijk->jk", exp, scaled)[:, None] @ added)[:, 0]
+    dL_dmeans = dL * product
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-    dL_dlower = dL_dscaled.transpose(1, 2, 0) @ centred.transpose(1, 0, 2)
+    dL_dadded = ((dL_dprior * exp)[:, :, None] * scaled).transpose(1, 2, 0) @ centred.transpose(
+        1, 0, 2
+    )
     # shape = m * sum(q) - gamma ** 2 / 2 * (sum(exp(q) ** 2) + sum(below ** 2))
     scaled_3 = 2 * dL * ratio
+    # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
+    dL_dexp_q = scaled_3 * exp_q + np.diagonal(dL_dadded, axis1=1, axis2=2)
     # lower = zeros((K, D, D)).at[:, row, column].add(below)
-    dL_dbelow = scaled_3 * below + dL_dlower[:, row, column]
-    # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-    dL_dscaled_lower = (lower.swapaxes(-1, -2) @ dL_dscaled.transpose(1, 2, 0)).transpose(2, 0, 1)
-    dL_dcentred = dL_dscaled_lower + dL_dscaled * exp_q
-    # centred = x[:, None, :] - means
-    dL_dmeans = -dL_dcentred.sum(axis=0)
-    # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-    dL_dexp_q = scaled_3 * exp_q + (dL_dscaled * centred).sum(axis=0)
+    dL_dbelow = scaled_3 * below + dL_dadded[:, row, column]
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-    dL_dadded = dL_dlog_joint.sum(axis=0)
-    dL_dq = dL_dprior * m + dL_dexp_q * exp_q + dL_dadded[:, None]
-    dL_dalpha = dL_dprior * N * np.exp(alpha - logsumexp_alpha) + dL_dadded
+    dL_dadded_2 = dL_dlog_joint.sum(axis=0)
+    dL_dq = dL_dprior * m + dL_dexp_q * exp_q + dL_dadded_2[:, None]
+    dL_dalpha = dL_dprior * N * np.exp(alpha - logsumexp_alpha) + dL_dadded_2
     return Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
@@ -443,20 +441,20 @@ def value(
     N, D = x.shape
     K = alpha.shape[0]
     dtype = np.result_type(x, gamma, m, alpha, means, q, below)
-    # centred = x[:, None, :] - means
-    centred = x[:, None] - means
     # column, row = triu_indices(D, 1)
     triangle_indices = np.array(np.triu_indices(D, k=1))
     row = triangle_indices[1]
     column = triangle_indices[0]
     # lower = zeros((K, D, D)).at[:, row, column].add(below)
     lower = _scatter_add((K, D, D), np.s_[:, row, column], below)
+    # centred = x[:, None, :] - means
+    centred = x[:, None] - means
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
     exp_q = np.exp(q)
-    lower_centred = (lower @ centred.transpose(1, 2, 0)).transpose(2, 0, 1)
-    scaled = exp_q * centred + lower_centred
+    added = lower + exp_q[:, :, None] * np.eye(D, dtype=dtype)
+    scaled = (added @ centred.transpose(1, 2, 0)).transpose(2, 0, 1)
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-    log_joint = alpha + q.sum(axis=-1) - (scaled**2).sum(axis=-1) / 2
+    log_joint = alpha + q.sum(axis=-1) - np.einsum("ijk,ijk->ij", scaled, scaled) / 2
     # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
     difference = _logsumexp(log_joint, axis=-1).sum() - N * _logsumexp(alpha)
     fit = difference - (D * N) * 1.8378770664093453 / 2
@@ -504,8 +502,9 @@ def value_and_grad(
     lower = _scatter_add((K, D, D), np.s_[:, row, column], below)
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
     exp_q = np.exp(q)
+    added = lower + exp_q[:, :, None] * np.eye(D, dtype=dtype)
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-    added = alpha + q.sum(axis=-1)
+    added_2 = alpha + q.sum(axis=-1)
     # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
     logsumexp_alpha = _logsumexp(alpha)
     # n = D + m + 1
@@ -526,45 +525,41 @@ def value_and_grad(
         # centred = x[:, None, :] - means
         centred = x_rows[:, None] - means
         # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-        lower_centred = (lower @ centred.transpose(1, 2, 0)).transpose(2, 0, 1)
-        scaled = exp_q * centred + lower_centred
+        scaled = (added @ centred.transpose(1, 2, 0)).transpose(2, 0, 1)
         # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-        log_joint = added - (scaled**2).sum(axis=-1) / 2
+        log_joint = added_2 - np.einsum("ijk,ijk->ij", scaled, scaled) / 2
         # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
         logsumexp_log_joint = _logsumexp(log_joint, axis=-1)
         total_2 = logsumexp_log_joint.sum()
         dL_dlog_joint = np.exp(log_joint - logsumexp_log_joint[:, None])
         # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-        dL_dadded = dL_dlog_joint.sum(axis=0)
-        scaled_3 = (dL_dlog_joint / 2)[:, :, None] * scaled
-        # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-        scaled_3_lower = (lower.swapaxes(-1, -2) @ scaled_3.transpose(1, 2, 0)).transpose(2, 0, 1)
+        dL_dadded_2 = dL_dlog_joint.sum(axis=0)
+        ratio = dL_dlog_joint / 2
         # centred = x[:, None, :] - means
-        dL_dmeans = (2 * scaled_3 * exp_q + 2 * scaled_3_lower).sum(axis=0)
-        # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-        dL_dscaled = -2 * scaled_3
+        total_3 = np.einsum("ij,ijk->jk", ratio, scaled)
         # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-        dL_dexp_q_sum = (dL_dscaled * centred).sum(axis=0)
-        total_3 = scaled_3.transpose(1, 2, 0) @ centred.transpose(1, 0, 2)
-        return total_2, dL_dadded, dL_dmeans, dL_dexp_q_sum, total_3
+        dL_dadded = ((-2 * ratio)[:, :, None] * scaled).transpose(1, 2, 0) @ centred.transpose(
+            1, 0, 2
+        )
+        return total_2, dL_dadded_2, total_3, dL_dadded
 
-    total_2, dL_dadded, dL_dmeans, dL_dexp_q_sum, total_3 = _in_blocks(
-        block, N, 8 * (13 * D * K + 2 * D + 7 * K + 2), workers
+    total_2, dL_dadded_2, total_3, dL_dadded = _in_blocks(
+        block, N, 8 * (3 * D * K + 2 * D + 7 * K + 2), workers
     )
     # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
     fit = total_2 - N * logsumexp_alpha - (D * N) * 1.8378770664093453 / 2
     # L = fit - prior
     L = fit - prior
+    # centred = x[:, None, :] - means
+    dL_dmeans = 2 * (total_3[:, None] @ added)[:, 0]
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-    dL_dlower = -2 * total_3
+    dL_dexp_q = gamma_squared * exp_q + np.diagonal(dL_dadded, axis1=1, axis2=2)
     # lower = zeros((K, D, D)).at[:, row, column].add(below)
-    dL_dbelow = gamma_squared * below + dL_dlower[:, row, column]
-    # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-    added_2 = -m + (gamma_squared * exp_q + dL_dexp_q_sum) * exp_q
+    dL_dbelow = gamma_squared * below + dL_dadded[:, row, column]
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
-    dL_dq = added_2 + dL_dadded[:, None]
-    dL_dalpha = -N * np.exp(alpha - logsumexp_alpha) + dL_dadded
+    dL_dq = -m + dL_dexp_q * exp_q + dL_dadded_2[:, None]
+    dL_dalpha = -N * np.exp(alpha - logsumexp_alpha) + dL_dadded_2
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 5ffd2fdae3b41cfc49424de521877c3d892f3dc4443cd55c886807452f12e67b
+# gradc: 4a444c4326255ca78ac3abe052c433eadb923e2d6b2585eea92a02cf18ea0f3e

@@ -226,7 +226,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dY = dL_dlog_probs + dL_dlog / added * exp_Y
     # Y = H[:, -1] * scale_out + shift_out
     dL_dshift_out = dL_dY.sum(axis=0)
-    dL_dscale_out = (dL_dY * picked_H).sum(axis=0)
+    dL_dscale_out = np.einsum("ij,ij->j", dL_dY, picked_H)
     dL_dH = _scatter((T - 1, M, B), np.s_[:, -1], dL_dY * scale_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
     dL_dhs = _scatter((T, M, B), np.s_[1:], dL_dH)
@@ -395,7 +395,7 @@ def value_and_grad(
     dL_dY = dL_dlog_probs + dL_dlog / added * exp_Y
     # Y = H[:, -1] * scale_out + shift_out
     dL_dshift_out = dL_dY.sum(axis=0)
-    dL_dscale_out = (dL_dY * picked_H).sum(axis=0)
+    dL_dscale_out = np.einsum("ij,ij->j", dL_dY, picked_H)
     dL_dH = _scatter((T - 1, M, B), np.s_[:, -1], dL_dY * scale_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
     dL_dhs = _scatter((T, M, B), np.s_[1:], dL_dH)
@@ -462,4 +462,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: 86813288369a7f29ca271c3ab98487396c516a486f39c3610fbad807f861d983
+# gradc: 5326cbd95bd329e52c06ab66914d731717019e4d9f375adea730b8fc823cc457

@@ -122,7 +122,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(windows @ w)
     dL_dw = dL * windows.sum(axis=0)
-    dL_dwindows = np.broadcast_to(dL * w[None], (N, K))
+    dL_dwindows = np.broadcast_to(dL * w, (N, K))
     # windows = padded[arange(N)[:, None] + arange(K)]
     dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
     # padded = pad(x, K // 2)
@@ -157,7 +157,7 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     # L = sum(windows @ w)
     L = (windows @ w).sum()
     dL_dw = windows.sum(axis=0)
-    dL_dwindows = np.broadcast_to(w[None], (N, K))
+    dL_dwindows = np.broadcast_to(w, (N, K))
     # windows = padded[arange(N)[:, None] + arange(K)]
     dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
     # padded = pad(x, K // 2)
@@ -165,4 +165,4 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dw)
 
 
-# gradc: 883648e844ee31bd54afdf1e743f8816e76acafaa73fe164cc5328ffbccdc91d
+# gradc: 09c1503975b63d1077054a7a59cc8c843a61db6dc0fb98266d4c71134cd851fd

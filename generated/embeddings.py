@@ -237,7 +237,7 @@ def forward(
     # near = sum(E[centre] * C[context], axis=-1)
     picked = E[centre]
     picked_2 = C[context]
-    near = (picked * picked_2).sum(axis=-1)
+    near = np.vecdot(picked, picked_2)
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
     picked_3 = C[noise]
     far = (picked_3 @ picked[:, :, None])[:, :, 0]
@@ -257,14 +257,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     dL_dfar = dL / N * _sigmoid(far)
     dL_dnear = -dL / N * _sigmoid(-near)
-    # near = sum(E[centre] * C[context], axis=-1)
-    reshaped_dL_dnear = dL_dnear[:, None]
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
     scattered = _scatter_add((V, D), np.s_[noise], dL_dfar[:, :, None] * picked[:, None])
     # near = sum(E[centre] * C[context], axis=-1)
-    scattered_2 = _scatter_add((V, D), np.s_[context], reshaped_dL_dnear * picked)
+    scattered_2 = _scatter_add((V, D), np.s_[context], dL_dnear[:, None] * picked)
     dL_dC = scattered + scattered_2
-    dL_dpicked = (dL_dfar[:, None] @ picked_3)[:, 0] + reshaped_dL_dnear * picked_2
+    dL_dpicked = (dL_dfar[:, None] @ picked_3)[:, 0] + dL_dnear[:, None] * picked_2
     dL_dE = _scatter_add((V, D), np.s_[centre], dL_dpicked)
     return Gradients(dL_dE, dL_dC)
 
@@ -277,7 +275,7 @@ def value(
     N = centre.shape[0]
     # near = sum(E[centre] * C[context], axis=-1)
     picked = E[centre]
-    near = (picked * C[context]).sum(axis=-1)
+    near = np.vecdot(picked, C[context])
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
     far = (C[noise] @ picked[:, :, None])[:, :, 0]
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
@@ -318,7 +316,7 @@ def value_and_grad(
         # near = sum(E[centre] * C[context], axis=-1)
         picked_2 = E[centre_rows]
         picked_3 = C[context_rows]
-        near = (picked_2 * picked_3).sum(axis=-1)
+        near = np.vecdot(picked_2, picked_3)
         # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
         total = _log_sigmoid(near).sum()
         # far = einsum('nd,nsd->ns', E[centre], C[noise])
@@ -327,14 +325,12 @@ def value_and_grad(
         total_2 = _log_sigmoid(-far).sum()
         dL_dfar = 1.0 / max(N, 1) * _sigmoid(far)
         dL_dnear = -1.0 / max(N, 1) * _sigmoid(-near)
-        # near = sum(E[centre] * C[context], axis=-1)
-        reshaped_dL_dnear = dL_dnear[:, None]
-        dL_dpicked[rows] = (dL_dfar[:, None] @ picked_rows)[:, 0] + reshaped_dL_dnear * picked_3
+        dL_dpicked[rows] = (dL_dfar[:, None] @ picked_rows)[:, 0] + dL_dnear[:, None] * picked_3
         dL_dpicked_2[rows] = dL_dfar[:, :, None] * picked_2[:, None]
-        dL_dpicked_3[rows] = reshaped_dL_dnear * picked_2
+        dL_dpicked_3[rows] = dL_dnear[:, None] * picked_2
         return total, total_2
 
-    total, total_2 = _in_blocks(block, N, 8 * (2 * D * S + 7 * D + 5 * S + 8), workers)
+    total, total_2 = _in_blocks(block, N, 8 * (2 * D * S + 6 * D + 5 * S + 7), workers)
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     L = -((total + total_2) / N)
     # near = sum(E[centre] * C[context], axis=-1)
@@ -344,4 +340,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: 27487334ce13dcd40554a05af47ad182bc61d044f044d914ca294d2f5e47bd7f
+# gradc: 28fc116c9ecef47df4a6db3159db685ab72cc0246975ddef949a1442f6c04923

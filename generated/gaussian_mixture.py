@@ -210,7 +210,7 @@ def forward(
     exp_log_sd = np.exp(log_sd)
     z = (X[:, None] - mu) / exp_log_sd
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    difference = -0.5 * (z**2).sum(axis=-1) - log_sd.sum(axis=-1)
+    difference = -0.5 * np.einsum("ijk,ijk->ij", z, z) - log_sd.sum(axis=-1)
     log_density = difference - D * 1.8378770664093453 / 2
     # joint = log_softmax(weights) + log_density
     log_softmax_weights = _log_softmax(weights, axis=-1)
@@ -233,21 +233,20 @@ def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradient
         dresponsibility, "dresponsibility", responsibility.shape, responsibility.dtype
     )
     # responsibility = softmax(joint)
-    total = (dresponsibility * responsibility).sum(axis=-1, keepdims=True)
+    reshaped = np.vecdot(dresponsibility, responsibility)[:, None]
     # L = -mean(logsumexp(joint, axis=-1))
     scaled = -dL / N * np.exp(joint - logsumexp_joint[:, None])
-    dL_djoint = responsibility * (dresponsibility - total) + scaled
-    # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    scaled_2 = dL_djoint[:, :, None] * z
+    dL_djoint = responsibility * (dresponsibility - reshaped) + scaled
     # joint = log_softmax(weights) + log_density
     dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
+    # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
+    dL_djoint_z = dL_djoint[:, :, None] * z
     # z = (X[:, None, :] - mu) / exp(log_sd)
-    scaled_3 = (scaled_2 * z / exp_log_sd).sum(axis=0) * exp_log_sd
-    dL_dlog_sd = -dL_dlog_softmax_weights[:, None] + scaled_3
-    dL_dmu = (scaled_2 / exp_log_sd).sum(axis=0)
+    dL_dlog_sd = -dL_dlog_softmax_weights[:, None] + np.einsum("ijk,ijk->jk", dL_djoint_z, z)
+    dL_dmu = dL_djoint_z.sum(axis=0) / exp_log_sd
     # joint = log_softmax(weights) + log_density
-    scaled_4 = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
-    dL_dweights = dL_dlog_softmax_weights - scaled_4
+    scaled_2 = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
+    dL_dweights = dL_dlog_softmax_weights - scaled_2
     return Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
@@ -258,7 +257,7 @@ def value(X: ArrayLike, weights: ArrayLike, mu: ArrayLike, log_sd: ArrayLike) ->
     # z = (X[:, None, :] - mu) / exp(log_sd)
     z = (X[:, None] - mu) / np.exp(log_sd)
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    difference = -0.5 * (z**2).sum(axis=-1) - log_sd.sum(axis=-1)
+    difference = -0.5 * np.einsum("ijk,ijk->ij", z, z) - log_sd.sum(axis=-1)
     log_density = difference - D * 1.8378770664093453 / 2
     # joint = log_softmax(weights) + log_density
     joint = _log_softmax(weights, axis=-1) + log_density
@@ -294,38 +293,36 @@ def value_and_grad(
         # z = (X[:, None, :] - mu) / exp(log_sd)
         z = (X_rows[:, None] - mu) / exp_log_sd
         # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-        log_density = -0.5 * (z**2).sum(axis=-1) - total_log_sd - D * 1.8378770664093453 / 2
+        difference = -0.5 * np.einsum("ijk,ijk->ij", z, z) - total_log_sd
+        log_density = difference - D * 1.8378770664093453 / 2
         # joint = log_softmax(weights) + log_density
         joint = log_softmax_weights + log_density
         # L = -mean(logsumexp(joint, axis=-1))
         logsumexp_joint = _logsumexp(joint, axis=-1)
         L_sum = logsumexp_joint.sum() / N
         exp = np.exp(joint - logsumexp_joint[:, None])
-        dL_djoint = -1.0 / max(N, 1) * exp
         # joint = log_softmax(weights) + log_density
-        dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
-        # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-        dL_dz = ratio * exp[:, :, None] * z
-        # z = (X[:, None, :] - mu) / exp(log_sd)
-        dL_dmu_sum = (dL_dz / exp_log_sd).sum(axis=0)
-        # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
         total = exp.sum(axis=0)
+        # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
+        dL_dz = (ratio * exp)[:, :, None] * z
         # z = (X[:, None, :] - mu) / exp(log_sd)
-        total_2 = (dL_dz * z / exp_log_sd).sum(axis=0)
-        return L_sum, dL_dlog_softmax_weights, dL_dmu_sum, total, total_2
+        total_2 = dL_dz.sum(axis=0)
+        dL_dlog_sd_sum = np.einsum("ijk,ijk->jk", dL_dz, z)
+        return L_sum, total, total_2, dL_dlog_sd_sum
 
-    L_sum, dL_dlog_softmax_weights, dL_dmu_sum, total, total_2 = _in_blocks(
-        block, N, 8 * (7 * D * K + 2 * D + 10 * K + 2), workers
+    L_sum, total, total_2, dL_dlog_sd_sum = _in_blocks(
+        block, N, 8 * (3 * D * K + 2 * D + 8 * K + 2), workers
     )
     # L = -mean(logsumexp(joint, axis=-1))
     L = -L_sum
     # z = (X[:, None, :] - mu) / exp(log_sd)
-    dL_dlog_sd = ratio * total[:, None] - total_2 * exp_log_sd
-    dL_dmu = -dL_dmu_sum
+    dL_dlog_sd = ratio * total[:, None] - dL_dlog_sd_sum
+    dL_dmu = -(total_2 / exp_log_sd)
     # joint = log_softmax(weights) + log_density
+    dL_dlog_softmax_weights = -1.0 / max(N, 1) * total
     scaled = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
     dL_dweights = dL_dlog_softmax_weights - scaled
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 27ff7020c7bc210bfdc51956f26905c5072a884ec1825b0073066db25f6fe878
+# gradc: 2a6e7820199c734fcfa880b811b8090cecc0750d7e98904b9ceb16cc08447f11

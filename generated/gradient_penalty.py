@@ -135,14 +135,14 @@ class Tape(NamedTuple):
     weight: Any
     difference_2: NDArray[Any]
     slope: NDArray[Any]
-    product: NDArray[Any]
-    W: NDArray[Any]
-    v: NDArray[Any]
+    v_W_difference: NDArray[Any]
+    v_W: NDArray[Any]
     tanh: NDArray[Any]
     difference: NDArray[Any]
+    v: NDArray[Any]
     tanh_3: NDArray[Any]
+    W: NDArray[Any]
     tanh_2: NDArray[Any]
-    v_times_difference: NDArray[Any]
     between: NDArray[Any]
     real: NDArray[Any]
     fake: NDArray[Any]
@@ -214,11 +214,11 @@ def forward(
     # between = fake + t * (real - fake)
     between = fake + t * (real - fake)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
+    v_W = v * W
     tanh = np.tanh(between @ W + b)
     difference = 1 - tanh**2
-    v_times_difference = v * difference
-    product = v_times_difference @ W.T
-    slope = np.linalg.norm(product, axis=-1)
+    v_W_difference = difference @ v_W.T
+    slope = np.linalg.norm(v_W_difference, axis=-1)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     tanh_2 = np.tanh(fake @ W + b)
     tanh_3 = np.tanh(real @ W + b)
@@ -228,14 +228,14 @@ def forward(
         weight,
         difference_2,
         slope,
-        product,
-        W,
-        v,
+        v_W_difference,
+        v_W,
         tanh,
         difference,
+        v,
         tanh_3,
+        W,
         tanh_2,
-        v_times_difference,
         between,
         real,
         fake,
@@ -249,14 +249,14 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         weight,
         difference_2,
         slope,
-        product,
-        W,
-        v,
+        v_W_difference,
+        v_W,
         tanh,
         difference,
+        v,
         tanh_3,
+        W,
         tanh_2,
-        v_times_difference,
         between,
         real,
         fake,
@@ -266,23 +266,19 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
     tied = slope == 0
     ratio = 2 * dL * weight / N * difference_2 / np.where(tied, 1.0, slope)
-    dL_dproduct = np.where(tied, 0.0, ratio)[:, None] * product
-    dL_dv_times_difference = dL_dproduct @ W
-    dL_dadded = -2 * (dL_dv_times_difference * v * tanh) * difference
+    dL_dv_W_difference = np.where(tied, 0.0, ratio)[:, None] * v_W_difference
+    dL_dadded = dL_dv_W_difference @ (-2 * v_W) * (tanh * difference)
+    dL_dv_W = dL_dv_W_difference.T @ difference
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     ratio_2 = -dL / N
     dL_dadded_2 = ratio_2 * v * (1 - tanh_3**2)
-    # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    total = (dL_dv_times_difference * difference).sum(axis=0)
-    # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
+    added = np.einsum("ij,ij->j", dL_dv_W, W) + ratio_2 * tanh_3.sum(axis=0)
     dL_over_N = dL / N
-    dL_dv = total + ratio_2 * tanh_3.sum(axis=0) + dL_over_N * tanh_2.sum(axis=0)
+    dL_dv = added + dL_over_N * tanh_2.sum(axis=0)
     dL_dadded_3 = dL_over_N * v * (1 - tanh_2**2)
     dL_db = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0) + dL_dadded_3.sum(axis=0)
-    # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    added = dL_dproduct.T @ v_times_difference + between.T @ dL_dadded
-    # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    dL_dW = added + real.T @ dL_dadded_2 + fake.T @ dL_dadded_3
+    added_2 = between.T @ dL_dadded + dL_dv_W * v + real.T @ dL_dadded_2
+    dL_dW = added_2 + fake.T @ dL_dadded_3
     return Gradients(dL_dW, dL_db, dL_dv)
 
 
@@ -301,7 +297,7 @@ def value(
     # between = fake + t * (real - fake)
     between = fake + t * (real - fake)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    slope = np.linalg.norm(v * (1 - np.tanh(between @ W + b) ** 2) @ W.T, axis=-1)
+    slope = np.linalg.norm((1 - np.tanh(between @ W + b) ** 2) @ (v * W).T, axis=-1)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     difference = (np.tanh(fake @ W + b) @ v).mean() - (np.tanh(real @ W + b) @ v).mean()
     L = difference + weight * ((slope - 1) ** 2).mean()
@@ -329,7 +325,11 @@ def value_and_grad(
     H = W.shape[1]
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     ratio = 1.0 / max(N, 1)
-    scaled = -1.0 / max(N, 1) * v
+    # slope = norm(grad(sum(critic(between)), between), axis=-1)
+    v_W = v * W
+    scaled = -2 * v_W
+    # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
+    scaled_2 = -1.0 / max(N, 1) * v
     ratio_times_v = ratio * v
 
     def block(rows: slice) -> Any:
@@ -346,49 +346,43 @@ def value_and_grad(
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
         tanh_3 = np.tanh(between @ W + b)
         difference = 1 - tanh_3**2
-        v_times_difference = v * difference
-        product = v_times_difference @ W.T
-        slope = np.linalg.norm(product, axis=-1)
+        v_W_difference = difference @ v_W.T
+        slope = np.linalg.norm(v_W_difference, axis=-1)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
         difference_2 = slope - 1
         total_3 = (difference_2**2).sum() / N
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
         tied = slope == 0
         ratio_2 = 2 * weight / max(N, 1) * difference_2 / np.where(tied, 1.0, slope)
-        dL_dproduct = np.where(tied, 0.0, ratio_2)[:, None] * product
-        total_4 = dL_dproduct.T @ v_times_difference
-        dL_dv_times_difference = dL_dproduct @ W
-        dL_dadded = -2 * (dL_dv_times_difference * v * tanh_3) * difference
-        total_5 = between.T @ dL_dadded
+        dL_dv_W_difference = np.where(tied, 0.0, ratio_2)[:, None] * v_W_difference
+        dL_dadded = dL_dv_W_difference @ scaled * (tanh_3 * difference)
+        total_4 = between.T @ dL_dadded
+        dL_dv_W = dL_dv_W_difference.T @ difference
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        dL_dadded_2 = scaled * (1 - tanh_2**2)
-        total_6 = real_rows.T @ dL_dadded_2
+        dL_dadded_2 = scaled_2 * (1 - tanh_2**2)
+        total_5 = real_rows.T @ dL_dadded_2
         dL_dadded_3 = ratio_times_v * (1 - tanh**2)
         dL_dW_sum = fake_rows.T @ dL_dadded_3
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
-        total_7 = dL_dadded.sum(axis=0)
+        total_6 = dL_dadded.sum(axis=0)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        total_8 = dL_dadded_2.sum(axis=0)
+        total_7 = dL_dadded_2.sum(axis=0)
         dL_db_sum = dL_dadded_3.sum(axis=0)
-        # slope = norm(grad(sum(critic(between)), between), axis=-1)
-        total_9 = (dL_dv_times_difference * difference).sum(axis=0)
-        # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        total_10 = tanh_2.sum(axis=0)
-        total_11 = tanh.sum(axis=0)
+        total_8 = tanh_2.sum(axis=0)
+        total_9 = tanh.sum(axis=0)
         return (
             total,
             total_2,
             total_3,
             total_4,
+            dL_dv_W,
             total_5,
-            total_6,
             dL_dW_sum,
+            total_6,
             total_7,
-            total_8,
             dL_db_sum,
+            total_8,
             total_9,
-            total_10,
-            total_11,
         )
 
     (
@@ -396,21 +390,21 @@ def value_and_grad(
         total_2,
         total_3,
         total_4,
+        dL_dv_W,
         total_5,
-        total_6,
         dL_dW_sum,
+        total_6,
         total_7,
-        total_8,
         dL_db_sum,
+        total_8,
         total_9,
-        total_10,
-        total_11,
-    ) = _in_blocks(block, N, 8 * (7 * D + 24 * H + 12), workers)
+    ) = _in_blocks(block, N, 8 * (7 * D + 20 * H + 12), workers)
     L = total - total_2 + weight * total_3
-    dL_dv = total_9 - ratio * total_10 + ratio * total_11
-    dL_db = total_7 + total_8 + dL_db_sum
-    dL_dW = total_4 + total_5 + total_6 + dL_dW_sum
+    difference = np.einsum("ij,ij->j", dL_dv_W, W) - ratio * total_8
+    dL_dv = difference + ratio * total_9
+    dL_db = total_6 + total_7 + dL_db_sum
+    dL_dW = total_4 + dL_dv_W * v + total_5 + dL_dW_sum
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: bc265c3617186b67333b58c26b651f569699a8218b8aeb420eb8c5021fe6ddb3
+# gradc: 5fd4b1cb37440795bec6c772e54be4a64afb480ae9a59188f881bceaa42afde4

@@ -136,18 +136,18 @@ class Tape(NamedTuple):
     v: NDArray[Any]
     tanh_2: NDArray[Any]
     difference_2: NDArray[Any]
-    kappa: Any
+    scaled_2: NDArray[Any]
+    tanh_difference: NDArray[Any]
+    scaled: Any
     a: NDArray[Any]
-    difference: NDArray[Any]
     tanh: NDArray[Any]
-    b: NDArray[Any]
-    a_times_v_times_tanh: NDArray[Any]
-    a_times_v: NDArray[Any]
-    v_times_difference: NDArray[Any]
-    t: NDArray[Any]
+    v_b: NDArray[Any]
+    difference: NDArray[Any]
     x0: NDArray[Any]
-    scaled: NDArray[Any]
+    a_times_v: NDArray[Any]
     x: NDArray[Any]
+    t: NDArray[Any]
+    b: NDArray[Any]
     dtype: Any
 
 
@@ -233,19 +233,21 @@ def forward(
     """
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
     dtype = np.result_type(x, t, x0, u0, a, b, c, v)
+    # u_t = grad(sum(u), t)
+    v_b = v * b
     # u = network(x, t)
     tanh = np.tanh(np.outer(x, a) + np.outer(t, b) + c)
     # u_t = grad(sum(u), t)
     difference = 1 - tanh**2
-    v_times_difference = v * difference
-    u_t = v_times_difference @ b
+    u_t = difference @ v_b
+    # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
+    scaled = -2 * kappa
     # u_xx = grad(sum(u_x), x)
     a_times_v = a * v
-    a_times_v_times_tanh = a_times_v * tanh
-    scaled = -2 * a_times_v_times_tanh * difference
-    u_xx = scaled @ a
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    difference_2 = u_t - kappa * u_xx
+    scaled_2 = scaled * (a_times_v * a)
+    tanh_difference = tanh * difference
+    difference_2 = u_t - tanh_difference @ scaled_2
     tanh_2 = np.tanh(np.outer(x0, a) + c)
     difference_3 = tanh_2 @ v - u0
     L = (difference_2**2).mean() + (difference_3**2).mean()
@@ -254,18 +256,18 @@ def forward(
         v,
         tanh_2,
         difference_2,
-        kappa,
-        a,
-        difference,
-        tanh,
-        b,
-        a_times_v_times_tanh,
-        a_times_v,
-        v_times_difference,
-        t,
-        x0,
+        scaled_2,
+        tanh_difference,
         scaled,
+        a,
+        tanh,
+        v_b,
+        difference,
+        x0,
+        a_times_v,
         x,
+        t,
+        b,
         dtype,
     )
     return L, tape
@@ -278,48 +280,46 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         v,
         tanh_2,
         difference_2,
-        kappa,
-        a,
-        difference,
-        tanh,
-        b,
-        a_times_v_times_tanh,
-        a_times_v,
-        v_times_difference,
-        t,
-        x0,
+        scaled_2,
+        tanh_difference,
         scaled,
+        a,
+        tanh,
+        v_b,
+        difference,
+        x0,
+        a_times_v,
         x,
+        t,
+        b,
         dtype,
     ) = tape
     M = difference_3.shape[0]
     N = difference_2.shape[0]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    scaled_2 = 2 * dL
-    dL_ddifference_3 = scaled_2 / M * difference_3
+    scaled_3 = 2 * dL
+    dL_ddifference_3 = scaled_3 / M * difference_3
     dL_dadded = np.outer(dL_ddifference_3, v) * (1 - tanh_2**2)
-    dL_ddifference_2 = scaled_2 / N * difference_2
-    dL_du_xx = -2 * kappa * dL / N * difference_2
-    # u_xx = grad(sum(u_x), x)
-    dL_dscaled = np.outer(dL_du_xx, a)
-    dL_da_times_v_times_tanh = -2 * (dL_dscaled * difference)
-    dL_da_times_v = (dL_da_times_v_times_tanh * tanh).sum(axis=0)
+    dL_ddifference_2 = scaled_3 / N * difference_2
+    dL_dproduct = -2 * dL / N * difference_2
+    dL_dtanh_difference = np.outer(dL_dproduct, scaled_2)
+    dL_dproduct_2 = scaled * (dL_dproduct @ tanh_difference)
+    dL_da_times_v = dL_dproduct_2 * a
     # u_t = grad(sum(u), t)
-    dL_dv_times_difference = np.outer(dL_ddifference_2, b)
-    dL_ddifference = -2 * (dL_dscaled * a_times_v_times_tanh) + dL_dv_times_difference * v
-    dL_dtanh = dL_da_times_v_times_tanh * a_times_v - 2 * (dL_ddifference * tanh)
+    dL_ddifference = dL_dtanh_difference * tanh + np.outer(dL_ddifference_2, v_b)
+    dL_dtanh = dL_dtanh_difference * difference - 2 * (dL_ddifference * tanh)
     # u = network(x, t)
     dL_dadded_2 = dL_dtanh * difference
     dL_dc = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0)
-    dL_db = dL_ddifference_2 @ v_times_difference + t @ dL_dadded_2
     # u_xx = grad(sum(u_x), x)
-    added = x0 @ dL_dadded + dL_du_xx @ scaled + dL_da_times_v * v
+    added = x0 @ dL_dadded + dL_dproduct_2 * a_times_v + dL_da_times_v * v
     # u = network(x, t)
     dL_da = added + x @ dL_dadded_2
     # u_t = grad(sum(u), t)
-    total = (dL_dv_times_difference * difference).sum(axis=0)
-    dL_dv = dL_ddifference_3 @ tanh_2 + dL_da_times_v * a + total
+    dL_dv_b = dL_ddifference_2 @ difference
+    dL_db = t @ dL_dadded_2 + dL_dv_b * v
+    dL_dv = dL_ddifference_3 @ tanh_2 + dL_da_times_v * a + dL_dv_b * b
     return Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
@@ -341,12 +341,11 @@ def value(
     tanh = np.tanh(np.outer(x, a) + np.outer(t, b) + c)
     # u_t = grad(sum(u), t)
     difference = 1 - tanh**2
-    u_t = v * difference @ b
-    # u_xx = grad(sum(u_x), x)
-    u_xx = -2 * (a * v * tanh) * difference @ a
+    u_t = difference @ (v * b)
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
+    difference_2 = u_t - tanh * difference @ (-2 * kappa * (a * v * a))
     average = ((np.tanh(np.outer(x0, a) + c) @ v - u0) ** 2).mean()
-    L = ((u_t - kappa * u_xx) ** 2).mean() + average
+    L = (difference_2**2).mean() + average
     return L
 
 
@@ -372,9 +371,12 @@ def value_and_grad(
     N = x.shape[0]
     M = x0.shape[0]
     H = a.shape[0]
+    # u_t = grad(sum(u), t)
+    v_b = v * b
     # u_xx = grad(sum(u_x), x)
     a_times_v = a * v
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
+    scaled = -2 * kappa * (a_times_v * a)
     tanh = np.tanh(np.outer(x0, a) + c)
     difference = tanh @ v - u0
     dL_ddifference = 2.0 / max(M, 1) * difference
@@ -387,50 +389,44 @@ def value_and_grad(
         tanh_2 = np.tanh(np.outer(x_rows, a) + np.outer(t_rows, b) + c)
         # u_t = grad(sum(u), t)
         difference_2 = 1 - tanh_2**2
-        v_times_difference_2 = v * difference_2
-        u_t = v_times_difference_2 @ b
-        # u_xx = grad(sum(u_x), x)
-        a_times_v_times_tanh_2 = a_times_v * tanh_2
-        scaled = -2 * a_times_v_times_tanh_2 * difference_2
-        u_xx = scaled @ a
+        u_t = difference_2 @ v_b
         # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-        difference_3 = u_t - kappa * u_xx
+        tanh_2_difference_2 = tanh_2 * difference_2
+        difference_3 = u_t - tanh_2_difference_2 @ scaled
         L_sum = (difference_3**2).sum() / N
-        dL_du_xx = -2 * kappa / max(N, 1) * difference_3
-        # u_xx = grad(sum(u_x), x)
-        total = dL_du_xx @ scaled
-        dL_dscaled = np.outer(dL_du_xx, a)
-        dL_da_times_v_times_tanh_2 = -2 * (dL_dscaled * difference_2)
-        dL_da_times_v = (dL_da_times_v_times_tanh_2 * tanh_2).sum(axis=0)
-        # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
+        dL_dproduct = -2.0 / max(N, 1) * difference_3
+        dL_dscaled = dL_dproduct @ tanh_2_difference_2
+        dL_dtanh_2_difference_2 = np.outer(dL_dproduct, scaled)
         dL_ddifference_3 = 2.0 / max(N, 1) * difference_3
         # u_t = grad(sum(u), t)
-        dL_dv_times_difference_2 = np.outer(dL_ddifference_3, b)
-        dL_ddifference_2 = -2 * (dL_dscaled * a_times_v_times_tanh_2) + dL_dv_times_difference_2 * v
-        dL_dtanh_2 = dL_da_times_v_times_tanh_2 * a_times_v - 2 * (dL_ddifference_2 * tanh_2)
+        dL_ddifference_2 = dL_dtanh_2_difference_2 * tanh_2 + np.outer(dL_ddifference_3, v_b)
+        dL_dtanh_2 = dL_dtanh_2_difference_2 * difference_2 - 2 * (dL_ddifference_2 * tanh_2)
         # u = network(x, t)
         dL_dadded_2 = dL_dtanh_2 * difference_2
         dL_da_sum = x_rows @ dL_dadded_2
+        dL_db_sum = t_rows @ dL_dadded_2
         # u_t = grad(sum(u), t)
-        dL_db_sum = dL_ddifference_3 @ v_times_difference_2
+        dL_dv_b = dL_ddifference_3 @ difference_2
         # u = network(x, t)
-        dL_db_sum_2 = t_rows @ dL_dadded_2
         dL_dc_sum = dL_dadded_2.sum(axis=0)
-        # u_t = grad(sum(u), t)
-        dL_dv_sum = (dL_dv_times_difference_2 * difference_2).sum(axis=0)
-        return L_sum, total, dL_da_times_v, dL_da_sum, dL_db_sum, dL_db_sum_2, dL_dc_sum, dL_dv_sum
+        return L_sum, dL_dscaled, dL_da_sum, dL_db_sum, dL_dv_b, dL_dc_sum
 
-    L_sum, total, dL_da_times_v, dL_da_sum, dL_db_sum, dL_db_sum_2, dL_dc_sum, dL_dv_sum = (
-        _in_blocks(block, N, 8 * (26 * H + 9), workers)
+    L_sum, dL_dscaled, dL_da_sum, dL_db_sum, dL_dv_b, dL_dc_sum = _in_blocks(
+        block, N, 8 * (17 * H + 8), workers
     )
     L = L_sum + (difference**2).mean()
+    dL_dproduct = -2 * kappa * dL_dscaled
+    dL_da_times_v = dL_dproduct * a
     # u = network(x, t)
     dL_dc = dL_dadded.sum(axis=0) + dL_dc_sum
-    dL_db = dL_db_sum + dL_db_sum_2
-    dL_da = x0 @ dL_dadded + total + dL_da_times_v * v + dL_da_sum
+    # u_xx = grad(sum(u_x), x)
+    added = x0 @ dL_dadded + dL_dproduct * a_times_v + dL_da_times_v * v
+    # u = network(x, t)
+    dL_da = added + dL_da_sum
     # u_t = grad(sum(u), t)
-    dL_dv = dL_ddifference @ tanh + dL_da_times_v * a + dL_dv_sum
+    dL_db = dL_db_sum + dL_dv_b * v
+    dL_dv = dL_ddifference @ tanh + dL_da_times_v * a + dL_dv_b * b
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: b214fdf5f49043cc7af65ca00192ab71619ab35ac244286b800d4e9e66379a79
+# gradc: d6ef46ee9a4d94e05e802ba0a746f9bee303a465f0472e4d02774d1ed2d7052b

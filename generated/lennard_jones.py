@@ -57,6 +57,19 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
+def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """np.where(mask, x, 0.0), of the shape of one of the two, in their bits: no branch for each entry, up to eight times as fast."""
+    if max(mask.size, x.size) < 4096:
+        return np.where(mask, x, x.dtype.type(0.0))
+    bits = np.int32 if x.dtype == np.float32 else np.int64
+    keep = mask.astype(bits)
+    np.negative(keep, out=keep)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, x.view(bits), out=keep if keep.size >= x.size else None
+    )
+    return out.view(x.dtype)
+
+
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
@@ -101,12 +114,12 @@ def forward(x: ArrayLike, *, epsilon: float = 1.0, sigma: float = 1.0) -> tuple[
     # difference = x[:, None, :] - x
     difference = x[:, None] - x
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
-    r2 = np.where(pair, (difference**2).sum(axis=-1), 1)
+    r2 = np.where(pair, np.einsum("ijk,ijk->ij", difference, difference), 1)
     # s6 = (sigma ** 2 / r2) ** 3
     ratio = sigma**2 / r2
     s6 = ratio**3
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
-    energy = np.where(pair, 4 * epsilon * (s6**2 - s6), 0).sum()
+    energy = _masked(pair, 4 * epsilon * (s6**2 - s6)).sum()
     tape = Tape(epsilon, pair, s6, ratio, r2, difference)
     return energy, tape
 
@@ -116,16 +129,16 @@ def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     epsilon, pair, s6, ratio, r2, difference = tape
     denergy = _cotangent(denergy, "denergy", (), s6.dtype)
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
-    denergy_ds6 = -np.where(pair, 4 * denergy * epsilon, 0.0) + np.where(
-        pair, 8 * denergy * epsilon * s6, 0.0
+    denergy_ds6 = -np.where(pair, 4 * denergy * epsilon, 0.0) + _masked(
+        pair, 8 * denergy * epsilon * s6
     )
     # s6 = (sigma ** 2 / r2) ** 3
     denergy_dr2 = -(3 * (denergy_ds6 * ratio**2) * ratio / r2)
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
-    scaled = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
-    denergy_ddifference = 2 * scaled
+    product = _masked(pair, denergy_dr2)[:, :, None] * difference
+    denergy_ddifference = 2 * product
     # difference = x[:, None, :] - x
-    denergy_dx = -2 * scaled.sum(axis=0) + denergy_ddifference.sum(axis=1)
+    denergy_dx = -2 * product.sum(axis=0) + denergy_ddifference.sum(axis=1)
     return Gradients(denergy_dx)
 
 
@@ -140,11 +153,11 @@ def value(x: ArrayLike, *, epsilon: float = 1.0, sigma: float = 1.0) -> Any:
     # difference = x[:, None, :] - x
     difference = x[:, None] - x
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
-    r2 = np.where(pair, (difference**2).sum(axis=-1), 1)
+    r2 = np.where(pair, np.einsum("ijk,ijk->ij", difference, difference), 1)
     # s6 = (sigma ** 2 / r2) ** 3
     s6 = (sigma**2 / r2) ** 3
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
-    energy = np.where(pair, 4 * epsilon * (s6**2 - s6), 0).sum()
+    energy = _masked(pair, 4 * epsilon * (s6**2 - s6)).sum()
     return energy
 
 
@@ -162,22 +175,21 @@ def value_and_grad(
     # difference = x[:, None, :] - x
     difference = x[:, None] - x
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
-    r2 = np.where(pair, (difference**2).sum(axis=-1), 1)
+    r2 = np.where(pair, np.einsum("ijk,ijk->ij", difference, difference), 1)
     # s6 = (sigma ** 2 / r2) ** 3
     ratio = sigma**2 / r2
     s6 = ratio**3
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
     scaled = 4 * epsilon
-    energy = np.where(pair, scaled * (s6**2 - s6), 0).sum()
-    denergy_ds6 = -np.where(pair, dtype.type(scaled), 0.0) + np.where(pair, 8 * epsilon * s6, 0.0)
+    energy = _masked(pair, scaled * (s6**2 - s6)).sum()
+    denergy_ds6 = -np.where(pair, dtype.type(scaled), 0.0) + _masked(pair, 8 * epsilon * s6)
     # s6 = (sigma ** 2 / r2) ** 3
     denergy_dr2 = -(3 * (denergy_ds6 * ratio**2) * ratio / r2)
     # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
-    scaled_2 = np.where(pair, denergy_dr2, 0.0)[:, :, None] * difference
-    denergy_ddifference = 2 * scaled_2
+    product = _masked(pair, denergy_dr2)[:, :, None] * difference
     # difference = x[:, None, :] - x
-    denergy_dx = -2 * scaled_2.sum(axis=0) + denergy_ddifference.sum(axis=1)
+    denergy_dx = -2 * product.sum(axis=0) + 2 * product.sum(axis=1)
     return energy, Gradients(denergy_dx)
 
 
-# gradc: fccefdc13b3ebd00eb0a1657730f5f4da6a941888b51d77360167534c5cc6616
+# gradc: 03085271f6dfa311575b26be280eedd1b763ae5a0283629dac237dc804f2bcd1

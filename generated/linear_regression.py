@@ -204,6 +204,8 @@ def value_and_grad(
     """
     X, y, W, B = _checked(X, y, W, B)
     N, D = X.shape
+    # L = mean((y - P) ** 2)
+    ratio = -2.0 / max(N, 1)
 
     def block(rows: slice) -> Any:
         X_rows = X[rows]
@@ -213,14 +215,16 @@ def value_and_grad(
         # L = mean((y - P) ** 2)
         y_rows_minus_P = y_rows - P
         L = (y_rows_minus_P**2).sum() / N
-        dL_dP = -2.0 / max(N, 1) * y_rows_minus_P
         # P = X @ W + B
-        dL_dW = X_rows.T @ dL_dP
-        dL_dB = dL_dP.sum(axis=0, keepdims=True)
-        return L, dL_dW, dL_dB
+        total = X_rows.T @ y_rows_minus_P
+        total_2 = y_rows_minus_P.sum(axis=0, keepdims=True)
+        return L, total, total_2
 
-    L, dL_dW, dL_dB = _in_blocks(block, N, 8 * (D + 6), workers)
+    L, total, total_2 = _in_blocks(block, N, 8 * (D + 5), workers)
+    # P = X @ W + B
+    dL_dB = ratio * total_2
+    dL_dW = ratio * total
     return L, Gradients(dL_dW, dL_dB)
 
 
-# gradc: edccf02972cbb3301ec81a8838e5716e9f44f4afeab2474831ed38a378679f52
+# gradc: 25970c40124118fcc846d6d03d8e664ed99f071f0658ca170776059e31ab2317

@@ -261,7 +261,7 @@ def backward(tape: Tape, dL: Any = 1.0, dP: Any = None) -> Gradients:
     ratio = -dL / N
     dL_dlog_softmax_Z = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), ratio, dtype=dtype))
     difference = dL_dlog_softmax_Z - ratio * np.exp(log_softmax_Z)
-    dL_dZ = P * (dP - (dP * P).sum(axis=-1, keepdims=True)) + difference
+    dL_dZ = P * (dP - np.vecdot(dP, P)[:, None]) + difference
     # Z = X @ W + b
     dL_db = dL_dZ.sum(axis=0)
     dL_dW = dL * lam * W + X.T @ dL_dZ
@@ -322,4 +322,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 60985a63e5ee09154dcd58f4440d43157fdca4d3c064e41b2c8dd799dea2199d
+# gradc: d18afed733a3e6c5d42452ad4469437a68ce6da3ce6a3dd88b6308f1b258077b

@@ -263,6 +263,8 @@ def value_and_grad(
     X, y, w, b, lam = _checked(X, y, w, b, lam)
     N, D = X.shape
     dtype = np.result_type(X, w, b)
+    # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
+    ratio = 1.0 / max(N, 1)
 
     def block(rows: slice) -> Any:
         X_rows = X[rows]
@@ -276,18 +278,18 @@ def value_and_grad(
         # p = sigmoid(z)
         p = _sigmoid(z)
         # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-        dL_dz = 1.0 / max(N, 1) * (p - number_y_rows)
+        difference = p - number_y_rows
         # z = X @ w + b
-        dL_dw_sum = dL_dz @ X_rows
-        dL_db = dL_dz.sum()
-        return L_sum, dL_dw_sum, dL_db
+        total = difference @ X_rows
+        total_2 = difference.sum()
+        return L_sum, total, total_2
 
-    L_sum, dL_dw_sum, dL_db = _in_blocks(block, N, 8 * (D + 15), workers)
-    # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
+    L_sum, total, total_2 = _in_blocks(block, N, 8 * (D + 14), workers)
     L = L_sum + lam / 2 * (w**2).sum()
     # z = X @ w + b
-    dL_dw = lam * w + dL_dw_sum
+    dL_db = ratio * total_2
+    dL_dw = lam * w + ratio * total
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 27d1d04c830f0e339bf84b5bed2a20f6bdabf5031c6cffd65df0e1ea9f270175
+# gradc: 3e2a5191ed0d01e27cf7911a3e4ebdc79919d7cd918c35e259aca8c813d1141a

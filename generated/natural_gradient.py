@@ -361,12 +361,9 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
     dL_dg = dr + dd
     # L = cross_entropy(Z, y)
     scattered = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
-    dL_dlog_probs = 1.0 / max(N, 1) * (X @ dL_dg) * exp_log_probs + scattered
-    # P = softmax(Z)
-    scaled = P * (dL_dP - (dL_dP * P).sum(axis=-1, keepdims=True))
-    # L = cross_entropy(Z, y)
-    scaled_2 = exp_log_probs * dL_dlog_probs.sum(axis=-1, keepdims=True)
-    dL_dZ = scaled + (dL_dlog_probs - scaled_2)
+    dL_dlog_probs = X @ (1.0 / max(N, 1) * dL_dg) * exp_log_probs + scattered
+    scaled = exp_log_probs * dL_dlog_probs.sum(axis=-1, keepdims=True)
+    dL_dZ = P * (dL_dP - np.vecdot(dL_dP, P)[:, None]) + (dL_dlog_probs - scaled)
     # Z = X @ W
     dL_dW = X.T @ dL_dZ
     return Gradients(dL_dW)
@@ -440,4 +437,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 304bfca89230dcf05c68487432b68646f6cc097bf932c1250ea989ca67e3eb49
+# gradc: 11850b8187215dcd19e7d0bfa0ff7d1d1f89f9e12c373fda835ca8f6794ffe66

@@ -394,7 +394,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dbeta = dL_dmu * mu @ X
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
     added = (dL_dsize_over_mu / mu).sum() + dL_over_N * log1p_mu_over_size.sum()
-    added_2 = added + (ratio_2 * mu_over_size / size).sum() + dL * _digamma(size)
+    added_2 = added + (ratio_2 * mu_over_size).sum() / size + dL * _digamma(size)
     dL_dsize = added_2 + ratio * _digamma(number_y_plus_size).sum()
     # size = exp(-log_alpha)
     dL_dlog_alpha = -(dL_dsize * size)
@@ -457,19 +457,19 @@ def value_and_grad(
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
         total = (dL_dsize_over_mu / mu).sum()
         total_2 = log1p_mu_over_size.sum()
-        total_3 = (dL_dmu_over_size * mu_over_size / size).sum()
+        total_3 = (dL_dmu_over_size * mu_over_size).sum()
         total_4 = _digamma(added).sum()
         return L_sum, dL_dbeta, total, total_2, total_3, total_4
 
-    L_sum, dL_dbeta, total, total_2, total_3, total_4 = _in_blocks(block, N, 8 * (D + 34), workers)
+    L_sum, dL_dbeta, total, total_2, total_3, total_4 = _in_blocks(block, N, 8 * (D + 33), workers)
     # L = -mean(log_lik)
     L = -L_sum
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    added = total + ratio * total_2 - total_3 + _digamma(size)
+    added = total + ratio * total_2 - total_3 / size + _digamma(size)
     dL_dsize = added - ratio * total_4
     # size = exp(-log_alpha)
     dL_dlog_alpha = -(dL_dsize * size)
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 5370404ab398d5b93359a4ad46af3ee995ff376beec8e8dacfbd66b54ff7073d
+# gradc: 8c9beef2ff3c203867f271189bef447ef83856776ef596f74be077ed49f685d2

@@ -71,11 +71,11 @@ PROGRAMS = {
     "shaped": "L = sum(tanh(reshape(x * w, (N, 1, D)) * y[:, :, None] + reshape(x, (N, D, 1))) ** 2)",
     "columns": "z = x.T * w[:, None]\nL = sum(sin(z) * cos(z))",
     "largest": "p = tanh(x @ w)\nL = max(p) * sum(sin(p) * cos(p)) + sum(min(x * w, axis=0) * w)",
-    "shifted": "s = x @ w\nL = logsumexp(s) + sum(logsumexp(tanh(y * w) * sin(x), axis=0) * w)",
+    "shifted": "s = x @ w\nL = logsumexp(s) + sum(logsumexp(tanh(sin(y) * w) * sin(x) + cos(x * y), axis=0) * w)",
     "weighted": "v = y[:, 0] ** 2\nL = -sum(v * sin(x @ w) * cos(x @ w)) / sum(v + 1)",
     "rooted": "L = log(sqrt(mean(sin(x @ w) * tanh(x * y @ w)) + 2))",
     "twice": "s = sum(tanh(x @ w) * sin(x @ w))\nL = s * exp(-(s ** 2))",
-    "moments": "L = sum(inv(einsum('ni,nj->ij', tanh(x * w), tanh(x)) + 9 * eye(D)) ** 2)",
+    "moments": "L = sum(inv(einsum('ni,nj->ij', tanh(sin(x * w)), tanh(sin(x) * y)) + 9 * eye(D)) ** 2)",
 }
 HEAD = "input x: [N, D]\ninput y: [N, D]\ninput i: int[N] in 0:D\nparam w: [D]\n"
 

@@ -56,6 +56,19 @@ ELEMENTWISE: list[tuple[Any, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0,), (5,), (70, 80), (4096,), (3, 40, 50)])
+def test_masked_is_where(shape: tuple[int, ...], dtype: Any) -> None:
+    x = frozen(rng.choice([*rng.normal(size=50), np.nan, np.inf, -np.inf, -0.0], shape), dtype)
+    for mask in (rng.uniform(size=shape) < 0.5, rng.uniform(size=shape[-1:]) < 0.5, rng.uniform(size=(*shape[:-1], 1)) < 0.5, np.zeros(shape, bool)):
+        whole = np.broadcast_to(mask, shape)
+        for one, other in ((mask, x), (whole.T, x.T), (whole[::-1], x[::-1])):
+            found, expected = h._masked(one, other), np.where(one, other, dtype(0.0))
+            assert found.dtype == dtype and found.tobytes() == expected.tobytes()
+            found, expected = h._masked(whole, x[..., :1]), np.where(whole, x[..., :1], dtype(0.0))
+            assert found.dtype == dtype and found.tobytes() == expected.tobytes()
+
+
 def frozen(x: Any, dtype: Any = np.float64) -> Any:
     out = np.array(x, dtype)
     out.flags.writeable = False

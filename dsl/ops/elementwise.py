@@ -100,7 +100,7 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
     static = _emit_static(stanza, node, args)
     if static is not None:
         return static
-    template = stanza.lines["numpy"]
+    template = stanza.lines["zero" if "zero" in stanza.lines and _masks(node) else "numpy"]
     if stanza.kind == "select" and not node.type.weak and node.type.dtype == "float" and all(arg.type.weak for arg in node.args[1:]):
         # NumPy gives float64 for two Python floats
         args = [args[0], Text(f"{printer.dtype}.type({args[1].text})"), *args[2:]]
@@ -123,6 +123,14 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
         return Text(f"-{operand.at(ATOM if operand.level == POWER else UNARY)}", UNARY)
     shown = {infix[1].strip("{}"): left_level, infix[3].strip("{}"): right_level}
     return Text(template.format(**{name: text.at(shown.get(name, ATOM)) for name, text in texts.items()}), level)
+
+
+def _masks(node: Apply) -> bool:
+    """Whether a choice keeps some entries of an array and puts 0 in place of the others, the array or the condition being of its shape."""
+    c, x, y = node.args
+    zero = isinstance(y, Const) and y.value == 0 and y.type.dtype != "bool"
+    arrays = x.type.dtype == "float" and not x.type.weak and c.type.dtype == "bool" and bool(x.type.shape) and bool(c.type.shape)
+    return zero and arrays and node.type.shape in (x.type.shape, c.type.shape)
 
 
 def _build(stanza: Stanza) -> Elementwise:

@@ -127,16 +127,11 @@ def _aligned(text: Text, labels: str, output: str) -> Text:
 
 
 def _as_sum(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
-    """The sum of products of all entries, or along the last axis of two arrays alike."""
-    if sorted(left) != sorted(right):
+    """The sum of products of all entries, or along the last axis of two matrices. For another axis, or for axes in another order in memory,
+    as a product of stacks leaves them, einsum is up to three times faster; it is always faster than a product and its sum."""
+    if left != right or (output and (output != left[:-1] or len(left) > 2)):
         return None
-    other = _transposed(y, right, left).text
-    summed = [label for label in left if label not in output]
-    if not output:
-        return Text(f"np.vdot({x.text}, {other})")
-    if len(summed) != 1 or output != left[:-1]:
-        return None
-    return Text(f"np.vecdot({x.text}, {other})")
+    return Text(f"np.{'vecdot' if output else 'vdot'}({x.text}, {y.text})")
 
 
 def _as_rows(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
@@ -175,7 +170,9 @@ def _as_turned(left: str, right: str, output: str, x: Text, y: Text) -> Text | N
 def _as_tensordot(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     """Several axes summed at once, none kept from both sides: one matrix product of NumPy's own making."""
     summed = [label for label in left if label in right and label not in output]
-    if not summed or any(label in left and label in right for label in output) or any(label not in output + "".join(summed) for label in left + right):
+    if not output or not summed or any(label in left and label in right for label in output):
+        return None
+    if any(label not in output + "".join(summed) for label in left + right):
         return None
     free = ["".join(label for label in side if label in output) for side in (left, right)]
     if output == free[1] + free[0]:

@@ -191,9 +191,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
     dL_dZ_minus_m_over_sqrt = dL * (1 - tanh_tanh**2) * (1 - tanh**2)
     ratio = dL_dZ_minus_m_over_sqrt / sqrt
-    ratio_2 = dL_dZ_minus_m_over_sqrt * Z_minus_m_over_sqrt / sqrt
+    product = np.vecdot(dL_dZ_minus_m_over_sqrt, Z_minus_m_over_sqrt)
     # m, v = moments(Z)
-    scaled = ratio_2.sum(axis=-1, keepdims=True) / sqrt / K * Z_minus_m
+    scaled = product[:, None] / sqrt / sqrt / K * Z_minus_m
     dL_dm = (scaled - ratio).sum(axis=-1, keepdims=True)
     dL_dZ = ratio - scaled + dL_dm / K
     # Z = affine(X, W, b)
@@ -250,9 +250,9 @@ def value_and_grad(
         L_sum_2 = np.sin(sin_free).sum()
         dL_dZ_minus_m_over_sqrt = (1 - tanh_tanh**2) * (1 - tanh**2)
         ratio = dL_dZ_minus_m_over_sqrt / sqrt
-        ratio_2 = dL_dZ_minus_m_over_sqrt * Z_minus_m_over_sqrt / sqrt
+        product = np.vecdot(dL_dZ_minus_m_over_sqrt, Z_minus_m_over_sqrt)
         # m, v = moments(Z)
-        scaled = ratio_2.sum(axis=-1, keepdims=True) / sqrt / K * Z_minus_m
+        scaled = product[:, None] / sqrt / sqrt / K * Z_minus_m
         dL_dm = (scaled - ratio).sum(axis=-1, keepdims=True)
         dL_dZ = ratio - scaled + dL_dm / K
         # Z = affine(X, W, b)
@@ -261,10 +261,10 @@ def value_and_grad(
         dL_db = dL_dZ.sum(axis=0)
         return L_sum, L_sum_2, dL_dW, dL_db
 
-    L_sum, L_sum_2, dL_dW, dL_db = _in_blocks(block, N, 8 * (D + 25 * K + 9), workers)
+    L_sum, L_sum_2, dL_dW, dL_db = _in_blocks(block, N, 8 * (D + 23 * K + 11), workers)
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
     L = L_sum + L_sum_2
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: ee9907599a2605b6ba04e3f58b6f6c63cddf9b19536a83258324f4994873c803
+# gradc: ae1bba47413ff528d542cb4d0e87f0854c17838ee793079bf105bdb1b71a5dff

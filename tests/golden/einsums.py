@@ -133,11 +133,12 @@ class Tape(NamedTuple):
 
     tanh_mixed: NDArray[Any]
     u: NDArray[Any]
-    quadratic: NDArray[Any]
+    u_A_v: NDArray[Any]
     traces: NDArray[Any]
     A: NDArray[Any]
     v: NDArray[Any]
     T: NDArray[Any]
+    A_v: NDArray[Any]
     dtype: Any
 
 
@@ -182,22 +183,22 @@ def forward(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tuple[Any
     """
     A, u, v, T = _checked(A, u, v, T)
     dtype = np.result_type(A, u, v, T)
-    # quadratic = einsum('bi,bij,j->b', u, A, v)
-    quadratic = np.einsum("bi,bij,j->b", u, A, v, optimize=True)
     # traces = einsum('bii->b', A)
     traces = np.trace(A, axis1=1, axis2=2)
     # mixed = einsum('bi,ijd->bjd', u, T)
     mixed = np.tensordot(u, T, axes=((1,), (0,)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
+    A_v = np.tensordot(v, A, axes=((0,), (2,)))
+    u_A_v = np.vecdot(u, A_v)
     tanh_mixed = np.tanh(mixed)
-    L = (quadratic * traces).sum() + tanh_mixed.sum()
-    tape = Tape(tanh_mixed, u, quadratic, traces, A, v, T, dtype)
+    L = u_A_v @ traces + tanh_mixed.sum()
+    tape = Tape(tanh_mixed, u, u_A_v, traces, A, v, T, A_v, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    tanh_mixed, u, quadratic, traces, A, v, T, dtype = tape
+    tanh_mixed, u, u_A_v, traces, A, v, T, A_v, dtype = tape
     B = tanh_mixed.shape[0]
     N = tanh_mixed.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
@@ -206,31 +207,30 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # mixed = einsum('bi,ijd->bjd', u, T)
     dL_dT = np.tensordot(u, dL_dmixed, axes=((0,), (0,)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
-    dL_dtraces = dL * quadratic
-    dL_dquadratic = dL * traces
-    # quadratic = einsum('bi,bij,j->b', u, A, v)
-    dL_dv = np.einsum("b,bi,bij->j", dL_dquadratic, u, A, optimize=True)
-    product = np.einsum("b,bi,j->bij", dL_dquadratic, u, v, optimize=True)
-    dL_dA = _plus_diagonal(product.copy(), np.broadcast_to(dL_dtraces[:, None], (B, N)), "bii->bi")
+    dL_dtraces = dL * u_A_v
+    dL_du_A_v = dL * traces
+    dL_dA_v = dL_du_A_v[:, None] * u
+    dL_dv = np.tensordot(A, dL_dA_v, axes=((0, 1), (0, 1)))
+    dL_dA = _plus_diagonal(
+        dL_dA_v[:, :, None] * v, np.broadcast_to(dL_dtraces[:, None], (B, N)), "bii->bi"
+    )
     # mixed = einsum('bi,ijd->bjd', u, T)
     dL_dmixed_T = np.tensordot(dL_dmixed, T, axes=((1, 2), (1, 2)))
-    # quadratic = einsum('bi,bij,j->b', u, A, v)
-    product_2 = np.einsum("b,bij,j->bi", dL_dquadratic, A, v, optimize=True)
-    dL_du = dL_dmixed_T + product_2
+    # L = sum(quadratic * traces) + sum(tanh(mixed))
+    dL_du = dL_dmixed_T + dL_du_A_v[:, None] * A_v
     return Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
 def value(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> Any:
     """Compute L."""
     A, u, v, T = _checked(A, u, v, T)
-    # quadratic = einsum('bi,bij,j->b', u, A, v)
-    quadratic = np.einsum("bi,bij,j->b", u, A, v, optimize=True)
     # traces = einsum('bii->b', A)
     traces = np.trace(A, axis1=1, axis2=2)
     # mixed = einsum('bi,ijd->bjd', u, T)
     mixed = np.tensordot(u, T, axes=((1,), (0,)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
-    L = (quadratic * traces).sum() + np.tanh(mixed).sum()
+    product = np.vecdot(u, np.tensordot(v, A, axes=((0,), (2,))))
+    L = product @ traces + np.tanh(mixed).sum()
     return L
 
 
@@ -252,42 +252,39 @@ def value_and_grad(
     dL_du = np.empty((B, N), dtype=dtype)
 
     def block(rows: slice) -> Any:
-        u_rows = u[rows]
         A_rows = A[rows]
+        u_rows = u[rows]
         n_rows = rows.stop - rows.start
-        # quadratic = einsum('bi,bij,j->b', u, A, v)
-        quadratic = np.einsum("bi,bij,j->b", u_rows, A_rows, v, optimize=True)
+        # L = sum(quadratic * traces) + sum(tanh(mixed))
+        A_rows_v = np.tensordot(v, A_rows, axes=((0,), (2,)))
+        u_rows_A_rows_v = np.vecdot(u_rows, A_rows_v)
         # traces = einsum('bii->b', A)
         traces = np.trace(A_rows, axis1=1, axis2=2)
         # L = sum(quadratic * traces) + sum(tanh(mixed))
-        L_sum = (quadratic * traces).sum()
+        L_sum = u_rows_A_rows_v @ traces
         # mixed = einsum('bi,ijd->bjd', u, T)
         mixed = np.tensordot(u_rows, T, axes=((1,), (0,)))
         # L = sum(quadratic * traces) + sum(tanh(mixed))
         tanh_mixed = np.tanh(mixed)
         L_sum_2 = tanh_mixed.sum()
-        # quadratic = einsum('bi,bij,j->b', u, A, v)
-        dL_dv = np.einsum("b,bi,bij->j", traces, u_rows, A_rows, optimize=True)
-        # L = sum(quadratic * traces) + sum(tanh(mixed))
+        dL_dA_rows_v = traces[:, None] * u_rows
+        dL_dv = np.tensordot(A_rows, dL_dA_rows_v, axes=((0, 1), (0, 1)))
         dL_dmixed = 1 - tanh_mixed**2
         # mixed = einsum('bi,ijd->bjd', u, T)
         dL_dT = np.tensordot(u_rows, dL_dmixed, axes=((0,), (0,)))
         dL_dmixed_T = np.tensordot(dL_dmixed, T, axes=((1, 2), (1, 2)))
-        # quadratic = einsum('bi,bij,j->b', u, A, v)
-        product_2 = np.einsum("b,bij,j->bi", traces, A_rows, v, optimize=True)
-        product[rows] = np.einsum("b,bi,j->bij", traces, u_rows, v, optimize=True)
-        spread[rows] = np.broadcast_to(quadratic[:, None], (n_rows, N))
-        dL_du[rows] = dL_dmixed_T + product_2
+        product[rows] = dL_dA_rows_v[:, :, None] * v
+        spread[rows] = np.broadcast_to(u_rows_A_rows_v[:, None], (n_rows, N))
+        dL_du[rows] = dL_dmixed_T + traces[:, None] * A_rows_v
         return L_sum, L_sum_2, dL_dv, dL_dT
 
     L_sum, L_sum_2, dL_dv, dL_dT = _in_blocks(
-        block, B, 8 * (4 * D * N + 2 * N * N + 5 * N + 4), workers
+        block, B, 8 * (4 * D * N + 2 * N * N + 7 * N + 3), workers
     )
     # L = sum(quadratic * traces) + sum(tanh(mixed))
     L = L_sum + L_sum_2
-    # quadratic = einsum('bi,bij,j->b', u, A, v)
     dL_dA = _plus_diagonal(product.copy(), spread, "bii->bi")
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: e605e02889def6710f652c9225fe07a95f56c81bdab7f398e75866d02afbacc6
+# gradc: 7daf2386d3587d2f08505b15c746ef53d51ee4eb2fa58e889bc84446275de17e

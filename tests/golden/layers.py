@@ -346,7 +346,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     added_4 = dL_dhidden * sigmoid_scaled + 1.5957691216057308 * dL_dscaled
     dL_dadded_2 = added_4 + 0.21406444881780073 * dL_dscaled * added_2**2
     dL_dbias = dL_dadded_2.sum(axis=0)
-    dL_dgain = (dL_dadded_2 * ratio).sum(axis=0)
+    dL_dgain = np.einsum("ij,ij->j", dL_dadded_2, ratio)
     return Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
@@ -493,12 +493,12 @@ def value_and_grad(
         dL_dscaled = dL_dhidden * added_2 * (sigmoid_rows * (1 - sigmoid_rows))
         added_3 = dL_dhidden * sigmoid_rows + 1.5957691216057308 * dL_dscaled
         dL_dadded_2 = added_3 + 0.21406444881780073 * dL_dscaled * power_rows
-        dL_dgain = (dL_dadded_2 * ratio_3).sum(axis=0)
+        dL_dgain = np.einsum("ij,ij->j", dL_dadded_2, ratio_3)
         dL_dbias = dL_dadded_2.sum(axis=0)
         return dL_dW, dL_db, dL_dgain, dL_dbias
 
-    dL_dW, dL_db, dL_dgain, dL_dbias = _in_blocks(block_2, N, 8 * (27 * D + 8 * K + 2), workers)
+    dL_dW, dL_db, dL_dgain, dL_dbias = _in_blocks(block_2, N, 8 * (26 * D + 8 * K + 2), workers)
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: bbb19f72d4ac6b1e833243a86d7f7ee6d5d2adb5a2fe9df8a08f1f925ee8d2eb
+# gradc: 9f8809a4466fead075e855340fcf45e1d6f5d83dbf2fd0bfc42d2b0d93545114

@@ -178,9 +178,12 @@ def forward(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> tuple[Any, Tape]:
     point_kernel = point @ kernel
     point_kernel_rotation = point_kernel @ rotation
     eye = np.eye(N, 5, dtype=dtype)
-    added = point_kernel_rotation @ point + (np.outer(x, grid) * eye).sum()
     above = x > np.array([0.5], dtype=dtype)
-    L = added + 3.141592653589793 * np.where(above, 1, x).sum()
+    L = (
+        point_kernel_rotation @ point
+        + x @ eye @ grid
+        + 3.141592653589793 * np.where(above, 1, x).sum()
+    )
     tape = Tape(
         above,
         grid,
@@ -245,9 +248,9 @@ def value(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Any:
     # grid = linspace(0, 1, 5)
     grid = np.linspace(0, 1, 5, dtype=dtype)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
-    total = (np.outer(x, grid) * np.eye(N, 5, dtype=dtype)).sum()
-    total_2 = np.where(x > np.array([0.5], dtype=dtype), 1, x).sum()
-    L = point @ kernel @ rotation @ point + total + 3.141592653589793 * total_2
+    added = point @ kernel @ rotation @ point + x @ np.eye(N, 5, dtype=dtype) @ grid
+    total = np.where(x > np.array([0.5], dtype=dtype), 1, x).sum()
+    L = added + 3.141592653589793 * total
     return L
 
 
@@ -294,16 +297,16 @@ def value_and_grad(
         x_rows = x[rows]
         eye_rows = eye[rows]
         # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
-        total = (np.outer(x_rows, grid) * eye_rows).sum()
+        total = x_rows @ eye_rows
         above = x_rows > stacked
         total_2 = np.where(above, 1, x_rows).sum()
         chosen = np.where(above, dtype.type(0.0), 3.141592653589793)
         dL_dx[rows] = chosen + eye_rows @ grid
         return total, total_2
 
-    total, total_2 = _in_blocks(block, N, 168, workers)
-    L = point_kernel_rotation @ point + total + 3.141592653589793 * total_2
+    total, total_2 = _in_blocks(block, N, 88, workers)
+    L = point_kernel_rotation @ point + total @ grid + 3.141592653589793 * total_2
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: a284fecfafee85afbf91c11648b11783f4329588222af2c7f06d66e9ccf9355e
+# gradc: 3db0f8bb714083a07476d734104311549e87ca2763283748263751a6d396b37e

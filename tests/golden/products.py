@@ -114,7 +114,7 @@ def forward(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tuple[Any
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     v_v = v @ v
     w_w = w @ w
-    added = (rows**2).sum() + v_v * w_w + dots.sum() + np.trace(M.T @ M)
+    added = (rows**2).sum() + v_v * w_w + dots.sum() + np.vdot(M, M)
     reshaped_M = M.reshape(-1)
     L = added + reshaped_M @ reshaped_M
     tape = Tape(batched, v, v_v, w, rows, both, M, A, w_w, dtype)
@@ -155,7 +155,7 @@ def value(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> Any:
     # dots = tensordot(batched, both, axes=2)
     dots = np.tensordot(both, batched, axes=((0, 1), (1, 2)))
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    added = (rows**2).sum() + v @ v * (w @ w) + dots.sum() + np.trace(M.T @ M)
+    added = (rows**2).sum() + v @ v * (w @ w) + dots.sum() + np.vdot(M, M)
     reshaped_M = M.reshape(-1)
     L = added + reshaped_M @ reshaped_M
     return L
@@ -175,7 +175,7 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     v_v = v @ v
     w_w = w @ w
-    added = (rows**2).sum() + v_v * w_w + dots.sum() + np.trace(M.T @ M)
+    added = (rows**2).sum() + v_v * w_w + dots.sum() + np.vdot(M, M)
     reshaped_M = M.reshape(-1)
     L = added + reshaped_M @ reshaped_M
     # dots = tensordot(batched, both, axes=2)
@@ -195,4 +195,4 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: c455f1cbf9094d8f6e67fa2e250621490f2c59c82fd4bc6a6ef19b0c3f13e09c
+# gradc: 751a786124bdd48f4cb52e9414ee71cdf3b53363f2821e52f6c31ebe139ded1b

@@ -178,7 +178,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dv = scaled * v
     dL_du = dL * tanh
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dtotal_exp_b = -(dL_dv * v / total_exp_b).sum() + (dL_du * tanh).sum()
+    dL_dtotal_exp_b = -((dL_dv * v).sum() / total_exp_b) + (dL_du * tanh).sum()
     dL_dproduct = scaled * tanh * total_exp_b * (1 - tanh**2)
     dL_db = (dL_dv / total_exp_b + dL_dtotal_exp_b) * exp_b + dL_dproduct @ A
     dL_dA = np.outer(dL_dproduct, b)
@@ -235,9 +235,9 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     L_sum, dL_dtotal_exp_b_sum, dL_db_sum = _in_blocks(block, N, 8 * (2 * D + 9), workers)
     L = L_sum + v @ v
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dtotal_exp_b = -(dL_dv * v / total_exp_b).sum() + dL_dtotal_exp_b_sum
+    dL_dtotal_exp_b = -((dL_dv * v).sum() / total_exp_b) + dL_dtotal_exp_b_sum
     dL_db = (dL_dv / total_exp_b + dL_dtotal_exp_b) * exp_b + dL_db_sum
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 03d8e02669749691e0a0a17735cba4db94a220e8e1fabfb14edb20df495a310a
+# gradc: 426fe7498a10a9319793152883b43f417ffad25dcd857ea867a7eb92ee12eb67

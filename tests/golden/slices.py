@@ -105,7 +105,7 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     tail_minus_head = tail - head
     exp_odd = np.exp(odd)
     added = (tail_minus_head**2).sum() + exp_odd.sum() + last @ last
-    L = added + (column * x).sum()
+    L = added + column[:, 0] @ x.sum(axis=-1)
     tape = Tape(x, last, exp_odd, tail_minus_head, column)
     return L, tape
 
@@ -150,7 +150,7 @@ def value(x: ArrayLike) -> Any:
     column = x[:, 2, None]
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
     added = ((tail - head) ** 2).sum() + np.exp(odd).sum() + last @ last
-    L = added + (column * x).sum()
+    L = added + column[:, 0] @ x.sum(axis=-1)
     return L
 
 
@@ -172,7 +172,7 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     tail_minus_head = tail - head
     exp_odd = np.exp(odd)
     added = (tail_minus_head**2).sum() + exp_odd.sum() + last @ last
-    L = added + (column * x).sum()
+    L = added + column[:, 0] @ x.sum(axis=-1)
     dL_dcolumn = x.sum(axis=-1, keepdims=True)
     dL_dlast = 2 * last
     dL_dhead = -2 * tail_minus_head
@@ -193,4 +193,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 38b8025489df7c36fe595673d1ea768aac6937f40cdcf8d5aec5424496f0619d
+# gradc: 3f235233a295265310099123cae4c098ea5cfc72801544b0c178ee0be720f899

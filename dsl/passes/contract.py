@@ -1,0 +1,268 @@
+"""Products of several arrays in the order that costs least, whatever the parentheses.
+
+Before: ``A @ B @ x``, ``sum(A @ B)``, ``trace(A @ B)``. After: ``A @ (B @ x)``, ``sum(A, axis=0) @ sum(B, axis=1)``, ``sum(A * B.T)``.
+
+A product within a product is taken apart where nothing else reads it, or where all that read it are products and do better without it. An
+order is taken when it is cheaper for every size, for the sizes that ``dim N ~ 1000`` hints, or in the terms of its cost that grow fastest;
+else what is written stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from dsl.chains import Order, Scale, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
+from dsl.identities import FACTORS, is_factor, rewrite, rewritten
+from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, remapped, topological
+from dsl.ops.core import axes_of, is_number
+from dsl.ops.shaping import reshape
+from dsl.ops.spec import Text
+from dsl.types import ONE, Dim, product
+
+TOPS = ("einsum", "sum", "multiply")
+
+
+def contract(program: Program) -> Program:
+    """The same values from cheaper products. Each change is listed in ``rewrites``."""
+    program = _late(_joined(program))
+    plans = _Planner(program).plans()
+    mapped: dict[Node, Node] = {}
+    found: list[Rewrite] = []
+    for node in topological(program.every_root):
+        mapped[node] = _rebuilt(node, mapped, plans)
+        if node in plans and mapped[node] is not node and plans[node].order.rearranges:
+            found.append(Rewrite(program.lines.get(node), *_said(program, node, plans[node], mapped)))
+    return replace(remapped(program, mapped), rewrites=program.rewrites + tuple(dict.fromkeys(found)))
+
+
+# numbers and divisors ------------------------------------------------------------------------------------------------
+
+
+def _late(program: Program) -> Program:
+    """A number or a divisor that does not change along the axes of a sum stands after it, where there are fewer entries."""
+    readers, scale = _readers(program), _scale(program)
+    pair = set(topological(program.roots))
+    data = {each.node.type.shape for each in program.arguments if each.node.name not in program.wrt}
+    params = {each.node.type.shape for each in program.arguments if each.node.name in program.wrt}
+    mapped: dict[Node, Node] = {}
+    scaled: set[Node] = set()
+    for node in topological(program.every_root):
+        if isinstance(node, Apply):
+            args = [mapped[arg.args[1]] if arg in scaled else mapped[arg] for arg in node.args]
+            new = _late_step(node if args == list(node.args) else rewrite(apply(node.op, *args, **dict(node.attrs))), readers)
+            for arg in node.args:
+                new = rewritten("multiply", mapped[arg.args[0]], new) if arg in scaled else new
+            mapped[node] = new
+        else:
+            mapped[node] = node
+        if node not in pair and _scales(node) and all(_is(each, "sum", "einsum") for each in readers[node]):
+            after = sum((product(each.type.known) for each in readers[node]), Dim.number(0))
+            # data are taken for larger than what is learnt from them
+            learning = node.type.shape in data - params and all(each.type.shape in params for each in readers[node])
+            if learning or scale.cheaper(after, product(node.type.known)):
+                scaled.add(node)
+    return remapped(program, mapped)
+
+
+def _readers(program: Program) -> dict[Node, list[Node]]:
+    """What reads each node; a root is read by itself too."""
+    readers: dict[Node, list[Node]] = {}
+    for node in topological(program.every_root):
+        for arg in node.args:
+            readers.setdefault(arg, []).append(node)
+    for root in program.every_root:
+        readers.setdefault(root, []).append(root)
+    return readers
+
+
+def _scales(node: Node) -> bool:
+    return _is(node, "multiply") and is_factor(node.args[0]) and node.args[1].type == node.type and bool(node.type.shape)
+
+
+def _late_step(node: Node, readers: Mapping[Node, list[Node]]) -> Node:
+    if _is(node, "where") and is_number(node.args[2], 0) and node.args[1].type == node.type and _is_chosen_by(node.args[1], node.args[0]):
+        return node.args[1]
+    return _divided_last(node, readers)
+
+
+def _is_chosen_by(node: Node, condition: Node) -> bool:
+    """Whether a node is 0 already where a condition does not hold: a choice by it, times numbers."""
+    for _ in range(FACTORS):
+        if isinstance(node, Apply) and node.op.name == "multiply" and is_factor(node.args[0]):
+            node = node.args[1]
+        elif isinstance(node, Apply) and (node.op.name == "negative" or (node.op.name == "divide" and is_factor(node.args[1]))):
+            node = node.args[0]
+    return isinstance(node, Apply) and node.op.name == "where" and node.args[0] is condition and is_number(node.args[2], 0)
+
+
+def _divided_last(node: Node, readers: Mapping[Node, list[Node]]) -> Node:
+    """``sum(x / s)`` as ``sum(x) / s``, and ``x / s * s`` as ``x``."""
+    if _is(node, "multiply") and _is(node.args[0], "divide") and node.args[0].args[1] is node.args[1] and node.args[0].args[0].type == node.type:
+        return node.args[0].args[0]
+    x = node.args[0] if _is(node, "sum") else None
+    if not (isinstance(node, Apply) and isinstance(x, Apply) and _is(x, "divide") and len(readers.get(x, ())) == 1 and x.type.shape):
+        return node
+    top, bottom = x.args
+    own, axes = bottom.type.shape, axes_of(node.attr("axes"), len(x.type.shape))
+    if own is None or top.type.shape != x.type.shape or any(len(own) >= -axis and own[axis] != ONE for axis in axes):
+        return node
+    if own and not node.attr("keepdims"):
+        bottom = rewrite(reshape(bottom, tuple(dim for i, dim in enumerate(own) if i - len(own) not in axes)))
+    return rewritten("divide", rewrite(apply(node.op, top, **dict(node.attrs))), bottom)
+
+
+# scalings beside products --------------------------------------------------------------------------------------------
+
+
+def _joined(program: Program) -> Program:
+    """``d * x + M @ x`` as ``(M + diag(d)) @ x`` where that is cheaper: one pass over x in place of three."""
+    readers, scale = _readers(program), _scale(program)
+    mapped: dict[Node, Node] = {}
+    for node in topological(program.every_root):
+        mapped[node] = _rebuilt(node, mapped, {})
+        if _is(node, "add") and all(len(readers[arg]) == 1 for arg in node.args):
+            one, two = (flattened(arg, lambda each: len(readers.get(each, ())) == 1) for arg in node.args)
+            for scaling, matrix in ((one, two), (two, one)):
+                if scaling and matrix and (new := joined(scaling[0], matrix[0], mapped, scale)):
+                    mapped[node] = new
+    return remapped(program, mapped)
+
+
+# plans ---------------------------------------------------------------------------------------------------------------
+
+
+def _scale(program: Program) -> Scale:
+    dims = {True: set[str](), False: set[str]()}
+    for each in program.arguments:
+        for dim in each.node.type.shape or ():
+            dims[each.node.name in program.wrt].update(symbol.name for symbol in dim.symbols())
+    return Scale(dict(program.hints), frozenset(dims[False] - dims[True]))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The order that a product is computed in, and the nodes that it takes the place of."""
+
+    order: Order
+    taken: tuple[Node, ...]
+
+
+class _Planner:
+    """Looks at every product of a graph once, those nearest to the roots first."""
+
+    def __init__(self, program: Program) -> None:
+        self.scale = _scale(program)
+        self.order = topological(program.every_root)
+        self.roots = set(program.every_root)
+        pair = set(topological(program.roots))
+        self.shown = {node for node in cotangent_names(program, program.adjoints) if node in pair}
+        self.readers, self.sums = _readers(program), sums_within(self.order)
+        self.dissolved: set[Node] = set()
+
+    def plans(self) -> dict[Node, Plan]:
+        for node in reversed(self.order):
+            if len(self.readers[node]) > 1 and _is(node, "einsum") and self.may_go(node) and self.better_without(node):
+                self.dissolved.add(node)
+        plans: dict[Node, Plan] = {}
+        gone: set[Node] = set()
+        for node in reversed(self.order):
+            plan = self.plan(node, self.absorbs) if _is(node, *TOPS) and node not in gone else None
+            if plan is None:
+                continue
+            old = sum((own_cost(each) for each in plan.taken if each not in self.dissolved or each is node), Dim.number(0))
+            if any(each in self.dissolved for each in plan.taken) or self.scale.cheaper(plan.order.cost, old):
+                plans[node] = plan
+                gone.update(plan.taken)
+        return plans
+
+    def absorbs(self, node: Node) -> bool:
+        return self.may_go(node) and (len(self.readers.get(node, ())) == 1 or node in self.dissolved or is_view(node))
+
+    def may_go(self, node: Node) -> bool:
+        """Not what a person reads in backward, a cotangent under its name, unless it is a product that need not be formed."""
+        return node not in self.roots and (_is(node, "einsum") or node not in self.shown) and as_product(node) is not None
+
+    def plan(self, node: Node, absorbs: Callable[[Node], bool]) -> Plan | None:
+        found = flattened(node, absorbs, self.sums) if node in self.sums or _scales(node) else None
+        order = best_order(found[0], self.scale) if found else None
+        return Plan(order, tuple(found[1])) if found and order and len(order.of.factors) > 1 else None
+
+    def better_without(self, node: Node) -> bool:
+        """Whether all that read a product are cheaper when they do without it, its own cost saved."""
+        tops = dict.fromkeys(top for reader in self.readers[node] for top in self.tops(reader))
+        kept, apart = self.cost(node, self.absorbs), Dim.number(0)
+        for top in tops:
+            if top is None:
+                return False
+            kept, apart = kept + self.cost(top, self.absorbs), apart + self.cost(top, lambda each: each is node or self.absorbs(each))
+        return self.scale.cheaper(apart, kept)
+
+    def cost(self, top: Node, absorbs: Callable[[Node], bool]) -> Dim:
+        plan = self.plan(top, absorbs)
+        return plan.order.cost if plan else own_cost(top)
+
+    def tops(self, reader: Node) -> Iterator[Node | None]:
+        """The products that a node is a step of; None where it is a step of something else."""
+        while len(self.readers[reader]) == 1 and self.absorbs(reader):
+            reader = self.readers[reader][0]
+        if reader in self.dissolved or (is_view(reader) and self.absorbs(reader)):
+            for each in self.readers[reader]:
+                yield from self.tops(each)
+        else:
+            yield reader if _is(reader, *TOPS) and as_product(reader) is not None else None
+
+
+def _is(node: Node, *names: str) -> bool:
+    return isinstance(node, Apply) and node.op.name in names
+
+
+def _rebuilt(node: Node, mapped: Mapping[Node, Node], plans: Mapping[Node, Plan]) -> Node:
+    if node in plans:
+        order = plans[node].order
+        new = order.built([mapped.get(factor.node, factor.node) for factor in order.of.factors], node.type.known)
+        if new.type == node.type and not _is(new, "broadcast_to"):
+            return new
+    if not isinstance(node, Apply):
+        return node
+    args = tuple(mapped[arg] for arg in node.args)
+    return node if args == node.args else rewrite(apply(node.op, *args, **dict(node.attrs)))
+
+
+# what was done, in words ---------------------------------------------------------------------------------------------
+
+
+class _Printer:
+    """Prints a product for a person, outside of any module."""
+
+    dtype = "float"
+
+    def dim(self, dim: Dim) -> str:
+        return dim.text()
+
+    def shape(self, node: Node) -> str:
+        return str(node.type)
+
+
+def _said(program: Program, node: Node, plan: Plan, mapped: Mapping[Node, Node]) -> tuple[str, str]:
+    leaves = {factor.node for factor in plan.order.of.factors}
+    names = {each: _name(program, each) for each in leaves}
+    names.update({mapped.get(each, each): name for each, name in list(names.items())})
+    return _text(node, names), _text(mapped[node], names)
+
+
+def _text(root: Node, names: Mapping[Node, str]) -> str:
+    texts = {node: Text(name) for node, name in names.items()}
+    for node in topological([root], texts):
+        texts[node] = node.op.emit(node, [texts[arg] for arg in node.args], _Printer()) if isinstance(node, Apply) else Text(_plain(node))
+    return texts[root].text
+
+
+def _name(program: Program, node: Node) -> str:
+    if isinstance(node, Apply):
+        return program.names.get(node) or program.wishes.get(node) or f"{node.op.name}(…)"
+    return _plain(node)
+
+
+def _plain(node: Node) -> str:
+    return node.name if isinstance(node, Input) else repr(node.value) if isinstance(node, Const) else str(node.type)
