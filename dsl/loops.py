@@ -15,12 +15,13 @@ from dsl.batching import Unbatchable, batched
 from dsl.diagnostics import Code
 from dsl.elaborate import Steps, array, describe
 from dsl.nodes import Input, Node, argument, substituted
+from dsl.ops.arguments import known_help
 from dsl.ops.core import shape_of
 from dsl.ops.elementwise import cast
-from dsl.ops.loops import Loop, Turn, captured_by, loop
+from dsl.ops.loops import Blocks, Loop, Turn, captured_by, loop
 from dsl.ops.spec import function
 from dsl.scope import Closure, Value
-from dsl.types import Dim, ShapeError, TensorType, as_dim, same
+from dsl.types import ONE, Dim, ShapeError, TensorType, as_dim, require, same
 
 
 class Call(Protocol):
@@ -31,23 +32,60 @@ class Call(Protocol):
     def __call__(self, f: Value, args: list[Value]) -> Steps: ...
 
 
-def fold(call: Call, f: Value, init: Value, sequences: Value) -> Steps:
+def fold(call: Call, f: Value, init: Value, sequences: Value, checkpoint: Value = None) -> Steps:
     """The carry after the last turn."""
+    size = _size("fold", checkpoint)
     made = yield _looped(call, "fold", f, init, sequences)
+    made = made if size is None else _checkpointed(made, size)
     return _shaped(init, [made.last(i) for i in range(len(made.turn.carries))])
 
 
-def scan(call: Call, f: Value, init: Value, sequences: Value) -> Steps:
+def scan(call: Call, f: Value, init: Value, sequences: Value, checkpoint: Value = None) -> Steps:
     """The carries after every turn, stacked on a new first axis."""
+    size = _size("scan", checkpoint)
     made = yield _looped(call, "scan", f, init, sequences)
-    return _shaped(init, [made.after(i) for i in range(len(made.turn.carries))])
+    carries = range(len(made.turn.carries))
+    return _shaped(init, [made.after(i) for i in carries] if size is None else [_checkpointed(made, size).out(i) for i in carries])
+
+
+def _size(name: str, checkpoint: Value) -> Dim | None:
+    """How many turns lie between two carries that are kept. Raises ShapeError for what is no positive size."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (int, Dim)) or isinstance(checkpoint, bool):
+        message = f"`checkpoint` of `{name}` must be a whole number that is known when the program is compiled"
+        raise ShapeError(Code.E0204, message, help=known_help((checkpoint,), "write a number of turns, such as `checkpoint=100`"))
+    size = as_dim(checkpoint)
+    if size.constant is not None and size.constant < 1:
+        raise ShapeError(Code.E0305, f"`checkpoint` of `{name}` must be at least 1, not {size}", help="write a number of turns, such as `checkpoint=100`")
+    if size.constant is None:
+        require(size, ">=", ONE, f"`checkpoint` of `{name}` is a number of turns")
+    return size
+
+
+def _checkpointed(made: Loop, size: Dim) -> Loop:
+    """The loop as one over blocks of its turns, each a loop over the rows of its block. It gives out every carry, for ``scan``."""
+    turn = made.turn
+    # a size that no program can name
+    rows = Dim.symbol(f"'rows'({_depth.get()})")
+
+    def outside(each: Input, lead: tuple[Dim, ...] = ()) -> Input:
+        return argument(each.name, f"{each.role} block", TensorType(each.type.dtype, lead + each.type.known))
+
+    carries, constants = tuple(map(outside, turn.carries)), tuple(map(outside, turn.constants))
+    blocks = tuple(outside(each, (rows,)) for each in turn.elements)
+    inner = loop(turn, carries, blocks, constants, rows)
+    places = range(len(carries))
+    outer = Turn(carries, blocks, constants, tuple(map(inner.last, places)), tuple(map(inner.after, places)))
+    count = (made.length + size - 1) // size
+    return loop(outer, made.initial, made.sequences, made.constants, count, blocks=Blocks(size, made.length, rows))
 
 
 def map_(call: Call, f: Value, sequences: Value) -> Steps:
     """A function of every element, stacked: one computation for all of them, or, where an operation does not take it, a loop."""
     arrays = [array(each) for each in _flat(sequences)]
     if isinstance(f, (Node, tuple, int, float, Dim)):
-        raise ShapeError(Code.E0204, f"`map` needs a function first, not {describe(f)}", help="write `map(row, X)`")
+        raise ShapeError(Code.E0204, f"`map` needs a function first, not {describe(f)[0]}", help="write `map(row, X)`")
     length, role = _length("map", arrays), f"loop {_depth.get()}"
     names = _parameters(f, 0, len(arrays))
     elements = [argument(name, role, TensorType(each.type.dtype, shape_of(each)[1:])) for name, each in zip(names, arrays, strict=True)]
@@ -84,7 +122,7 @@ def _shaped(like: Value, leaves: Sequence[Value]) -> Value:
 def _looped(call: Call, name: str, f: Value, init: Value, sequences: Value) -> Generator[Any, Any, Loop]:
     """The loop of a function over sequences, or for a number of times. Raises ShapeError."""
     if isinstance(f, (Node, tuple, int, float, Dim)):
-        raise ShapeError(Code.E0204, f"`{name}` needs a function first, not {describe(f)}", help=f"write `{name}(step, h0, X)`")
+        raise ShapeError(Code.E0204, f"`{name}` needs a function first, not {describe(f)[0]}", help=f"write `{name}(step, h0, X)`")
     count = isinstance(sequences, (int, Dim)) and not isinstance(sequences, bool)
     arrays = [] if count else [array(each) for each in _flat(sequences)]
     length = as_dim(sequences) if count else _length(name, arrays)
@@ -163,9 +201,19 @@ def _closed(carries: tuple[Input, ...], elements: tuple[Input, ...], nexts: Sequ
 
 
 FUNCTIONS = (
-    function("fold(f, init, sequences, /)", "loops", "The carry after the last turn of `carry = f(carry, element)` along the first axis.", fold),
+    function(
+        "fold(f, init, sequences, /, checkpoint: size = None)",
+        "loops",
+        "The carry after the last turn of `carry = f(carry, element)` along the first axis; `checkpoint=k` keeps every k-th carry for backward alone.",
+        fold,
+    ),
     function("map(f, sequences, /)", "loops", "The function of every element along the first axis, stacked: a loop only where an operation needs one.", map_),
-    function("scan(f, init, sequences, /)", "loops", "The carries after every turn, stacked on a new first axis; `init` is not among them.", scan),
+    function(
+        "scan(f, init, sequences, /, checkpoint: size = None)",
+        "loops",
+        "The carries after every turn, stacked on a new first axis; `init` is not among them. `checkpoint=k` as in fold.",
+        scan,
+    ),
 )
 
 __all__ = ["FUNCTIONS", "fold", "map_", "scan"]

@@ -50,6 +50,8 @@ def static(expr: syntax.Expr) -> Any:
         if isinstance(expr.function, syntax.Name):
             return Dim.atom(Joined(*parts) if expr.function.id == "max" else Least(*parts))
         name = static(expr.function)
+        if name == "rows":
+            return Dim.symbol(expr.span.text)
         return NUMBERS[name] if name in NUMBERS else parts[0]
     raise InternalError("a printed program has a setting that is none", expr.span)
 

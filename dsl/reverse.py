@@ -13,7 +13,7 @@ from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.factorisations import PART, unparted
-from dsl.ops.loops import LOOP, Loop, Turn, as_loop, loop
+from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 from dsl.polynomials import collected
 from dsl.rules import elementwise_cotangent
 from dsl.types import ShapeError, TensorType
@@ -129,7 +129,8 @@ class _Backwards:
     def loop(self, carries: Sequence[Input], nexts: Sequence[Node], outs: Sequence[Node], initial: Sequence[Node]) -> Loop:
         """The loop the other way, given of the forward turn what its own reads."""
         made, turn = self.made, self.made.turn
-        forward = set(topological(turn.made))
+        # the turn of a loop in blocks is done again: nothing of it is kept
+        forward = set() if made.blocks else set(topological(turn.made))
         order = topological([*nexts, *outs])
         # of an operation with several results its parts are kept
         forward.update(node for node in order if isinstance(node, Apply) and node.op is PART and node.args[0] in forward)
@@ -137,7 +138,7 @@ class _Backwards:
         kept = [node for node in (*read, *nexts, *outs) if isinstance(node, Apply) and node in forward and not of_sizes(node)]
         extra = [node for node in dict.fromkeys(kept) if node not in turn.nexts and node not in turn.outs]
         if extra:
-            made = loop(replace(turn, outs=(*turn.outs, *extra)), made.initial, made.sequences, made.constants, made.length, made.backwards)
+            made = made.again(replace(turn, outs=(*turn.outs, *extra)), made.initial, made.sequences, made.constants)
         called = dict(turn.names)
         values: dict[Node, Node] = {}
         for node in dict.fromkeys(kept):
@@ -153,4 +154,4 @@ class _Backwards:
         constants = [(each, value) for each, value in zip(turn.constants, made.constants, strict=True) if each in reads]
         given = {each: sequence for each, sequence in self.elements.items() if each in reads}
         new = Turn(tuple(carries), tuple(given), tuple(each for each, _ in constants), tuple(nexts), tuple(outs))
-        return loop(new, initial, list(given.values()), [value for _, value in constants], made.length, not made.backwards)
+        return made.again(new, initial, list(given.values()), [value for _, value in constants], not made.backwards)

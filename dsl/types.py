@@ -120,6 +120,11 @@ class Dim:
         return tuple(found)
 
     @property
+    def certain(self) -> bool:
+        """Whether it is a sum of sizes and a number, nothing taken away, and so never negative."""
+        return all(factor > 0 and all(isinstance(atom, Symbol) for atom in monomial) for monomial, factor in self.terms)
+
+    @property
     def flexible(self) -> bool:
         return any(symbol.flexible for symbol in self.symbols())
 
@@ -202,7 +207,7 @@ class Dim:
         parts: list[str] = []
         for monomial, factor in self.terms:
             factors = [str(atom) if isinstance(atom, (Symbol, Joined, Least)) else f"({atom})" for atom in monomial]
-            if len(monomial) == 1 and factor == 1 and len(self.terms) == 1 and level < 2:
+            if len(monomial) == 1 and factor == 1 and level < 2:
                 factors = [str(monomial[0])]
             if abs(factor) != 1 or not monomial:
                 factors.insert(0, str(abs(factor)))
@@ -334,9 +339,9 @@ def proving() -> bool:
 
 
 def require(left: Dim, relation: str, right: Dim, reason: str) -> None:
-    """Record a check of what only the call can know."""
+    """Record a check of what only the call can know: not that sizes add up to more than some of them."""
     assumptions = _active.get()
-    if assumptions is not None:
+    if assumptions is not None and not (relation == ">=" and (left - right).certain):
         assumptions.checks[Check(left, relation, right, reason)] = None
 
 

@@ -12,7 +12,7 @@ from dsl.emit.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
 from dsl.ops.indexing import items_text
 from dsl.ops.spec import ATOM, UNARY, Text
-from dsl.types import Dim
+from dsl.types import Dim, Symbol
 
 _TARGETS = re.compile(r"(\w+(?:, \w+)*)(?:: [\w\[\]]+)? = ")
 _WORD = re.compile(r"(?<![\w.])\w+")
@@ -78,11 +78,16 @@ class Body:
         self._sums: dict[Node, Pieces] = {}
         self._pieces: set[Node] = set()
         self.depth = 0
+        # within a turn: the carries that are variables, and the terms of sums, which the loops that make them add to the sums' variables
+        self.carried: set[Node] = set()
+        self.totals: dict[Node, str] = {}
+        # sizes that only the turn of a loop has, and what they are called
+        self.local: dict[Symbol, Dim] = {}
 
     def nested(self, uses: Counter[Node], whole: set[Node], wishes: Mapping[Node, str]) -> Body:
         """A body for the statements of a loop's turn, with this one's names and dimensions; what is ``whole`` is a right-hand side of its own."""
         inner = Body(replace(self.program, lines={}, wishes=wishes), self.names, uses, ())
-        inner.sizes, inner.whole, inner.depth = self.sizes, whole, self.depth + 1
+        inner.sizes, inner.whole, inner.depth, inner.local = self.sizes, whole, self.depth + 1, dict(self.local)
         return inner
 
     @property
@@ -91,8 +96,9 @@ class Body:
         return self.names.dtype
 
     def dim(self, dim: Dim) -> str:
-        for symbol in dim.symbols():
-            self.sizes[symbol.name] = None
+        dim = dim.substitute(self.local)
+        own = {symbol for each in self.local.values() for symbol in each.symbols()}
+        self.sizes.update((symbol.name, None) for symbol in dim.symbols() if symbol not in own)
         return dim.text()
 
     def needs_name(self, node: Node) -> bool:

@@ -22,7 +22,7 @@ from dsl.ops.factorisations import PART
 from dsl.ops.indexing import FULL
 from dsl.ops.loops import as_loop
 from dsl.ops.spec import ATOM
-from dsl.types import Dim
+from dsl.types import Dim, Symbol
 
 if TYPE_CHECKING:
     from dsl.emit.body import Body
@@ -58,6 +58,10 @@ def plural(name: str) -> str:
     return f"{name}_all" if iskeyword(f"{name}s") or hasattr(builtins, f"{name}s") else f"{name}s"
 
 
+def _reads(line: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.]){name}(?!\w)", line) is not None
+
+
 class LoopPrinter:
     """One loop among the statements of a body. ``parts`` are those of its results that something reads, by their place."""
 
@@ -82,14 +86,24 @@ class LoopPrinter:
         variables: dict[int, str] = {}
         for i, carry in ((i, self.made.turn.carries[i]) for i in self.live):
             start = outer.texts[self.made.initial[i]].text
+            if carry.type.dtype == "int" and isinstance(self.made.initial[i], Const):
+                # a number of Python's has no methods
+                start = f"np.int64({start})"
+            if i in self.sums and self.parts.get(i) in outer.totals:
+                # what is added up in a turn of a loop around this one is added to its sum at once
+                variables[i] = outer.totals[self.parts[i]]
+                inner.bind(carry, variables[i])
+                continue
             if i in self.sums and carry.type.shape:
                 # a sum is added to in place: zeros of its own
                 start = f"np.zeros({outer.shape(carry)}, dtype={dtype_text(carry.type.dtype, outer)})"
             trail = self.parts.get(self.n + i)
             if trail is None:
                 variables[i] = self._variable(i, carry.name)
-                setup.append(f"{variables[i]} = {start}")
+                setup += [f"{variables[i]} = {start}"] if variables[i] != start else []
                 inner.bind(carry, variables[i])
+                if i not in self.sums:
+                    inner.carried.add(carry)
             else:
                 name = self._array(trail, plural(carry.name), setup)
                 initial = self.made.initial[i]
@@ -99,11 +113,14 @@ class LoopPrinter:
                 inner.bind(carry, f"{name}[{self._shifted(self.made.backwards)}]")
         outs = {j: self._array(self.parts[2 * self.n + j], self._plural(self.made.turn.outs[j]), setup) for j in self.out_places}
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
-        rows_read = self._bind_given(inner, uses)
+        head = self._blocks(inner)
+        head += self._bind_given(inner, uses)
+        inner.totals = {node: variables[i] for i, node in self.sums.items() if uses[node] == 1}
         inner.emit(order)
-        ends = [f"{name}[{self.t}] = {inner.texts[self.made.turn.outs[j]].text}" for j, name in outs.items()]
+        ends = [f"{name}[{self._row(node)}] = {inner.texts[node].text}" for j, name in outs.items() for node in (self.made.turn.outs[j],)]
         ends += self._carried(inner, variables)
-        turn = [*rows_read, *inner.lines, *ends] or ["pass"]
+        turn = [*head, *inner.lines, *ends]
+        turn = [line for line in turn if line not in head or any(_reads(other, line.partition(" = ")[0]) for other in turn if other is not line)] or ["pass"]
         length = outer.dim(self.made.length)
         count = f"reversed(range({length}))" if self.made.backwards else f"range({length})"
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
@@ -111,7 +128,7 @@ class LoopPrinter:
         outer.names.taken &= taken | {*outer.names.counters}
         outer.names.chosen = chosen
         outer.names.counts.clear()
-        counter = self.t if any(re.search(rf"(?<![\w.]){self.t}(?!\w)", line) for line in turn) else "_"
+        counter = self.t if any(_reads(line, self.t) for line in turn) else "_"
         block = [f"for {counter} in {count}:", *(INDENT + line for each in turn for line in each.split("\n"))]
         return [*setup, "\n".join(block), *self._named_after(variables)]
 
@@ -130,7 +147,11 @@ class LoopPrinter:
         """The variable of a carry: a sum has its name in the program from the start, another carry only where that is its own."""
         last = self.parts.get(i)
         chosen = None if last is None else self.outer.names.chosen.get(last)
-        if last is not None and chosen is None and not self.outer.needs_name(last):
+        start = self.made.initial[i]
+        if start in self.outer.carried and self.outer.uses[start] == 1:
+            # the carry of the loop around this one, which nothing else reads
+            return self.outer.texts[start].text
+        if last is not None and chosen is None:
             return self.outer.names.give(last, wish)
         return chosen if chosen is not None and (i in self.sums or chosen == wish) else self.outer.names.fresh(wish)
 
@@ -160,6 +181,25 @@ class LoopPrinter:
     def _shifted(self, up: bool) -> str:
         return f"{self.t} + 1" if up else self.t
 
+    def _blocks(self, inner: Body) -> list[str]:
+        """Which rows a turn of a loop in blocks takes, and how many there are."""
+        if self.made.blocks is None:
+            return []
+        size, total, rows = self.made.blocks
+        block, count = inner.names.fresh("block"), inner.names.fresh("turns")
+        (symbol,) = rows.symbols()
+        self.block = block
+        inner.local[Symbol(self.t)] = Dim.symbol(self.t)
+        start = Dim.symbol(self.t) * size
+        first, end = inner.dim(start), inner.dim(start + size)
+        lines = [f"{block} = slice({first}, {end})", f"{count} = min({inner.dim(size)}, {inner.dim(total)} - {first})"]
+        inner.local[symbol] = Dim.symbol(count)
+        return lines
+
+    def _row(self, node: Node) -> str:
+        """Where a turn finds an element, or puts what it gives out."""
+        return self.block if self.made.by_block(node) else self.t
+
     def _bind_given(self, inner: Body, uses: Counter[Node]) -> list[str]:
         """Texts for what the turn is given: an element that is read more than once is a variable."""
         lines: list[str] = []
@@ -167,10 +207,12 @@ class LoopPrinter:
             base, start = rows(sequence) or (sequence, Dim.number(0))
             if base not in self.outer.texts:
                 base, start = sequence, Dim.number(0)
-            place = self.t if start == Dim.number(0) else f"{self.t} + {self.outer.dim(start)}"
+            if self.made.by_block(element):
+                base, start = sequence, Dim.number(0)
+            place = self._row(element) if start == Dim.number(0) else f"{self.t} + {self.outer.dim(start)}"
             text = f"{self.outer.texts[base].at(ATOM)}[{place}]"
-            if uses[element] > 1:
-                name = inner.names.fresh(element.name)
+            if uses[element] > 1 or self.made.by_block(element):
+                name = inner.names.fresh(f"{element.name}_block" if self.made.by_block(element) else element.name)
                 lines.append(f"{name} = {text}")
                 text = name
             inner.bind(element, text)
@@ -185,7 +227,7 @@ class LoopPrinter:
             trail = self.parts.get(self.n + i)
             if trail is not None:
                 lines.append(f"{self.outer.texts[trail].text}[{self._shifted(not self.made.backwards)}] = {inner.texts[node].text}")
-            elif i in self.sums:
+            elif i in self.sums and inner.texts[node].text != variables[i]:
                 lines.append(f"{variables[i]} += {inner.texts[node].text}")
         plain = {variables[i]: inner.texts[self.nexts[i]].text for i in self.live if i in variables and i not in self.sums}
         plain = {name: text for name, text in plain.items() if name != text}

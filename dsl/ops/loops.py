@@ -3,12 +3,16 @@
 ``fold`` and ``scan`` are this operation, and so is its derivative, which runs the other way. Its node stands for several results
 (``ops/factorisations.py``): the last carries, then the trails, each carry before the first turn and after every one, stacked on a first axis of
 ``length + 1``, then what each turn gives out, stacked on a first axis of ``length``. A loop that runs backwards fills its trails from the end.
+
+A loop in ``blocks`` takes so many rows of its sequences in every turn, fewer in the last: that is how checkpoints are made. Its turn walks the
+rows by a loop of its own, and is done again in backward rather than kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dsl.nodes import Apply, Input, Nested, Node, apply, of_sizes, rebuild, topological
 from dsl.ops.factorisations import part
@@ -48,6 +52,14 @@ class Turn(Nested):
         return Turn(*self.inputs, tuple(mapped[node] for node in self.nexts), tuple(mapped[node] for node in self.outs), names)
 
 
+class Blocks(NamedTuple):
+    """How a loop in blocks cuts its sequences: up to ``size`` of ``total`` rows a turn, of which there are ``rows``, a symbol of the turn's own."""
+
+    size: Dim
+    total: Dim
+    rows: Dim
+
+
 @dataclass(frozen=True)
 class Loop:
     """A loop's node, and its parts by name."""
@@ -55,6 +67,8 @@ class Loop:
     node: Apply
     turn: Turn
     length: Dim
+    backwards: bool
+    blocks: Blocks | None
 
     def last(self, i: int) -> Node:
         """Carry i after the last turn."""
@@ -85,8 +99,19 @@ class Loop:
         return index(trail, (("slice", low if start else None, None if start else self.length, 1), *[FULL] * len(trail.type.known[1:])))
 
     def out(self, i: int) -> Node:
-        """What every turn gives out."""
-        return self._part(2 * len(self.turn.carries) + i, self.turn.outs[i], (self.length,))
+        """What every turn gives out: a row, or a block of them."""
+        node, place = self.turn.outs[i], 2 * len(self.turn.carries) + i
+        if self.blocks is not None and self.by_block(node):
+            return part(self.node, place, (self.blocks.total, *node.type.known[1:]), node.type.dtype)
+        return self._part(place, node, (self.length,))
+
+    def by_block(self, node: Node) -> bool:
+        """Whether an element, or what a turn gives out, is a block of rows."""
+        return self.blocks is not None and node.type.known[:1] == (self.blocks.rows,)
+
+    def again(self, turn: Turn, initial: Sequence[Node], sequences: Sequence[Node], constants: Sequence[Node], backwards: bool | None = None) -> Loop:
+        """A loop over the same length, in the same blocks, the same way or the other."""
+        return loop(turn, initial, sequences, constants, self.length, self.backwards if backwards is None else backwards, self.blocks)
 
     def _part(self, index: int, like: Node, lead: tuple[Dim, ...]) -> Node:
         return part(self.node, index, lead + like.type.known, like.type.dtype)
@@ -104,10 +129,6 @@ class Loop:
     def constants(self) -> tuple[Node, ...]:
         return self.node.args[len(self.turn.carries) + len(self.turn.elements) :]
 
-    @property
-    def backwards(self) -> bool:
-        return bool(self.node.attr("backwards"))
-
 
 def _infer(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
     return TensorType("float", ())
@@ -120,16 +141,25 @@ def _emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
 LOOP = Op("loop", _infer, _emit, nested=True)
 
 
-def loop(turn: Turn, initial: Sequence[Node], sequences: Sequence[Node], constants: Sequence[Node], length: Dim, backwards: bool = False) -> Loop:
+def loop(
+    turn: Turn,
+    initial: Sequence[Node],
+    sequences: Sequence[Node],
+    constants: Sequence[Node],
+    length: Dim,
+    backwards: bool = False,
+    blocks: Blocks | None = None,
+) -> Loop:
     """A loop of ``length`` turns, from the last element to the first where it runs ``backwards``."""
-    return as_loop(apply(LOOP, *initial, *sequences, *constants, turn=turn, length=length, backwards=backwards))
+    cut = None if blocks is None else tuple(blocks)
+    return as_loop(apply(LOOP, *initial, *sequences, *constants, turn=turn, length=length, backwards=backwards, blocks=cut))
 
 
 def as_loop(node: Apply) -> Loop:
     """A node of LOOP by the names of its parts."""
-    turn, length = node.attr("turn"), node.attr("length")
+    turn, length, blocks = node.attr("turn"), node.attr("length"), node.attr("blocks")
     assert isinstance(turn, Turn) and isinstance(length, Dim)
-    return Loop(node, turn, length)
+    return Loop(node, turn, length, bool(node.attr("backwards")), Blocks(*blocks) if isinstance(blocks, tuple) else None)
 
 
 def captured_by(roots: Iterable[Node], varying: Iterable[Node]) -> list[Node]:
@@ -146,4 +176,4 @@ def captured_by(roots: Iterable[Node], varying: Iterable[Node]) -> list[Node]:
 
 OPS = (LOOP,)
 
-__all__ = ["LOOP", "OPS", "Loop", "Turn", "as_loop", "captured_by", "loop"]
+__all__ = ["LOOP", "OPS", "Blocks", "Loop", "Turn", "as_loop", "captured_by", "loop"]

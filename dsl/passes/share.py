@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from dsl.nodes import Apply, Node, Program, apply, remapped, topological
 from dsl.ops.factorisations import PART
-from dsl.ops.loops import LOOP, Loop, Turn, as_loop, loop
+from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 
-Key = tuple[tuple[Node, ...], Turn, object, bool]
+Key = tuple[tuple[Node, ...], Turn, object, bool, object]
 
 
 def share(program: Program) -> Program:
@@ -30,7 +30,7 @@ def share(program: Program) -> Program:
 
 
 def _key(made: Loop) -> Key:
-    return made.node.args, replace(made.turn, outs=()), made.length, made.backwards
+    return made.node.args, replace(made.turn, outs=()), made.length, made.backwards, made.blocks
 
 
 def _with(node: Node, args: tuple[Node, ...], outs: dict[Key, dict[Node, None]]) -> Node:
@@ -41,7 +41,7 @@ def _with(node: Node, args: tuple[Node, ...], outs: dict[Key, dict[Node, None]])
         made = as_loop(node)
         turn = replace(made.turn, outs=tuple(outs[_key(made)]))
         n, m = len(turn.carries), len(turn.carries) + len(turn.elements)
-        return loop(turn, args[:n], args[n:m], args[m:], made.length, made.backwards).node
+        return made.again(turn, args[:n], args[n:m], args[m:]).node
     if node.op is PART and isinstance(node.args[0], Apply) and node.args[0].op is LOOP:
         made = as_loop(node.args[0])
         place, first = int(str(node.attr("index"))), 2 * len(made.turn.carries)

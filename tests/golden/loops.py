@@ -171,14 +171,12 @@ def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
         for i in range(N):
             sin_all[i] = np.sin(row[i])
         ds = dv
-        da_2 = 0.0
         scaled_all = np.empty((N,), dtype=dtype)
         for i in reversed(range(N)):
             scaled_all[i] = ds * a * np.cos(row[i])
-            da_2 += ds * sin_all[i]
+            da += ds * sin_all[i]
             ds = 0.5 * ds
         dL_dM[t] = scaled_all
-        da += da_2
         dv = ds + 0.9 * dv
     # g = grad(r, a)
     dx_2 = dL_dxs[6]
@@ -271,14 +269,12 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
         for i in range(N):
             sin_all[i] = np.sin(row[i])
         ds = dv
-        da_2 = 0.0
         scaled_all = np.empty((N,), dtype=dtype)
         for i in reversed(range(N)):
             scaled_all[i] = ds * a * np.cos(row[i])
-            da_2 += ds * sin_all[i]
+            da += ds * sin_all[i]
             ds = 0.5 * ds
         dL_dM[t] = scaled_all
-        da += da_2
         dv = ds + 0.9 * dv
     # g = grad(r, a)
     dx = 1.0
@@ -293,4 +289,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: de13e648728669d936ed431f1902aacaf27c6dbafaf310f266a3d22f8125db43
+# gradc: 26869f851f06eb2a542ea14c8b1ac18917cba429ca69122f09d6c1fb8d52b18d
