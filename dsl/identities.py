@@ -17,6 +17,7 @@ from dsl.ops.elementwise import cast, ew
 from dsl.ops.indexing import FULL
 from dsl.ops.making import dimension
 from dsl.ops.shaping import broadcast_to, reshape, spread
+from dsl.tiles import joined
 from dsl.types import ONE, product
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {
@@ -125,7 +126,7 @@ def _add(node: Apply) -> Node | None:
         return _chosen(node, x, y)
     if x is y and x.type.dtype == "float":
         return rewritten("multiply", const(2), x)
-    return diagonals.added(node) or assembled(node) or _pair(node)
+    return diagonals.added(node) or assembled(node) or joined(node) or _pair(node)
 
 
 def _chosen(node: Apply, x: Apply, y: Apply) -> Node | None:

@@ -14,12 +14,13 @@ from dsl import syntax
 from dsl.batching import Unbatchable, batched
 from dsl.diagnostics import Code
 from dsl.elaborate import Steps, array, describe
-from dsl.nodes import Input, Node, argument, substituted
+from dsl.nodes import Apply, Input, Node, argument, substituted
 from dsl.ops.arguments import known_help
 from dsl.ops.core import shape_of
 from dsl.ops.elementwise import cast
 from dsl.ops.loops import Blocks, Loop, Turn, captured_by, loop
 from dsl.ops.spec import function
+from dsl.ops.words import word
 from dsl.scope import Closure, Value
 from dsl.types import ONE, Dim, ShapeError, TensorType, as_dim, require, same
 
@@ -100,7 +101,7 @@ def map_(call: Call, f: Value, sequences: Value) -> Steps:
     try:
         return _shaped(value, batched(made, dict(zip(elements, arrays, strict=True)), (length,)))
     except Unbatchable:
-        turn, constants = _closed((), tuple(elements), made, role, call.names)
+        turn, constants = _closed((), tuple(elements), made, role, {**_around(f), **call.names})
         looped = loop(replace(turn, nexts=(), outs=turn.nexts), [], arrays, constants, length)
         return _shaped(value, [looped.out(i) for i in range(len(made))])
 
@@ -145,7 +146,7 @@ def _looped(call: Call, name: str, f: Value, init: Value, sequences: Value) -> G
             break
         start = [cast(each, "float") if i in floats else each for i, each in enumerate(start)]
     nexts = [cast(each, old.type.dtype) for each, old in zip(nexts, carries, strict=True)]
-    turn, constants = _closed(carries, elements, nexts, role, call.names)
+    turn, constants = _closed(carries, elements, nexts, role, {**_around(f), **call.names})
     return loop(turn, start, arrays, constants, length)
 
 
@@ -187,13 +188,23 @@ def _fitting(name: str, carries: Sequence[Input], nexts: Sequence[Node]) -> set[
     return {i for i, (old, new) in enumerate(zip(carries, nexts, strict=True)) if old.type.dtype != "float" and new.type.dtype == "float"}
 
 
+def _around(f: Value) -> dict[Node, str]:
+    """What is made around a function, by name."""
+    scope = f.scope if isinstance(f, Closure) else None
+    names: dict[Node, str] = {}
+    while scope is not None:
+        names = {each: name for name, each in scope.values.items() if isinstance(each, Apply)} | names
+        scope = scope.parent
+    return names
+
+
 def _closed(carries: tuple[Input, ...], elements: tuple[Input, ...], nexts: Sequence[Node], role: str, names: Mapping[Node, str]) -> tuple[Turn, list[Node]]:
     """The turn with everything that it captures given to it as a constant, and these constants: they are computed once, before the loop."""
     captured = captured_by(nexts, (*carries, *elements))
     given: dict[Node, Input] = {}
     for node in captured:
-        name = node.name if isinstance(node, Input) else names.get(node, "constant")
-        name = f"{name}_{len(given)}" if name == "constant" or any(name == each.name for each in given.values()) else name
+        name = node.name if isinstance(node, Input) else names.get(node, word(node))
+        name = f"{name}_{len(given)}" if any(name == each.name for each in given.values()) else name
         given[node] = argument(name, f"{role} constant", node.type)
     mapped = substituted(nexts, given)
     called = tuple((new, names[node]) for node, new in mapped.items() if node in names and node not in given)

@@ -14,9 +14,13 @@ from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.factorisations import PART, unparted
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop
+from dsl.ops.words import word
 from dsl.polynomials import collected
 from dsl.rules import elementwise_cotangent
-from dsl.types import ShapeError, TensorType
+from dsl.types import ShapeError, TensorType, product
+
+# so many sums and products are rather done again than kept, and an array of so many times the entries is kept in a part's place
+AGAIN = 4
 
 
 def pull_back(seeds: Sequence[tuple[Node, Node]], targets: Iterable[Node], lines: dict[Node, Line]) -> dict[Node, Node]:
@@ -80,10 +84,52 @@ def _loop_cotangents(made: Loop, parts: Mapping[int, Node], reaching: Container[
     elements = [each for each in turn.elements if each in wanted and each in found]
     nexts = [back.carried(each, found) for each in carries] + [add(sums[each], found[each]) for each in sums]
     initial = [back.initial[each] for each in carries] + [broadcast_to(const(0.0), each.type.known) for each in sums]
+    called = dict(turn.names)
+    back.names = {found[each]: f"d{name}" for each in found if (name := each.name if isinstance(each, Input) else called.get(each)) is not None}
     result = back.loop([*(back.cotangents[each] for each in carries), *sums.values()], nexts, [found[each] for each in elements], initial)
     cotangents: list[Node | None] = [result.last(carries.index(each)) if each in carries else None for each in turn.carries]
     cotangents += [result.out(elements.index(each)) if each in elements else None for each in turn.elements]
     return cotangents + [result.last(len(carries) + list(sums).index(each)) if each in sums else None for each in turn.constants]
+
+
+def _is_view(node: Node) -> bool:
+    """Whether a value is entries of another, moved about, so that nobody need keep it beside that, which is not much larger."""
+    if not (isinstance(node, Apply) and len(node.args) == 1 and node.op.name in ("index", "reshape", "broadcast_to", "einsum")):
+        return False
+    return (node.op.name != "einsum" or len(node.type.known) == len(node.args[0].type.known)) and _is_light(node.args[0], node)
+
+
+def _is_light(node: Node, beside: Node) -> bool:
+    """Whether an array has not many times the entries of another."""
+    mine, other = product(node.type.known), product(beside.type.known)
+    times = mine.divided(other)
+    return other.divided(mine) is not None or (times is not None and (times.constant or AGAIN + 1) <= AGAIN)
+
+
+def _needed(kept: Iterable[Node], order: Iterable[Node]) -> list[Node]:
+    """Those of the values kept for backward that are not a few sums and products of the others, which it then does again."""
+    wanted = dict.fromkeys(kept)
+    for node in order:
+        if node in wanted and _again(node, wanted):
+            del wanted[node]
+    return list(wanted)
+
+
+def _again(node: Node, wanted: Container[Node]) -> bool:
+    """Whether a value is cheap to make of what is given or kept."""
+    steps, stack = 0, [node]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, Input) and not _is_light(each, node):
+            return False
+        if not isinstance(each, Apply) or of_sizes(each) or (each is not node and each in wanted):
+            continue
+        if not _is_view(each):
+            steps += 1
+            if steps > AGAIN or each.op.name not in ("add", "subtract", "multiply", "negative"):
+                return False
+        stack += each.args
+    return True
 
 
 class _Backwards:
@@ -96,10 +142,15 @@ class _Backwards:
         self.initial: dict[Node, Node] = {}
         self.elements: dict[Input, Node] = {}
         self.trails: dict[Node, Input] = {}
+        self.after: dict[Node, Input] = {}
+        self.names: dict[Node, str] = {}
         for i, each in enumerate(turn.carries):
             if each in self.cotangents:
                 self._take(i, each, parts.get(i), parts.get(n + i))
-        self.seeds = [(node, self.cotangents[each]) for each, node in zip(turn.carries, turn.nexts, strict=True) if each in self.cotangents]
+        self.seeds: list[tuple[Node, Node]] = []
+        for each, node in zip(turn.carries, turn.nexts, strict=True):
+            if each in self.cotangents:
+                self.seeds.append((node, add(self.cotangents[each], self.after[each]) if each in self.after else self.cotangents[each]))
         for j, node in enumerate(turn.outs):
             if 2 * n + j in parts:
                 self.seeds.append((node, self._element(f"dout{j}", node.type, parts[2 * n + j])))
@@ -107,7 +158,9 @@ class _Backwards:
     def _take(self, i: int, carry: Input, last: Node | None, trail: Node | None) -> None:
         """The cotangent of a carry at the end of the loop, and what its trail adds at every turn."""
         end = last
-        if trail is not None:
+        if trail is not None and (after := self.made.put_after(trail)) is not None:
+            self.after[carry] = self._element(f"d{carry.name}_after", carry.type, after)
+        elif trail is not None:
             ends, turns = self.made.split(trail)
             end = ends if end is None else add(end, ends)
             self.trails[carry] = self._element(f"dtrail{i}", carry.type, turns)
@@ -129,29 +182,31 @@ class _Backwards:
     def loop(self, carries: Sequence[Input], nexts: Sequence[Node], outs: Sequence[Node], initial: Sequence[Node]) -> Loop:
         """The loop the other way, given of the forward turn what its own reads."""
         made, turn = self.made, self.made.turn
-        # the turn of a loop in blocks is done again: nothing of it is kept
-        forward = set() if made.blocks else set(topological(turn.made))
+        # the turn of a loop in blocks is done again, nothing of it is kept; of a part of an array, the array is
+        forward = set() if made.blocks else {node for node in topological(turn.made) if not _is_view(node)}
         order = topological([*nexts, *outs])
         # of an operation with several results its parts are kept
         forward.update(node for node in order if isinstance(node, Apply) and node.op is PART and node.args[0] in forward)
         read = dict.fromkeys(arg for node in order if node not in forward for arg in node.args)
-        kept = [node for node in (*read, *nexts, *outs) if isinstance(node, Apply) and node in forward and not of_sizes(node)]
-        extra = [node for node in dict.fromkeys(kept) if node not in turn.nexts and node not in turn.outs]
+        reads = (node for node in (*read, *nexts, *outs) if isinstance(node, Apply) and node in forward and not of_sizes(node))
+        kept = _needed(reads, order)
+        extra = [node for node in kept if node not in turn.nexts and node not in turn.outs]
         if extra:
             made = made.again(replace(turn, outs=(*turn.outs, *extra)), made.initial, made.sequences, made.constants)
         called = dict(turn.names)
         values: dict[Node, Node] = {}
-        for node in dict.fromkeys(kept):
+        for node in kept:
             sequence = made.after(turn.nexts.index(node)) if node in turn.nexts else made.out(made.turn.outs.index(node))
-            values[node] = self._element(called.get(node, f"value{len(values)}"), node.type, sequence)
+            values[node] = self._element(called.get(node, word(node)), node.type, sequence)
         mapped = substituted([*nexts, *outs], values)
         nexts, outs = [mapped[node] for node in nexts], [mapped[node] for node in outs]
-        reads = set(topological([*nexts, *outs]))
+        left = set(topological([*nexts, *outs]))
         for i, each in enumerate(turn.carries):
-            if each in reads:
+            if each in left:
                 self.elements[each] = made.before(i)
-        self.elements.update((each, sequence) for each, sequence in zip(turn.elements, made.sequences, strict=True) if each in reads)
-        constants = [(each, value) for each, value in zip(turn.constants, made.constants, strict=True) if each in reads]
-        given = {each: sequence for each, sequence in self.elements.items() if each in reads}
-        new = Turn(tuple(carries), tuple(given), tuple(each for each, _ in constants), tuple(nexts), tuple(outs))
+        self.elements.update((each, sequence) for each, sequence in zip(turn.elements, made.sequences, strict=True) if each in left)
+        constants = [(each, value) for each, value in zip(turn.constants, made.constants, strict=True) if each in left]
+        given = {each: sequence for each, sequence in self.elements.items() if each in left}
+        names = tuple((mapped[node], name) for node, name in self.names.items() if isinstance(mapped.get(node), Apply))
+        new = Turn(tuple(carries), tuple(given), tuple(each for each, _ in constants), tuple(nexts), tuple(outs), names)
         return made.again(new, initial, list(given.values()), [value for _, value in constants], not made.backwards)

@@ -14,7 +14,7 @@ ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
-    *("rows", "diagonals", "assembly", "identities", "polynomials", "chains", "stability", "batching", "jacobians"),
+    *("rows", "diagonals", "assembly", "tiles", "identities", "polynomials", "chains", "stability", "batching", "jacobians", "turns"),
     *("reverse", "directions", "derivatives", "loops", "library", "recorder", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),
     *("files", "sample", "api", "gradcheck", "format", "catalogue", "views", "interactive", "terminal", "cli"),

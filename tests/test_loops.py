@@ -199,3 +199,51 @@ def test_what_is_refused(program: str, code: str, says: str) -> None:
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code.name == code
     assert says in f"{diagnostic.message} {diagnostic.label} {diagnostic.help}"
+
+
+def lines_of(program: str, function: str, inside: bool) -> str:
+    """The lines of a generated function that stand in a loop, or those that do not."""
+    lines = dsl.compile_text(program).partition(f"def {function}(")[2].partition("\ndef ")[0].splitlines()
+    return "\n".join(line for line in lines if line.startswith("        ") == inside)
+
+
+RECURRENT = f"{HEAD}param V: [K, K]\ndef f(h, x) = tanh(x @ W + h @ V + h0)\ny = fold(f, zeros(K), X)\nL = sum(y ** 2)"
+
+
+def test_the_product_of_the_elements_stands_before_the_loop() -> None:
+    assert "X @ W + h0" in lines_of(RECURRENT, "forward", False)
+    assert lines_of(RECURRENT, "forward", True).count("@") == 1
+
+
+def test_the_products_of_a_gradient_stand_after_the_loop() -> None:
+    after, within = (lines_of(RECURRENT, "backward", inside) for inside in (False, True))
+    assert "dL_dV = hs[:T].T @ " in after
+    assert "dL_dW = X.T @ " in after
+    assert "+=" not in within
+    assert within.count("@") == 1
+
+
+def test_what_is_as_large_as_its_sum_stays_in_the_loop() -> None:
+    """To take the product out, 1000 matrices would be kept for each of them that is added up."""
+    text = "param A: [N, N]\nparam B: [N, N]\nparam P: [N, N]\ndef f(P) = tanh(A @ P @ B)\nP1 = fold(f, P, 1000)\nL = sum(P1)"
+    assert lines_of(text, "backward", True).count("+=") == 2
+
+
+def test_sums_of_sums_over_sequences_are_no_loops() -> None:
+    text = f"{HEAD}def f(s, x) = s + x @ W\nL = sum(fold(f, h0, X) ** 2)"
+    assert not any(" in range(" in lines_of(text, function, False) for function in ("forward", "backward", "value", "value_and_grad"))
+    module = module_of(dsl.compile_text(text), "program")
+    np.testing.assert_allclose(module.value(X, Z, W, H0, 2), np.sum((H0 + (X @ W).sum(axis=0)) ** 2))
+
+
+def test_parts_side_by_side_are_joined() -> None:
+    text = "param x: [T, 3 * K]\ndef f(h, x):\n    a, b, c = split(x, 3)\n    return tanh(a * h + b) * c\nL = sum(fold(f, ones(K), x))"
+    backward = lines_of(text, "backward", True)
+    assert "np.concatenate((" in backward
+    assert "_scatter" not in backward
+
+
+def test_a_part_of_a_large_carry_is_kept_without_it() -> None:
+    text = "param x: [N]\ndef f(x) = roll(x, 1) * 0.5 + sin(x[0] * x[1])\nL = sum(fold(f, x, 100) ** 2)"
+    assert ".shape" not in lines_of(text, "forward", True)
+    assert "xs" not in lines_of(text, "forward", True)

@@ -12,6 +12,7 @@ from dsl.emit.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
 from dsl.ops.indexing import items_text
 from dsl.ops.spec import ATOM, UNARY, Text
+from dsl.ops.words import word
 from dsl.types import Dim, Symbol
 
 _TARGETS = re.compile(r"(\w+(?:, \w+)*)(?:: [\w\[\]]+)? = ")
@@ -20,13 +21,6 @@ INLINE_WIDTH = 48
 NUMBER_WIDTH = 10
 NAME_WIDTH = 12
 _INFIX = {"add": "plus", "subtract": "minus", "divide": "over", "multiply": "times", "power": "to"}
-_WORDS = {
-    **{"add": "added", "subtract": "difference", "divide": "ratio", "multiply": "scaled", "power": "power", "einsum": "product", "where": "chosen"},
-    **{"sum": "total", "mean": "average", "max": "largest", "min": "smallest", "index": "picked", "scatter": "scattered", "reshape": "reshaped"},
-    **{"less": "below", "less_equal": "below", "greater": "above", "greater_equal": "above", "equal": "tied", "not_equal": "differs"},
-    **{"unbroadcast": "summed", "spread": "spread", "broadcast_to": "spread", "negative": "minus"},
-    **{"concatenate": "joined", "stack": "stacked", "cast": "number"},
-}
 
 
 @dataclass
@@ -105,8 +99,13 @@ class Body:
         """Whether a node is more than a step on the way."""
         return node in self.keep or node in self.program.names
 
-    def word(self, node: Node) -> str:
-        return _word(node) if isinstance(node, Apply) else "value"
+    def cotangent_name(self, node: Node) -> str | None:
+        """What a cotangent is called after its primal."""
+        primal = self.program.adjoints.get(node)
+        if primal is None:
+            return None
+        of = primal.name if isinstance(primal, Input) else self.names.chosen.get(primal)
+        return f"d{self.program.cotangents[0][0]}_d{of or word(primal)}"
 
     def shape(self, node: Node) -> str:
         if node.type.shape is None:
@@ -209,17 +208,15 @@ class Body:
         assert isinstance(node, Apply)
         if node in self.program.wishes:
             return self.program.wishes[node]
-        primal = self.program.adjoints.get(node)
-        if primal is not None:
-            of = primal.name if isinstance(primal, Input) else self.names.chosen.get(primal)
-            return f"d{self.program.cotangents[0][0]}_d{of or _word(primal)}"
+        if cotangent := self.cotangent_name(node):
+            return cotangent
         texts = [self.texts[arg].text for arg in node.args if arg in self.texts]
         simple = [text for text in texts if _short(text)]
         if len(simple) == len(node.args) == 2 and node.op.name in ("einsum", *_INFIX):
             return "_".join(filter(None, (simple[0], _INFIX.get(node.op.name), simple[1])))
         if node.op.name == "power" and len(simple) == 1 and texts[-1] == "2":
             return f"{simple[0]}_squared"
-        return f"{_word(node)}_{simple[0]}" if len(simple) == len(node.args) == 1 else _word(node)
+        return f"{word(node)}_{simple[0]}" if len(simple) == len(node.args) == 1 else word(node)
 
 
 def live(lines: Sequence[str]) -> list[str]:
@@ -237,11 +234,6 @@ def live(lines: Sequence[str]) -> list[str]:
         read.update(_WORD.findall(line[target.end() :] if target else line))
         kept.append(line)
     return kept[::-1]
-
-
-def _word(node: Node) -> str:
-    assert isinstance(node, Apply)
-    return _WORDS.get(node.op.name, node.op.name).replace(" ", "_")
 
 
 def _short(text: str) -> bool:

@@ -22,6 +22,7 @@ from dsl.ops.factorisations import PART
 from dsl.ops.indexing import FULL
 from dsl.ops.loops import as_loop
 from dsl.ops.spec import ATOM
+from dsl.ops.words import word
 from dsl.types import Dim, Symbol
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def kept_by_loops(nodes: Iterable[Node]) -> set[Node]:
 
 def plural(name: str) -> str:
     """The name of an array of what has that name in every turn."""
-    return f"{name}_all" if iskeyword(f"{name}s") or hasattr(builtins, f"{name}s") else f"{name}s"
+    many = f"{name[:-1]}ies" if re.search(r"[^aeiou_]y$", name) and len(name) > 2 else f"{name}s"
+    odd = name[-1] in "sxz" or name.endswith(("ch", "sh")) or name[-1].isdigit() or iskeyword(many) or hasattr(builtins, many)
+    return f"{name}_all" if odd else many
 
 
 def _reads(line: str, name: str) -> bool:
@@ -111,7 +114,7 @@ class LoopPrinter:
                     start = outer.texts[initial.args[0]].text
                 setup.append(f"{name}[{-1 if self.made.backwards else 0}] = {start}")
                 inner.bind(carry, f"{name}[{self._shifted(self.made.backwards)}]")
-        outs = {j: self._array(self.parts[2 * self.n + j], self._plural(self.made.turn.outs[j]), setup) for j in self.out_places}
+        outs = {j: self._array(self.parts[2 * self.n + j], self._plural(j), setup) for j in self.out_places}
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         head = self._blocks(inner)
         head += self._bind_given(inner, uses)
@@ -174,9 +177,11 @@ class LoopPrinter:
         self.outer.bind(part, name)
         return name
 
-    def _plural(self, node: Node) -> str:
+    def _plural(self, j: int) -> str:
+        """What is given out is called what it is to the program, else as in the turn."""
+        node, part = self.made.turn.outs[j], self.parts[2 * self.n + j]
         wish = self.wishes.get(node)
-        return plural(wish) if wish else f"{self.outer.word(node)}_all"
+        return self.outer.cotangent_name(part) or (plural(wish) if wish else f"{word(node)}_all")
 
     def _shifted(self, up: bool) -> str:
         return f"{self.t} + 1" if up else self.t

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from dsl.nodes import Apply, Input, Nested, Node, apply, of_sizes, rebuild, topological
 from dsl.ops.factorisations import part
-from dsl.ops.indexing import FULL, index
+from dsl.ops.indexing import FULL, SCATTER, index
 from dsl.ops.spec import Op, Printer, Text
 from dsl.types import ONE, Dim, TensorType
 
@@ -91,6 +91,15 @@ class Loop:
         end = Dim.number(0) if self.backwards else self.length
         return index(trail, (("int", end), *[FULL] * len(trail.type.known[1:]))), self._entries(trail, 1 if self.backwards else 0)
 
+    def put_after(self, trail: Node) -> Node | None:
+        """The rows of a trail's cotangent, where they are those of the carries after every turn and of no other."""
+        if not (isinstance(trail, Apply) and trail.op is SCATTER and len(trail.args) == 1):
+            return None
+        start = 0 if self.backwards else 1
+        low = Dim.number(start)
+        rows = ("slice", low if start else None, None if start else self.length, 1)
+        return trail.args[0] if trail.attr("items") == (rows, *[FULL] * len(trail.type.known[1:])) else None
+
     def _along(self, i: int, start: int) -> Node:
         return self._entries(self.trail(i), start)
 
@@ -163,15 +172,22 @@ def as_loop(node: Apply) -> Loop:
 
 
 def captured_by(roots: Iterable[Node], varying: Iterable[Node]) -> list[Node]:
-    """What a graph reads that no turn changes: it is computed once, before the loop."""
+    """What a graph reads that no turn changes: it is computed once, before the loop. Of a transpose, which costs nothing, what it transposes."""
     roots, changing = list(roots), set(varying)
     captured: dict[Node, None] = {}
     for node in topological(roots):
         if not changing.isdisjoint(node.args):
             changing.add(node)
-            captured.update(dict.fromkeys(arg for arg in node.args if arg not in changing and not of_sizes(arg)))
-    captured.update(dict.fromkeys(node for node in roots if node not in changing and not of_sizes(node)))
+            captured.update(dict.fromkeys(_turned(arg) for arg in node.args if arg not in changing and not of_sizes(arg)))
+    captured.update(dict.fromkeys(_turned(node) for node in roots if node not in changing and not of_sizes(node)))
     return list(captured)
+
+
+def _turned(node: Node) -> Node:
+    """What an array is the transpose of."""
+    while isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) == 1 and len(node.type.known) == len(node.args[0].type.known):
+        node = node.args[0]
+    return node
 
 
 OPS = (LOOP,)

@@ -1,0 +1,382 @@
+"""What can be taken out of the turns of one loop: before it what no carry acts upon, after it what only adds up or is only given out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from string import ascii_letters
+
+from dsl.batching import Unbatchable, batched
+from dsl.nodes import Apply, Const, Input, Node, apply, argument, of_sizes, substituted, topological
+from dsl.ops.contraction import einsum, split_spec
+from dsl.ops.core import add, is_number
+from dsl.ops.loops import Loop, Turn
+from dsl.ops.reduction import reduce
+from dsl.ops.words import word
+from dsl.types import product
+
+# what only moves entries is done in the turn, where it costs nothing
+_MOVES = ("index", "reshape", "broadcast_to", "part", "cast", "stop_gradient")
+
+
+def moved(made: Loop, used: Mapping[int, Node]) -> tuple[Node, dict[int, Node], dict[Node, str]]:
+    """The loop with less in its turns, what stands for each of the parts of it that are ``used``, by their place, and what is to be called how."""
+    work = _Work(made, used)
+    _settle(work)
+    if made.blocks is None:
+        _group(work)
+        _before(work)
+        return _after(work)
+    return _parts(work, work.loop(list(work.nexts), list(work.outs.values())), {})
+
+
+class _Work:
+    """A loop on the way to another: its parts by the names that the turn has for them."""
+
+    def __init__(self, made: Loop, used: Mapping[int, Node]) -> None:
+        turn, n = made.turn, len(made.turn.carries)
+        self.made, self.used, self.n = made, used, n
+        self.initial: dict[Node, Node] = dict(zip(turn.carries, made.initial, strict=True))
+        self.elements: dict[Node, Node] = dict(zip(turn.elements, made.sequences, strict=True))
+        self.constants: dict[Node, Node] = dict(zip(turn.constants, made.constants, strict=True))
+        self.nexts: dict[Node, Node] = dict(zip(turn.carries, turn.nexts, strict=True))
+        self.outs = {j: node for j, node in enumerate(turn.outs) if 2 * n + j in used}
+        self.names = dict(turn.names)
+        self.called: dict[Node, str] = {}
+        # the carries by their place, and the last value of those that are none any more
+        self.places: dict[Node, int] = {carry: i for i, carry in enumerate(turn.carries)}
+        self.ends: dict[int, Node] = {}
+
+    @property
+    def roots(self) -> list[Node]:
+        return [*self.nexts.values(), *self.outs.values()]
+
+    @property
+    def varying(self) -> set[Node]:
+        """What the carries act upon."""
+        found: set[Node] = set(self.initial)
+        found.update(node for node in topological(self.roots) if not found.isdisjoint(node.args))
+        return found
+
+    @property
+    def trails(self) -> list[Node]:
+        """The carries whose history is kept in any case."""
+        return [each for each in self.nexts if self.n + self.places[each] in self.used]
+
+    def replace(self, mapped: Mapping[Node, Node]) -> None:
+        """Every node of the turn becomes another."""
+        self.nexts = {carry: mapped[node] for carry, node in self.nexts.items()}
+        self.outs = {place: mapped[node] for place, node in self.outs.items()}
+        self.names = {mapped[node]: name for node, name in self.names.items() if node in mapped}
+
+    def given(self, node: Node) -> Input:
+        """What the turn is given in a node's place, under a name that nothing else has."""
+        taken = {each.name for each in (*self.initial, *self.elements, *self.constants) if isinstance(each, Input)}
+        wish = self.names.get(node, word(node))
+        name, count = wish, 1
+        while name in taken:
+            count += 1
+            name = f"{wish}_{count}"
+        role = next(each.role for each in self.made.turn.given)
+        return argument(name, role, node.type)
+
+    def call(self, value: Node, node: Node) -> None:
+        """What stands outside for a value of the turn has its name."""
+        if node in self.names:
+            self.called.setdefault(value, self.names[node])
+
+    def loop(self, carries: Sequence[Node], outs: Sequence[Node]) -> Loop:
+        """The loop with these carries and outs, given what they read."""
+        nexts = tuple(self.nexts[each] for each in carries)
+        read = set(topological([*nexts, *outs]))
+        elements = {each: value for each, value in self.elements.items() if each in read}
+        constants = {each: value for each, value in self.constants.items() if each in read}
+        given = [tuple(each for each in group if isinstance(each, Input)) for group in (carries, elements, constants)]
+        turn = Turn(given[0], given[1], given[2], nexts, tuple(outs), tuple((node, name) for node, name in self.names.items() if node in read))
+        return self.made.again(turn, [self.initial[each] for each in carries], list(elements.values()), list(constants.values()))
+
+
+def _settle(work: _Work) -> None:
+    """A carry that never changes is a constant."""
+    for i, (carry, start) in enumerate(list(work.initial.items())):
+        node = work.nexts[carry]
+        value = _everywhere(node)
+        same = node is carry or (value is not None and value is _everywhere(start))
+        if not same or work.n + i in work.used:
+            continue
+        if node is carry:
+            new: Node = work.given(carry)
+            work.constants[new] = start
+        else:
+            new = node
+        work.ends[i] = start
+        del work.initial[carry], work.nexts[carry]
+        work.replace(substituted([*work.roots, *work.names], {carry: new}))
+
+
+def _everywhere(node: Node) -> Node | None:
+    """The number that fills an array."""
+    while isinstance(node, Apply) and node.op.name == "broadcast_to":
+        node = node.args[0]
+    return node if isinstance(node, Const) else None
+
+
+# before the loop -----------------------------------------------------------------------------------------------------
+
+
+def _before(work: _Work) -> None:
+    """What no carry acts upon is computed for all turns, and becomes an element; what no element acts upon, a constant."""
+    taken: dict[Node, Node] = {}
+    for node in _still(work):
+        outside = substituted([node], work.constants)[node]
+        varies = not work.elements.keys().isdisjoint(topological([outside]))
+        try:
+            value = batched([outside], work.elements, (work.made.length,))[0] if varies else outside
+        except Unbatchable:
+            continue
+        taken[node] = new = work.given(node)
+        (work.elements if varies else work.constants)[new] = value
+        work.call(value, node)
+    if taken:
+        work.replace(substituted([*work.roots, *work.names], taken))
+
+
+def _still(work: _Work) -> list[Node]:
+    """The values that no carry acts upon and that are worth computing before the loop, the largest formulas first."""
+    varying = work.varying
+    stack = [*(arg for node in reversed(topological(work.roots)) if node in varying for arg in node.args), *work.roots]
+    found: list[Node] = []
+    seen: set[Node] = set()
+    while stack:
+        node = stack.pop()
+        if node in varying or node in seen or not isinstance(node, Apply):
+            continue
+        seen.add(node)
+        if _worth(work, node):
+            found.append(node)
+        else:
+            stack += node.args
+    return found
+
+
+def _worth(work: _Work, node: Node) -> bool:
+    """Whether a value is more than entries moved about, and not larger than what it is made of; a product may be. Matrices that are worked on
+    entry by entry stay in the turn, and in the cache: there are as many of them as turns."""
+    if not isinstance(node, Apply) or of_sizes(node) or node.op.nested or node.op.name in _MOVES or (node.op.name == "einsum" and len(node.args) == 1):
+        return False
+    below = topological([node])
+    elements = [each for each in below if each in work.elements]
+    if not elements or _contracts(node):
+        return True
+    return _small(node) and any(_covers(each, node) for each in (*elements, *filter(_contracts, below)))
+
+
+def _small(node: Node) -> bool:
+    """Whether a value is a number or a vector, so that a turn spends its time on calls rather than on entries."""
+    return node.type.shape is not None and len(node.type.shape) < 2
+
+
+def _contracts(node: Node) -> bool:
+    """Whether a node is a product that sums over an axis."""
+    if not (isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) > 1):
+        return False
+    labels, output = split_spec(str(node.attr("spec")))
+    return not set("".join(labels)) <= set(output)
+
+
+def _covers(large: Node, small: Node) -> bool:
+    """Whether one array has at least the entries of another, as far as their sizes tell."""
+    if large.type.shape is None or small.type.shape is None:
+        return False
+    return product(large.type.shape).divided(product(small.type.shape)) is not None
+
+
+def _group(work: _Work) -> None:
+    """``x @ Wx + h @ Wh + b`` as ``(x @ Wx + b) + h @ Wh``: what can be added up before the loop stands together."""
+    order, varying = topological(work.roots), work.varying
+    uses = Counter([*(arg for node in order for arg in node.args), *work.roots])
+    sums = {node for node in order if node in varying and isinstance(node, Apply) and node.op.name == "add"}
+    inside = {arg for node in sums for arg in node.args if arg in sums and uses[arg] == 1}
+    mapped: dict[Node, Node] = {}
+    for node in order:
+        args = tuple(mapped[arg] for arg in node.args)
+        mapped[node] = apply(node.op, *args, **dict(node.attrs)) if isinstance(node, Apply) and args != node.args else node
+        if node in sums - inside:
+            terms = _terms(node, inside)
+            lead = next((each for each in terms if each not in varying and _small(each) and _worth(work, each)), None)
+            mine = [each for each in terms if lead is not None and each not in varying and _covers(lead, each)]
+            if len(mine) > 1:
+                new = _added([_added([mapped[each] for each in mine]), *(mapped[each] for each in terms if each not in mine)])
+                mapped[node] = new if new.type.matches(node.type) else mapped[node]
+    work.replace(mapped)
+
+
+def _terms(node: Node, inside: Collection[Node]) -> list[Node]:
+    """What a sum adds up, in order, the sums within it taken apart."""
+    terms: list[Node] = []
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if each is node or each in inside:
+            stack += reversed(each.args)
+        else:
+            terms.append(each)
+    return terms
+
+
+def _added(terms: Sequence[Node]) -> Node:
+    total = terms[0]
+    for each in terms[1:]:
+        total = add(total, each)
+    return total
+
+
+# after the loop ------------------------------------------------------------------------------------------------------
+
+
+def _after(work: _Work) -> tuple[Node, dict[int, Node], dict[Node, str]]:
+    """What only adds up, or is only given out, is computed for all turns from what the others give out."""
+    sums = {carry: term for carry in work.nexts if (term := _summed(work, carry)) is not None}
+    plan = _Plan(work, sums)
+    carries = [each for each in work.nexts if each not in plan.sums]
+    outs = list(dict.fromkeys([*plan.kept, *(node for place, node in work.outs.items() if place not in plan.outs)]))
+    made = work.loop(carries, outs)
+    rows = {node: made.out(i) for i, node in enumerate(outs)} | {each: made.before(carries.index(each)) for each in work.trails}
+    found: dict[int, Node] = {}
+    for carry in work.nexts:
+        if carry in plan.sums and work.places[carry] in work.used:
+            found[work.places[carry]] = _total(work, sums[carry], rows, work.initial[carry])
+    for place in plan.outs:
+        found[2 * work.n + place] = value = _later(work, work.outs[place], rows)
+        work.call(value, work.outs[place])
+    return _parts(work, made, found)
+
+
+def _summed(work: _Work, carry: Node) -> Node | None:
+    """What is added to a carry that is nothing but a sum."""
+    node = work.nexts[carry]
+    if work.n + work.places[carry] in work.used or not isinstance(node, Apply) or node.op.name != "add" or carry not in node.args:
+        return None
+    term = node.args[1] if node.args[0] is carry else node.args[0]
+    others = [*(each for other, each in work.nexts.items() if other is not carry), *work.outs.values(), term]
+    return None if carry in topological(others) or not term.type.matches(carry.type) else term
+
+
+def _parts(work: _Work, made: Loop, found: dict[int, Node]) -> tuple[Node, dict[int, Node], dict[Node, str]]:
+    """The new loop's node, the parts of the old one, those that are ``found`` among them, and what is to be called how."""
+    n, places = work.n, {work.places[carry]: i for i, carry in enumerate(made.turn.carries)}
+    for place in work.used:
+        if place in found:
+            continue
+        if place >= 2 * n:
+            found[place] = made.out(made.turn.outs.index(work.outs[place - 2 * n]))
+        elif place in work.ends:
+            found[place] = work.ends[place]
+        else:
+            found[place] = made.last(places[place]) if place < n else made.trail(places[place % n])
+    return made.node, found, work.called
+
+
+class _Plan:
+    """Which ``sums`` and ``outs`` are computed after a loop, and what its turns give out for these, ``kept``.
+
+    A value that the carries need is computed in the turn, and can be given out. What a sum, or an out, makes of such values is computed afterwards
+    where that saves a product in every turn, or costs nothing because these values are given out anyway. It does not where an array would have to
+    be kept of values as large as their sum.
+    """
+
+    def __init__(self, work: _Work, sums: Mapping[Node, Node]) -> None:
+        self.work = work
+        self.stay: dict[Node, None] = dict.fromkeys(node for carry, node in work.nexts.items() if carry not in sums)
+        while True:
+            self.core = {*work.nexts, *work.elements, *work.constants, *topological(self.stay)}
+            self.kept: dict[Node, None] = dict.fromkeys(node for node in work.outs.values() if node in self.core and isinstance(node, Apply))
+            self.sums: set[Node] = set()
+            self.outs: set[int] = set()
+            for step in (self._saves, self._is_free, self._is_free):
+                self.sums.update(carry for carry, term in sums.items() if carry not in self.sums and step(term, True))
+                self.outs.update(place for place, node in work.outs.items() if place not in self.outs and step(node, False))
+            more = [term for carry, term in sums.items() if carry not in self.sums]
+            more += [node for place, node in work.outs.items() if place not in self.outs]
+            if self.stay.keys() >= set(more):
+                return
+            self.stay.update(dict.fromkeys(more))
+
+    def _region(self, root: Node) -> tuple[list[Node], list[Node]]:
+        """What is not computed in the turn anyway, from the root down, and what it reads of the turn that no array holds yet."""
+        region: dict[Node, None] = {}
+        read: dict[Node, None] = {}
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            if node in self.core:
+                if not (node in self.work.elements or node in self.work.constants or node in self.work.trails or node in self.kept or of_sizes(node)):
+                    read[node] = None
+            elif isinstance(node, Apply) and node not in region:
+                region[node] = None
+                stack += node.args
+        return list(region), list(read)
+
+    def _saves(self, root: Node, summed: bool) -> bool:
+        """Whether a product for all turns stands for one in every turn. What it reads is given out then."""
+        region, read = self._region(root)
+        products = any(isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) > 1 for node in region)
+        small = not any(_covers(each, root) for each in read) if summed else len(read) < 2
+        if not (products and small and self._batches(root)):
+            return False
+        self.kept.update(dict.fromkeys(read))
+        return True
+
+    def _is_free(self, root: Node, summed: bool) -> bool:
+        """Whether everything that a value is made of is given out."""
+        region, read = self._region(root)
+        cheap = len(region) < 2 or all(map(_small, region))
+        return not read and cheap and (bool(region) or summed or not isinstance(root, Apply)) and self._batches(root)
+
+    def _batches(self, root: Node) -> bool:
+        work = self.work
+        held = [node for node in topological([root]) if node in self.core and node not in work.constants]
+        rows = {node: argument(f"{i}", "row", type(node.type)(node.type.dtype, (work.made.length, *node.type.known))) for i, node in enumerate(held)}
+        try:
+            _later(work, root, rows)
+        except Unbatchable:
+            return False
+        return True
+
+
+def _opened(work: _Work, node: Node, rows: Mapping[Node, Node]) -> tuple[Node, dict[Node, Node]]:
+    """A value of the turn by what stands outside: constants in it are theirs, and what has ``rows`` is a name for these."""
+    names: dict[Node, Node] = {each: argument(f"{i}", "row", each.type) for i, each in enumerate(rows) if isinstance(each, Apply)}
+    mapped = substituted([node], {**work.constants, **names})
+    return mapped[node], {names.get(each, each): value for each, value in {**work.elements, **rows}.items()}
+
+
+def _later(work: _Work, node: Node, rows: Mapping[Node, Node]) -> Node:
+    """A value of the turn for all turns. Raises Unbatchable."""
+    value, given = _opened(work, node, rows)
+    return batched([value], given, (work.made.length,))[0]
+
+
+def _total(work: _Work, term: Node, rows: Mapping[Node, Node], initial: Node) -> Node:
+    """The sum of a value over all turns."""
+    value, given = _opened(work, term, rows)
+    varies = [not given.keys().isdisjoint(topological([arg])) for arg in value.args]
+    if isinstance(value, Apply) and value.op.name == "einsum" and any(varies):
+        labels, output = split_spec(str(value.attr("spec")))
+        lead = next(label for label in ascii_letters if label not in "".join(labels))
+        args = [batched([arg], given, (work.made.length,))[0] if varied else arg for arg, varied in zip(value.args, varies, strict=True)]
+        terms = [lead + each if varied else each for each, varied in zip(labels, varies, strict=True)]
+        total = einsum(f"{','.join(terms)}->{output}", *args)
+    elif isinstance(value, Apply) and value.op.name == "sum" and any(varies) and not value.attr("keepdims"):
+        axes, rank = value.attr("axes"), len(value.args[0].type.known)
+        assert isinstance(axes, tuple)
+        total = reduce("sum", batched([value.args[0]], given, (work.made.length,))[0], (-rank - 1, *axes))
+    else:
+        total = reduce("sum", batched([value], given, (work.made.length,))[0], -len(term.type.known) - 1)
+    start = initial
+    while isinstance(start, Apply) and start.op.name == "broadcast_to":
+        start = start.args[0]
+    return total if is_number(start, 0) else add(initial, total)
+
+
+__all__ = ["moved"]
