@@ -18,7 +18,7 @@ from dsl.ops.indexing import FULL
 from dsl.ops.making import dimension
 from dsl.ops.shaping import broadcast_to, reshape, spread
 from dsl.tiles import joined
-from dsl.types import ONE, product
+from dsl.types import ONE, Dim, product
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {
     "add": lambda x, y: x + y,
@@ -399,8 +399,22 @@ def _reshape(node: Apply) -> Node | None:
         return kept if kept.type.matches(node.type) else None
     if isinstance(x, Apply) and x.op.name == "reshape":
         return apply(node.op, x.args[0], **dict(node.attrs))
+    if isinstance(x, Apply) and x.op.name == "index" and len(x.args) == 1:
+        return _dropped(node, x)
     if isinstance(x, Apply) and x.op.name == "broadcast_to" and x.args[0].type.shape == () and node.type.shape is not None:
         return apply(x.op, x.args[0], shape=node.type.shape)
+    return None
+
+
+def _dropped(node: Apply, part: Apply) -> Node | None:
+    """A slice of one entry whose axis then goes is an entry."""
+    items, shape = part.attr("items"), part.type.shape
+    assert isinstance(items, tuple)
+    for axis, item in enumerate(items):
+        if shape is not None and len(items) == len(shape) and item[0] == "slice" and shape[axis] == ONE and item[3] == 1:
+            if node.type.shape == shape[:axis] + shape[axis + 1 :]:
+                entry = ("int", Dim.number(0) if item[1] is None else item[1])
+                return apply(part.op, *part.args, items=(*items[:axis], entry, *items[axis + 1 :]))
     return None
 
 

@@ -17,6 +17,7 @@ from dsl.parse import parse
 from dsl.passes.choose import choose
 from dsl.passes.contract import contract
 from dsl.passes.differentiate import differentiate
+from dsl.passes.factor import factor, reuse
 from dsl.passes.hoist import hoist
 from dsl.passes.resolve import resolve
 from dsl.passes.share import share
@@ -71,9 +72,11 @@ STAGES = (
     Stage("stabilise", lambda job: stabilise(job.product), optional=True),
     Stage("normalise", lambda job: normalise(job.product), optional=True),
     Stage("contract", lambda job: contract(job.product), optional=True),
+    Stage("factor", lambda job: factor(job.product), optional=True),
     Stage("hoist", lambda job: hoist(share(job.product)), optional=True),
     Stage("differentiate", lambda job: differentiate(job.product)),
     Stage("share", lambda job: share(job.product), optional=True),
+    Stage("reuse", lambda job: reuse(job.product), optional=True),
     Stage("sink", lambda job: hoist(job.product), optional=True),
     Stage("simplify", lambda job: simplify(job.product)),
     Stage("reorder", lambda job: contract(job.product), optional=True),

@@ -93,10 +93,10 @@ def _loop_cotangents(made: Loop, parts: Mapping[int, Node], reaching: Container[
 
 
 def _is_view(node: Node) -> bool:
-    """Whether a value is entries of another, moved about, so that nobody need keep it beside that, which is not much larger."""
+    """Whether a value is entries of another, moved about."""
     if not (isinstance(node, Apply) and len(node.args) == 1 and node.op.name in ("index", "reshape", "broadcast_to", "einsum")):
         return False
-    return (node.op.name != "einsum" or len(node.type.known) == len(node.args[0].type.known)) and _is_light(node.args[0], node)
+    return node.op.name != "einsum" or len(node.type.known) == len(node.args[0].type.known)
 
 
 def _is_light(node: Node, beside: Node) -> bool:
@@ -183,7 +183,7 @@ class _Backwards:
         """The loop the other way, given of the forward turn what its own reads."""
         made, turn = self.made, self.made.turn
         # the turn of a loop in blocks is done again, nothing of it is kept; of a part of an array, the array is
-        forward = set() if made.blocks else {node for node in topological(turn.made) if not _is_view(node)}
+        forward = set() if made.blocks else {node for node in topological(turn.made) if not (_is_view(node) and _is_light(node.args[0], node))}
         order = topological([*nexts, *outs])
         # of an operation with several results its parts are kept
         forward.update(node for node in order if isinstance(node, Apply) and node.op is PART and node.args[0] in forward)

@@ -19,6 +19,10 @@ from dsl.types import product
 _MOVES = ("index", "reshape", "broadcast_to", "part", "cast", "stop_gradient")
 
 
+# what spends most of its time on the way to LAPACK for one matrix of a few rows, and takes a stack of them
+_CALLS = ("inv", "cholesky", "det", "slogdet")
+
+
 def moved(made: Loop, used: Mapping[int, Node]) -> tuple[Node, dict[int, Node], dict[Node, str]]:
     """The loop with less in its turns, what stands for each of the parts of it that are ``used``, by their place, and what is to be called how."""
     work = _Work(made, used)
@@ -104,11 +108,10 @@ def _settle(work: _Work) -> None:
         same = node is carry or (value is not None and value is _everywhere(start))
         if not same or work.n + i in work.used:
             continue
-        if node is carry:
-            new: Node = work.given(carry)
+        new = start if isinstance(start, Const) else node
+        if new is carry:
+            new = work.given(carry)
             work.constants[new] = start
-        else:
-            new = node
         work.ends[i] = start
         del work.initial[carry], work.nexts[carry]
         work.replace(substituted([*work.roots, *work.names], {carry: new}))
@@ -168,7 +171,7 @@ def _worth(work: _Work, node: Node) -> bool:
     elements = [each for each in below if each in work.elements]
     if not elements or _contracts(node):
         return True
-    return _small(node) and any(_covers(each, node) for each in (*elements, *filter(_contracts, below)))
+    return (_small(node) or node.op.name in _CALLS) and any(_covers(each, node) for each in (*elements, *filter(_contracts, below)))
 
 
 def _small(node: Node) -> bool:

@@ -47,7 +47,10 @@ class Turn(Nested):
 
     def rebuilt(self, change: Callable[[Node], Node]) -> Turn:
         """The same turn with its graph rewritten."""
-        mapped = rebuild(self.made, change)
+        return self.mapped(rebuild(self.made, change))
+
+    def mapped(self, mapped: Mapping[Node, Node]) -> Turn:
+        """The same turn with other nodes in its graph."""
         names = tuple((mapped[node], name) for node, name in self.names if node in mapped)
         return Turn(*self.inputs, tuple(mapped[node] for node in self.nexts), tuple(mapped[node] for node in self.outs), names)
 

@@ -50,10 +50,8 @@ class _Graph:
             return apply(node.op, *args, **dict(node.attrs)) if args != node.args else node
         made = as_loop(apply(LOOP, *args, **dict(node.attrs)))
         inner = _Graph(made.turn.made)
-        turn = made.turn
-        names = {inner.mapped[each]: name for each, name in turn.names if each in inner.mapped}
-        nexts, outs = (tuple(inner.mapped[each] for each in group) for group in (turn.nexts, turn.outs))
-        turn = replace(turn, nexts=nexts, outs=outs, names=tuple({**inner.names, **names}.items()))
+        turn = made.turn.mapped(inner.mapped)
+        turn = replace(turn, names=tuple({**inner.names, **dict(turn.names)}.items()))
         made = made.again(turn, made.initial, made.sequences, made.constants)
         new, self.loops[node], called = moved(made, self.used.get(node, {}))
         self.names |= called
