@@ -40,15 +40,34 @@ def assert_published(name: str, value: Any, gradient: Any) -> None:
     assert (abs(found - expected) / np.maximum(1, abs(found) + abs(expected)) < 1e-8).all()
 
 
-def test_adbench_gmm() -> None:
-    module, _ = example("adbench_gmm")
-    (first, *lines) = ([float(each) for each in line.split()] for line in (DATA / "gmm_test.txt").read_text().splitlines() if line.strip())
+def mixture(name: str) -> tuple[Any, ...]:
+    """The arguments of adbench_gmm.expr in a file of ADBench's."""
+    (first, *lines) = ([float(each) for each in line.split()] for line in (DATA / name).read_text().splitlines() if line.strip())
     D, K, _ = (int(each) for each in first)
     alpha, means, roots, x = np.ravel(lines[:K]), *(np.array(lines[i:j]) for i, j in ((K, 2 * K), (2 * K, 3 * K), (3 * K, -1)))
     gamma, m = lines[-1]
-    value, gradients = module.value_and_grad(x, gamma, m, alpha, means, roots[:, :D], roots[:, D:])
+    return x, gamma, m, alpha, means, roots[:, :D], roots[:, D:]
+
+
+def test_adbench_gmm() -> None:
+    module, _ = example("adbench_gmm")
+    value, gradients = module.value_and_grad(*mixture("gmm_test.txt"))
     of_roots = np.hstack([gradients.q, gradients.below])
     assert_published("gmm_test.txt", value, np.concatenate([gradients.alpha, gradients.means.ravel(), of_roots.ravel()]))
+
+
+def test_adbench_gmm_of_25_components() -> None:
+    """Its gradient in ten dimensions along random directions, against central differences."""
+    module, _ = example("adbench_gmm")
+    arguments = mixture("gmm_d10_K25.txt")
+    assert [np.shape(each) for each in arguments] == [(1000, 10), (), (), (25,), (25, 10), (25, 10), (25, 45)]
+    gradients = module.value_and_grad(*arguments)[1]
+    rng = np.random.default_rng(0)
+    for i, gradient in enumerate(gradients, start=3):
+        for _ in range(5):
+            direction = rng.normal(size=gradient.shape)
+            ends = [module.value(*arguments[:i], arguments[i] + s * direction, *arguments[i + 1 :]) for s in (1e-5, -1e-5)]
+            np.testing.assert_allclose(np.sum(gradient * direction), (ends[0] - ends[1]) / 2e-5, rtol=1e-7, atol=1e-4)
 
 
 def test_mixture_by_its_definition() -> None:
@@ -162,14 +181,19 @@ def test_convolutional_network() -> None:
     np.testing.assert_allclose(found.L, -log_softmax(logits, axis=1)[range(3), labels].mean(), rtol=1e-9)
 
 
-def test_learning_to_read_digits(tmp_path: Path) -> None:
+def script(name: str, program: str, argument: str, place: Path) -> str:
+    """What a script of the examples shows, beside nothing but the module that it uses."""
     for package in ("examples", "generated"):
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").touch()
-    shutil.copy(ROOT / "examples" / "train_digits.py", tmp_path / "examples")
-    subprocess.run([sys.executable, "-m", "dsl", "compile", "examples/digits.expr", "-o", str(tmp_path / "generated")], check=True, cwd=ROOT)
-    command = [sys.executable, "-m", "examples.train_digits", "8"]
-    shown = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}).stdout
+        (place / package).mkdir()
+        (place / package / "__init__.py").touch()
+    shutil.copy(ROOT / "examples" / f"{name}.py", place / "examples")
+    subprocess.run([sys.executable, "-m", "dsl", "compile", f"examples/{program}.expr", "-o", str(place / "generated")], check=True, cwd=ROOT)
+    command = [sys.executable, "-m", f"examples.{name}", argument]
+    return subprocess.run(command, check=True, cwd=place, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}).stdout
+
+
+def test_learning_to_read_digits(tmp_path: Path) -> None:
+    shown = script("train_digits", "digits", "8", tmp_path)
     losses, accuracies = (np.array(re.findall(rf"{word} (\S+)", shown), float) for word in ("loss", "accuracy"))
     assert len(losses) == 8 and (np.diff(losses) < 0).all()
     assert accuracies[-1] > 0.95
@@ -214,6 +238,14 @@ def test_variational_autoencoder() -> None:
     z = mean[..., None] + deviation[..., None] * nodes
     divergence = np.sum((-np.log(deviation)[..., None] - nodes**2 / 2 + z**2 / 2) * weights / weights.sum())
     np.testing.assert_allclose(module.value(**given), (divergence - likelihood) / 4, rtol=1e-10)
+
+
+def test_the_picture_of_denoising(tmp_path: Path) -> None:
+    noisy, found = (float(each) for each in re.findall(r"error (\S+)", script("denoise", "total_variation", "out.png", tmp_path)))
+    assert found < noisy / 4
+    written, kept = (path.read_bytes() for path in (tmp_path / "out.png", ROOT / "docs" / "total_variation.png"))
+    # a signature, a header with both sizes: rounding may change a grey level
+    assert written[:33] == kept[:33]
 
 
 def test_total_variation_denoising() -> None:
