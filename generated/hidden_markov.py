@@ -114,16 +114,15 @@ def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    log_joint_2: NDArray[Any]
-    logsumexp_log_joint_2: Any
-    added_all: NDArray[Any]
+    log_joint: NDArray[Any]
+    logsumexp_log_joint: Any
+    log_joints: NDArray[Any]
     logsumexp_all: NDArray[Any]
     log_move: NDArray[Any]
     picked_seen_2: NDArray[Any]
     picked_seen: Any
     log_softmax_show: NDArray[Any]
     log_softmax_start: NDArray[Any]
-    T: int
     dtype: Any
 
 
@@ -184,29 +183,26 @@ def forward(
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
     picked_seen_2 = seen[1:]
     picked = log_show[picked_seen_2]
-    log_joint = first
-    added_all = np.empty((T - 1, S, S), dtype=dtype)
+    log_joints = np.empty((T, S), dtype=dtype)
+    log_joints[0] = first
     logsumexp_all = np.empty((T - 1, S), dtype=dtype)
     for t in range(T - 1):
-        added = log_joint[:, None] + log_move
-        logsumexp_added = _logsumexp(added, axis=0)
-        added_all[t] = added
-        logsumexp_all[t] = logsumexp_added
-        log_joint = logsumexp_added + picked[t]
-    log_joint_2 = log_joint
-    logsumexp_log_joint_2 = _logsumexp(log_joint_2)
-    L = -logsumexp_log_joint_2
+        logsumexp = _logsumexp(log_joints[t][:, None] + log_move, axis=0)
+        logsumexp_all[t] = logsumexp
+        log_joints[t + 1] = logsumexp + picked[t]
+    log_joint = log_joints[-1]
+    logsumexp_log_joint = _logsumexp(log_joint)
+    L = -logsumexp_log_joint
     tape = Tape(
-        log_joint_2,
-        logsumexp_log_joint_2,
-        added_all,
+        log_joint,
+        logsumexp_log_joint,
+        log_joints,
         logsumexp_all,
         log_move,
         picked_seen_2,
         picked_seen,
         log_softmax_show,
         log_softmax_start,
-        T,
         dtype,
     )
     return L, tape
@@ -215,37 +211,37 @@ def forward(
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     (
-        log_joint_2,
-        logsumexp_log_joint_2,
-        added_all,
+        log_joint,
+        logsumexp_log_joint,
+        log_joints,
         logsumexp_all,
         log_move,
         picked_seen_2,
         picked_seen,
         log_softmax_show,
         log_softmax_start,
-        T,
         dtype,
     ) = tape
-    S = log_joint_2.shape[0]
+    S = log_joint.shape[0]
+    T = log_joints.shape[0]
     V = log_softmax_show.shape[1]
-    dL = _cotangent(dL, "dL", (), log_joint_2.dtype)
+    dL = _cotangent(dL, "dL", (), log_joint.dtype)
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
-    dL_dlog_joint_2 = -dL * np.exp(log_joint_2 - logsumexp_log_joint_2)
-    dlog_joint = dL_dlog_joint_2
+    dlog_joint = -dL * np.exp(log_joint - logsumexp_log_joint)
     dL_dlog_move = np.zeros((S, S), dtype=dtype)
-    value_all = np.empty((T - 1, S), dtype=dtype)
+    dL_dpicked = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
-        scaled = dlog_joint * np.exp(added_all[t] - logsumexp_all[t])
-        value_all[t] = dlog_joint
-        dL_dlog_move += scaled
-        dlog_joint = scaled.sum(axis=-1)
+        difference = log_joints[t][:, None] + log_move - logsumexp_all[t]
+        dlog_move = dlog_joint * np.exp(difference)
+        dL_dpicked[t] = dlog_joint
+        dL_dlog_move += dlog_move
+        dlog_joint = dlog_move.sum(axis=-1)
     dL_dfirst = dlog_joint
     # log_move = log_softmax(move)
     scaled = np.exp(log_move) * dL_dlog_move.sum(axis=-1, keepdims=True)
     dL_dmove = dL_dlog_move - scaled
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
-    scattered = _scatter_add((V, S), np.s_[picked_seen_2], value_all)
+    scattered = _scatter_add((V, S), np.s_[picked_seen_2], dL_dpicked)
     # first = log_softmax(start) + log_show[seen[0]]
     scattered_2 = _scatter_add((V, S), np.s_[picked_seen], dL_dfirst)
     dL_dlog_show = scattered + scattered_2
@@ -300,31 +296,30 @@ def value_and_grad(
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
     picked_seen_2 = seen[1:]
     picked = log_show[picked_seen_2]
-    log_joint = first
-    added_all = np.empty((T - 1, S, S), dtype=dtype)
+    log_joints = np.empty((T, S), dtype=dtype)
+    log_joints[0] = first
     logsumexp_all = np.empty((T - 1, S), dtype=dtype)
     for t in range(T - 1):
-        added = log_joint[:, None] + log_move
-        logsumexp_added = _logsumexp(added, axis=0)
-        added_all[t] = added
-        logsumexp_all[t] = logsumexp_added
-        log_joint = logsumexp_added + picked[t]
-    logsumexp_log_joint = _logsumexp(log_joint)
-    L = -logsumexp_log_joint
-    dlog_joint = -np.exp(log_joint - logsumexp_log_joint)
+        logsumexp = _logsumexp(log_joints[t][:, None] + log_move, axis=0)
+        logsumexp_all[t] = logsumexp
+        log_joints[t + 1] = logsumexp + picked[t]
+    logsumexp = _logsumexp(log_joints[-1])
+    L = -logsumexp
+    dlog_joint = -np.exp(log_joints[-1] - logsumexp)
     dL_dlog_move = np.zeros((S, S), dtype=dtype)
-    value_all = np.empty((T - 1, S), dtype=dtype)
+    dL_dpicked = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
-        scaled = dlog_joint * np.exp(added_all[t] - logsumexp_all[t])
-        value_all[t] = dlog_joint
-        dL_dlog_move += scaled
-        dlog_joint = scaled.sum(axis=-1)
+        difference = log_joints[t][:, None] + log_move - logsumexp_all[t]
+        dlog_move = dlog_joint * np.exp(difference)
+        dL_dpicked[t] = dlog_joint
+        dL_dlog_move += dlog_move
+        dlog_joint = dlog_move.sum(axis=-1)
     dL_dfirst = dlog_joint
     # log_move = log_softmax(move)
     scaled = np.exp(log_move) * dL_dlog_move.sum(axis=-1, keepdims=True)
     dL_dmove = dL_dlog_move - scaled
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
-    scattered = _scatter_add((V, S), np.s_[picked_seen_2], value_all)
+    scattered = _scatter_add((V, S), np.s_[picked_seen_2], dL_dpicked)
     # first = log_softmax(start) + log_show[seen[0]]
     scattered_2 = _scatter_add((V, S), np.s_[picked_seen], dL_dfirst)
     dL_dlog_show = scattered + scattered_2
@@ -338,4 +333,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: f7a6e85c7c066b7cef949384bb1ac884efad9c4c28b332273f0c1d5a2d0c152a
+# gradc: d8d111efec3e73df5f73e0d91a420609336e5fb0c8b06ac2620f3d4e18a7dcd8

@@ -49,24 +49,35 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return np.broadcast_to(array, shape)[()]
 
 
+class _line:
+    """`with _line(4, "x = solve(A, b)"):` puts the line of the source into the message of NumPy's LinAlgError."""
+
+    def __init__(self, number: int, text: str) -> None:
+        self.number, self.text = number, text
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, np.linalg.LinAlgError):
+            error.args = (f"{error} in line {self.number}: {self.text}",)
+
+
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
     means: NDArray[Any]
     Ps: NDArray[Any]
     solve_all: NDArray[Any]
-    Ss: NDArray[Any]
     surprises: NDArray[Any]
-    solve_all_2: NDArray[Any]
-    product_all: NDArray[Any]
+    Ss: NDArray[Any]
     P_aheads: NDArray[Any]
+    product_all: NDArray[Any]
     product_all_2: NDArray[Any]
     aheads: NDArray[Any]
     product_all_3: NDArray[Any]
     A: NDArray[Any]
-    product_A: NDArray[Any]
     H: NDArray[Any]
-    product_H: NDArray[Any]
     dtype: Any
 
 
@@ -144,44 +155,41 @@ def forward(
     D = start.shape[0]
     dtype = np.result_type(y, start, spread, A, H, Q, R)
     # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
-    product_A = A.T
-    product_H = H.T
     means = np.empty((T + 1, D), dtype=dtype)
     means[0] = start
     Ps = np.empty((T + 1, D, D), dtype=dtype)
     Ps[0] = spread
     log_likelihood = 0.0
-    solve_all = np.empty((T, M), dtype=dtype)
-    Ss = np.empty((T, M, M), dtype=dtype)
     surprises = np.empty((T, M), dtype=dtype)
-    solve_all_2 = np.empty((T, M, D), dtype=dtype)
-    product_all = np.empty((T, D, D), dtype=dtype)
+    Ss = np.empty((T, M, M), dtype=dtype)
     P_aheads = np.empty((T, D, D), dtype=dtype)
+    product_all = np.empty((T, D, D), dtype=dtype)
+    solve_all = np.empty((T, M, D + 1), dtype=dtype)
     product_all_2 = np.empty((T, D, D), dtype=dtype)
     aheads = np.empty((T, D), dtype=dtype)
     product_all_3 = np.empty((T, M, D), dtype=dtype)
     for t in range(T):
         ahead = A @ means[t]
         product = A @ Ps[t]
-        P_ahead = product @ product_A + Q
+        P_ahead = product @ A.T + Q
         H_P_ahead = H @ P_ahead
-        S = H_P_ahead @ product_H + R
-        solve = np.linalg.solve(S, H_P_ahead)
+        S = H_P_ahead @ H.T + R
         surprise = y[t] - H @ ahead
-        solve_H = solve.T @ H
-        solve_2 = np.linalg.solve(S, surprise)
-        added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve_2
-        solve_all[t] = solve_2
-        Ss[t] = S
+        joined = np.concatenate((H_P_ahead, surprise[:, None]), axis=-1)
+        solve = np.linalg.solve(S, joined)
+        picked_solve = solve[:, :D]
+        picked_solve_H = picked_solve.T @ H
+        added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve[:, D]
         surprises[t] = surprise
-        solve_all_2[t] = solve
-        product_all[t] = solve_H
+        Ss[t] = S
         P_aheads[t] = P_ahead
+        product_all[t] = picked_solve_H
+        solve_all[t] = solve
         product_all_2[t] = product
         aheads[t] = ahead
         product_all_3[t] = H_P_ahead
-        means[t + 1] = ahead + surprise @ solve
-        Ps[t + 1] = P_ahead - solve_H @ P_ahead
+        means[t + 1] = ahead + surprise @ picked_solve
+        Ps[t + 1] = P_ahead - picked_solve_H @ P_ahead
         log_likelihood = log_likelihood - added / 2
     mean = means[-1]
     # L = -log_likelihood
@@ -190,18 +198,15 @@ def forward(
         means,
         Ps,
         solve_all,
-        Ss,
         surprises,
-        solve_all_2,
-        product_all,
+        Ss,
         P_aheads,
+        product_all,
         product_all_2,
         aheads,
         product_all_3,
         A,
-        product_A,
         H,
-        product_H,
         dtype,
     )
     return Outputs(L, mean), tape
@@ -213,18 +218,15 @@ def backward(tape: Tape, dL: Any = 1.0, dmean: Any = None) -> Gradients:
         means,
         Ps,
         solve_all,
-        Ss,
         surprises,
-        solve_all_2,
-        product_all,
+        Ss,
         P_aheads,
+        product_all,
         product_all_2,
         aheads,
         product_all_3,
         A,
-        product_A,
         H,
-        product_H,
         dtype,
     ) = tape
     D = means.shape[1]
@@ -234,46 +236,40 @@ def backward(tape: Tape, dL: Any = 1.0, dmean: Any = None) -> Gradients:
     dmean = _cotangent(dmean, "dmean", (D,), means.dtype)
     # L = -log_likelihood
     dL_dlog_likelihood = -dL
-    # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
-    spread_2 = np.zeros((D, D), dtype=dtype)
+    with _line(19, "mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)"):
+        zeros = np.zeros((D, D), dtype=dtype)
+        ratio = dL / 2
+        scaled = ratio * solve_all[:, :, D]
+        ratio_times_surprises = ratio * surprises
+        inv_Ss = np.linalg.inv(Ss)
+    ratio_2 = dL_dlog_likelihood / 2
     dmean_2 = dmean
-    dP = spread_2
-    dlog_likelihood = dL_dlog_likelihood
-    dA = np.zeros((D, D), dtype=dtype)
-    dconstant_1 = np.zeros((D, D), dtype=dtype)
+    dP = zeros
+    dL_dA = np.zeros((D, D), dtype=dtype)
     dL_dQ = np.zeros((D, D), dtype=dtype)
-    dH = np.zeros((M, D), dtype=dtype)
-    dconstant_4 = np.zeros((D, M), dtype=dtype)
+    dL_dH = np.zeros((M, D), dtype=dtype)
     dL_dR = np.zeros((M, M), dtype=dtype)
     for t in reversed(range(T)):
-        value0 = solve_all[t]
-        S = Ss[t]
-        surprise = surprises[t]
-        value3 = solve_all_2[t]
         P_ahead = P_aheads[t]
-        ratio = dlog_likelihood / 2
-        product_S = S.T
-        solve = np.linalg.solve(product_S, -(ratio * surprise))
-        added = -(ratio * value0) + solve + value3 @ dmean_2
-        difference = dmean_2 - added @ H
+        solve = solve_all[t]
+        inv = inv_Ss[t]
+        picked_solve = solve[:, :D]
         dP_P_ahead = dP @ P_ahead.T
-        added_2 = -(H @ dP_P_ahead.T) + dmean_2 * surprise[:, None]
-        solve_2 = np.linalg.solve(product_S, added_2)
-        difference_2 = -np.outer(solve, value0) - ratio * np.linalg.inv(S).T
-        difference_3 = difference_2 - solve_2 @ value3.T
-        added_3 = solve_2 + difference_3 @ product_H.T
-        added_4 = dP - product_all[t].T @ dP + H.T @ added_3
-        added_4_product_A = added_4 @ product_A.T
-        difference_4 = -(value3 @ dP_P_ahead) - np.outer(added, aheads[t])
-        dA += added_4_product_A @ Ps[t].T + np.outer(difference, means[t])
-        dconstant_1 += product_all_2[t].T @ added_4
-        dL_dQ += added_4
-        dH += difference_4 + added_3 @ P_ahead.T
-        dconstant_4 += product_all_3[t].T @ difference_3
-        dL_dR += difference_3
-        dmean_2, dP = difference @ A, A.T @ added_4_product_A
-    dL_dH = dH + dconstant_4.T
-    dL_dA = dA + dconstant_1.T
+        added = -(H @ dP_P_ahead.T) + dmean_2 * surprises[t][:, None]
+        joined = np.concatenate((added, ratio_times_surprises[t][:, None]), axis=-1)
+        inv_joined = inv.T @ joined
+        dsurprise = scaled[t] + picked_solve @ dmean_2 + inv_joined[:, D]
+        dahead = dmean_2 - dsurprise @ H
+        dR = -(ratio_2 * inv.T) - inv_joined @ solve.T
+        added_2 = inv_joined[:, :D] + dR @ H
+        dQ = dP - product_all[t].T @ dP + H.T @ added_2
+        dQ_A = dQ @ A
+        difference = -(picked_solve @ dP_P_ahead) - np.outer(dsurprise, aheads[t])
+        dL_dA += dQ.T @ product_all_2[t] + dQ_A @ Ps[t].T + np.outer(dahead, means[t])
+        dL_dQ += dQ
+        dL_dH += difference + dR.T @ product_all_3[t] + added_2 @ P_ahead.T
+        dL_dR += dR
+        dmean_2, dP = dahead @ A, A.T @ dQ_A
     return Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
@@ -289,27 +285,24 @@ def value(
     """Compute L, mean."""
     y, start, spread, A, H, Q, R = _checked(y, start, spread, A, H, Q, R)
     T, M = y.shape
+    D = start.shape[0]
     # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
-    product_A = A.T
-    product_H = H.T
     mean = start
     P = spread
     log_likelihood = 0.0
     for t in range(T):
         ahead = A @ mean
-        P_ahead = A @ P @ product_A + Q
+        P_ahead = A @ P @ A.T + Q
         H_P_ahead = H @ P_ahead
-        S = H_P_ahead @ product_H + R
-        solve = np.linalg.solve(S, H_P_ahead)
+        S = H_P_ahead @ H.T + R
         surprise = y[t] - H @ ahead
-        added = (
-            M * 1.8378770664093453
-            + np.linalg.slogdet(S)[1]
-            + surprise @ np.linalg.solve(S, surprise)
-        )
+        joined = np.concatenate((H_P_ahead, surprise[:, None]), axis=-1)
+        solve = np.linalg.solve(S, joined)
+        picked_solve = solve[:, :D]
+        added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve[:, D]
         mean, P, log_likelihood = (
-            ahead + surprise @ solve,
-            P_ahead - solve.T @ H @ P_ahead,
+            ahead + surprise @ picked_solve,
+            P_ahead - picked_solve.T @ H @ P_ahead,
             log_likelihood - added / 2,
         )
     # L = -log_likelihood
@@ -332,88 +325,77 @@ def value_and_grad(
     D = start.shape[0]
     dtype = np.result_type(y, start, spread, A, H, Q, R)
     # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
-    product_A = A.T
-    product_H = H.T
     means = np.empty((T + 1, D), dtype=dtype)
     means[0] = start
     Ps = np.empty((T + 1, D, D), dtype=dtype)
     Ps[0] = spread
     log_likelihood = 0.0
-    solve_all = np.empty((T, M), dtype=dtype)
-    Ss = np.empty((T, M, M), dtype=dtype)
     surprises = np.empty((T, M), dtype=dtype)
-    solve_all_2 = np.empty((T, M, D), dtype=dtype)
-    product_all = np.empty((T, D, D), dtype=dtype)
+    Ss = np.empty((T, M, M), dtype=dtype)
     P_aheads = np.empty((T, D, D), dtype=dtype)
+    product_all = np.empty((T, D, D), dtype=dtype)
+    solve_all = np.empty((T, M, D + 1), dtype=dtype)
     product_all_2 = np.empty((T, D, D), dtype=dtype)
     aheads = np.empty((T, D), dtype=dtype)
     product_all_3 = np.empty((T, M, D), dtype=dtype)
     for t in range(T):
         ahead = A @ means[t]
         product = A @ Ps[t]
-        P_ahead = product @ product_A + Q
+        P_ahead = product @ A.T + Q
         H_P_ahead = H @ P_ahead
-        S = H_P_ahead @ product_H + R
-        solve = np.linalg.solve(S, H_P_ahead)
+        S = H_P_ahead @ H.T + R
         surprise = y[t] - H @ ahead
-        solve_H = solve.T @ H
-        solve_2 = np.linalg.solve(S, surprise)
-        added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve_2
-        solve_all[t] = solve_2
-        Ss[t] = S
+        joined = np.concatenate((H_P_ahead, surprise[:, None]), axis=-1)
+        solve = np.linalg.solve(S, joined)
+        picked_solve = solve[:, :D]
+        picked_solve_H = picked_solve.T @ H
+        added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve[:, D]
         surprises[t] = surprise
-        solve_all_2[t] = solve
-        product_all[t] = solve_H
+        Ss[t] = S
         P_aheads[t] = P_ahead
+        product_all[t] = picked_solve_H
+        solve_all[t] = solve
         product_all_2[t] = product
         aheads[t] = ahead
         product_all_3[t] = H_P_ahead
-        means[t + 1] = ahead + surprise @ solve
-        Ps[t + 1] = P_ahead - solve_H @ P_ahead
+        means[t + 1] = ahead + surprise @ picked_solve
+        Ps[t + 1] = P_ahead - picked_solve_H @ P_ahead
         log_likelihood = log_likelihood - added / 2
     # L = -log_likelihood
     L = -log_likelihood
-    # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
-    spread_2 = np.zeros((D, D), dtype=dtype)
+    with _line(19, "mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)"):
+        zeros = np.zeros((D, D), dtype=dtype)
+        scaled = 0.5 * solve_all[:, :, D]
+        scaled_2 = 0.5 * surprises
+        inv_Ss = np.linalg.inv(Ss)
     dmean_2 = np.zeros((D,), dtype=dtype)
-    dP = spread_2
-    dlog_likelihood = -1.0
-    dA = np.zeros((D, D), dtype=dtype)
-    dconstant_1 = np.zeros((D, D), dtype=dtype)
+    dP = zeros
+    dL_dA = np.zeros((D, D), dtype=dtype)
     dL_dQ = np.zeros((D, D), dtype=dtype)
-    dH = np.zeros((M, D), dtype=dtype)
-    dconstant_4 = np.zeros((D, M), dtype=dtype)
+    dL_dH = np.zeros((M, D), dtype=dtype)
     dL_dR = np.zeros((M, M), dtype=dtype)
     for t in reversed(range(T)):
-        value0 = solve_all[t]
-        S = Ss[t]
-        surprise = surprises[t]
-        value3 = solve_all_2[t]
         P_ahead = P_aheads[t]
-        ratio = dlog_likelihood / 2
-        product_S = S.T
-        solve = np.linalg.solve(product_S, -(ratio * surprise))
-        added = -(ratio * value0) + solve + value3 @ dmean_2
-        difference = dmean_2 - added @ H
+        solve = solve_all[t]
+        inv = inv_Ss[t]
+        picked_solve = solve[:, :D]
         dP_P_ahead = dP @ P_ahead.T
-        added_2 = -(H @ dP_P_ahead.T) + dmean_2 * surprise[:, None]
-        solve_2 = np.linalg.solve(product_S, added_2)
-        difference_2 = -np.outer(solve, value0) - ratio * np.linalg.inv(S).T
-        difference_3 = difference_2 - solve_2 @ value3.T
-        added_3 = solve_2 + difference_3 @ product_H.T
-        added_4 = dP - product_all[t].T @ dP + H.T @ added_3
-        added_4_product_A = added_4 @ product_A.T
-        difference_4 = -(value3 @ dP_P_ahead) - np.outer(added, aheads[t])
-        dA += added_4_product_A @ Ps[t].T + np.outer(difference, means[t])
-        dconstant_1 += product_all_2[t].T @ added_4
-        dL_dQ += added_4
-        dH += difference_4 + added_3 @ P_ahead.T
-        dconstant_4 += product_all_3[t].T @ difference_3
-        dL_dR += difference_3
-        dmean_2, dP = difference @ A, A.T @ added_4_product_A
-    dL_dH = dH + dconstant_4.T
-    dL_dA = dA + dconstant_1.T
+        added = -(H @ dP_P_ahead.T) + dmean_2 * surprises[t][:, None]
+        joined = np.concatenate((added, scaled_2[t][:, None]), axis=-1)
+        inv_joined = inv.T @ joined
+        dsurprise = scaled[t] + picked_solve @ dmean_2 + inv_joined[:, D]
+        dahead = dmean_2 - dsurprise @ H
+        dR = 0.5 * inv.T - inv_joined @ solve.T
+        added_2 = inv_joined[:, :D] + dR @ H
+        dQ = dP - product_all[t].T @ dP + H.T @ added_2
+        dQ_A = dQ @ A
+        difference = -(picked_solve @ dP_P_ahead) - np.outer(dsurprise, aheads[t])
+        dL_dA += dQ.T @ product_all_2[t] + dQ_A @ Ps[t].T + np.outer(dahead, means[t])
+        dL_dQ += dQ
+        dL_dH += difference + dR.T @ product_all_3[t] + added_2 @ P_ahead.T
+        dL_dR += dR
+        dmean_2, dP = dahead @ A, A.T @ dQ_A
     return L, Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
-# gradc: 7d8f361b3e687682db49a77f10ba7c4470883bc6accd1745c87d11953170e65c
+# gradc: 0c5e7a0f7cc5eca50995ff576bec2c9a4c89297e6789d3bf8eb46ef3f85722e5

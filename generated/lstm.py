@@ -86,13 +86,6 @@ def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> ND
     return out
 
 
-def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    out[index] = g
-    return out
-
-
 def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
     """Zeros of `shape` with g added at `index`, repeated indices accumulating (the transpose of x[index])."""
     out = np.zeros(shape, np.asarray(g).dtype)
@@ -120,17 +113,14 @@ class Tape(NamedTuple):
     log_probs: NDArray[Any]
     hs: NDArray[Any]
     Wo: NDArray[Any]
-    memorys: NDArray[Any]
-    spread: NDArray[Any]
-    exposes: NDArray[Any]
-    tanh_all: NDArray[Any]
-    writes: NDArray[Any]
-    candidates: NDArray[Any]
+    memories: NDArray[Any]
+    zeros: NDArray[Any]
     sigmoid_all: NDArray[Any]
-    forgets: NDArray[Any]
+    tanh_all: NDArray[Any]
+    candidates: NDArray[Any]
+    Wh: NDArray[Any]
     picked: NDArray[Any]
     Wx: NDArray[Any]
-    Wh: NDArray[Any]
     picked_text: NDArray[Any]
     dtype: Any
 
@@ -181,12 +171,6 @@ def _checked(
     _check_range(text, "text", 0, V)
     if T < 1:
         raise ValueError(f"T must be at least 1: the slice must fit (T = {T})")
-    if 4 * H < 3 * H:
-        raise ValueError(f"4 * H must be at least 3 * H: the slice must fit (H = {H})")
-    if 3 * H < H:
-        raise ValueError(f"3 * H must be at least H: the slice must fit (H = {H})")
-    if 3 * H < 2 * H:
-        raise ValueError(f"3 * H must be at least 2 * H: the slice must fit (H = {H})")
     return text, E, Wx, Wh, b, Wo, c
 
 
@@ -214,36 +198,28 @@ def forward(
     H = Wh.shape[0]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    spread = np.zeros((B, H), dtype=dtype)
+    zeros = np.zeros((B, H), dtype=dtype)
     picked_text = text[:-1]
     picked = E[picked_text]
+    picked_Wx = picked @ Wx
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
-    memorys = np.empty((T, B, H), dtype=dtype)
-    memorys[0] = 0.0
-    exposes = np.empty((T - 1, B, H), dtype=dtype)
-    tanh_all = np.empty((T - 1, B, H), dtype=dtype)
-    writes = np.empty((T - 1, B, H), dtype=dtype)
-    candidates = np.empty((T - 1, B, H), dtype=dtype)
+    memories = np.empty((T, B, H), dtype=dtype)
+    memories[0] = 0.0
     sigmoid_all = np.empty((T - 1, B, 3 * H), dtype=dtype)
-    forgets = np.empty((T - 1, B, H), dtype=dtype)
+    tanh_all = np.empty((T - 1, B, H), dtype=dtype)
+    candidates = np.empty((T - 1, B, H), dtype=dtype)
     for t in range(T - 1):
-        gates = picked[t] @ Wx + hs[t] @ Wh + b
+        gates = picked_Wx[t] + hs[t] @ Wh + b
         sigmoid = _sigmoid(gates[:, : 3 * H])
-        expose = sigmoid[:, 2 * H :]
-        forget = sigmoid[:, H : 2 * H]
-        write = sigmoid[:, :H]
         candidate = np.tanh(gates[:, 3 * H :])
-        kept = forget * memorys[t] + write * candidate
+        kept = sigmoid[:, H : 2 * H] * memories[t] + sigmoid[:, :H] * candidate
         tanh_kept = np.tanh(kept)
-        exposes[t] = expose
-        tanh_all[t] = tanh_kept
-        writes[t] = write
-        candidates[t] = candidate
         sigmoid_all[t] = sigmoid
-        forgets[t] = forget
-        hs[t + 1] = expose * tanh_kept
-        memorys[t + 1] = kept
+        tanh_all[t] = tanh_kept
+        candidates[t] = candidate
+        hs[t + 1] = sigmoid[:, 2 * H :] * tanh_kept
+        memories[t + 1] = kept
     hidden = hs[1:]
     # logits = hidden @ Wo + c
     logits = hidden @ Wo + c
@@ -257,17 +233,14 @@ def forward(
         log_probs,
         hs,
         Wo,
-        memorys,
-        spread,
-        exposes,
-        tanh_all,
-        writes,
-        candidates,
+        memories,
+        zeros,
         sigmoid_all,
-        forgets,
+        tanh_all,
+        candidates,
+        Wh,
         picked,
         Wx,
-        Wh,
         picked_text,
         dtype,
     )
@@ -281,17 +254,14 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         log_probs,
         hs,
         Wo,
-        memorys,
-        spread,
-        exposes,
-        tanh_all,
-        writes,
-        candidates,
+        memories,
+        zeros,
         sigmoid_all,
-        forgets,
+        tanh_all,
+        candidates,
+        Wh,
         picked,
         Wx,
-        Wh,
         picked_text,
         dtype,
     ) = tape
@@ -317,31 +287,26 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
     dL_dhidden = dL_dlogits @ Wo.T
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    dL_dhs = _scatter((T, B, H), np.s_[1:], dL_dhidden)
-    dh = dL_dhs[T - 1]
-    dmemory = spread
-    dL_dWx = np.zeros((D, 4 * H), dtype=dtype)
-    dL_dWh = np.zeros((H, 4 * H), dtype=dtype)
-    dL_db = np.zeros((4 * H,), dtype=dtype)
-    product_all = np.empty((T - 1, B, D), dtype=dtype)
+    dh = zeros
+    dmemory = zeros
+    dL_dpicked_Wx = np.empty((T - 1, B, 4 * H), dtype=dtype)
     for t in reversed(range(T - 1)):
-        value1 = tanh_all[t]
+        sigmoid = sigmoid_all[t]
+        tanh = tanh_all[t]
         candidate = candidates[t]
-        value4 = sigmoid_all[t]
-        added = dmemory + dh * exposes[t] * (1 - value1**2)
-        added_2 = np.zeros((B, 3 * H), dtype=dtype)
-        added_2[:, :H] = added * candidate
-        added_2[:, H : 2 * H] += added * memorys[t]
-        added_2[:, 2 * H :] += dh * value1
-        added_3 = np.zeros((B, 4 * H), dtype=dtype)
-        added_3[:, 3 * H :] = added * writes[t] * (1 - candidate**2)
-        added_3[:, : 3 * H] += added_2 * (value4 * (1 - value4))
-        product_all[t] = added_3 @ Wx.T
-        dL_dWx += picked[t].T @ added_3
-        dL_dWh += hs[t].T @ added_3
-        dL_db += added_3.sum(axis=0)
-        dh, dmemory = added_3 @ Wh.T + dL_dhs[t], added * forgets[t]
-    dL_dE = _scatter_add((V, D), np.s_[picked_text], product_all)
+        added = dh + dL_dhidden[t]
+        dkept = dmemory + added * sigmoid[:, 2 * H :] * (1 - tanh**2)
+        joined = np.concatenate((dkept * candidate, dkept * memories[t], added * tanh), axis=-1)
+        dproduct = np.concatenate(
+            (joined * (sigmoid * (1 - sigmoid)), dkept * sigmoid[:, :H] * (1 - candidate**2)),
+            axis=-1,
+        )
+        dL_dpicked_Wx[t] = dproduct
+        dh, dmemory = dproduct @ Wh.T, dkept * sigmoid[:, H : 2 * H]
+    dL_db = dL_dpicked_Wx.sum(axis=(0, 1))
+    dL_dWh = np.tensordot(hs[: T - 1], dL_dpicked_Wx, axes=((0, 1), (0, 1)))
+    dL_dWx = np.tensordot(picked, dL_dpicked_Wx, axes=((0, 1), (0, 1)))
+    dL_dE = _scatter_add((V, D), np.s_[picked_text], dL_dpicked_Wx @ Wx.T)
     return Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
@@ -360,13 +325,13 @@ def value(
     H = Wh.shape[0]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    spread = np.zeros((B, H), dtype=dtype)
-    picked = E[text[:-1]]
+    zeros = np.zeros((B, H), dtype=dtype)
+    product = E[text[:-1]] @ Wx
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
-    memory = spread
+    memory = zeros
     for t in range(T - 1):
-        gates = picked[t] @ Wx + hs[t] @ Wh + b
+        gates = product[t] + hs[t] @ Wh + b
         sigmoid = _sigmoid(gates[:, : 3 * H])
         kept = sigmoid[:, H : 2 * H] * memory + sigmoid[:, :H] * np.tanh(gates[:, 3 * H :])
         hs[t + 1] = sigmoid[:, 2 * H :] * np.tanh(kept)
@@ -398,36 +363,28 @@ def value_and_grad(
     H = Wh.shape[0]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    spread = np.zeros((B, H), dtype=dtype)
+    zeros = np.zeros((B, H), dtype=dtype)
     picked_text = text[:-1]
     picked = E[picked_text]
+    picked_Wx = picked @ Wx
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
-    memorys = np.empty((T, B, H), dtype=dtype)
-    memorys[0] = 0.0
-    exposes = np.empty((T - 1, B, H), dtype=dtype)
-    tanh_all = np.empty((T - 1, B, H), dtype=dtype)
-    writes = np.empty((T - 1, B, H), dtype=dtype)
-    candidates = np.empty((T - 1, B, H), dtype=dtype)
+    memories = np.empty((T, B, H), dtype=dtype)
+    memories[0] = 0.0
     sigmoid_all = np.empty((T - 1, B, 3 * H), dtype=dtype)
-    forgets = np.empty((T - 1, B, H), dtype=dtype)
+    tanh_all = np.empty((T - 1, B, H), dtype=dtype)
+    candidates = np.empty((T - 1, B, H), dtype=dtype)
     for t in range(T - 1):
-        gates = picked[t] @ Wx + hs[t] @ Wh + b
+        gates = picked_Wx[t] + hs[t] @ Wh + b
         sigmoid = _sigmoid(gates[:, : 3 * H])
-        expose = sigmoid[:, 2 * H :]
-        forget = sigmoid[:, H : 2 * H]
-        write = sigmoid[:, :H]
         candidate = np.tanh(gates[:, 3 * H :])
-        kept = forget * memorys[t] + write * candidate
+        kept = sigmoid[:, H : 2 * H] * memories[t] + sigmoid[:, :H] * candidate
         tanh_kept = np.tanh(kept)
-        exposes[t] = expose
-        tanh_all[t] = tanh_kept
-        writes[t] = write
-        candidates[t] = candidate
         sigmoid_all[t] = sigmoid
-        forgets[t] = forget
-        hs[t + 1] = expose * tanh_kept
-        memorys[t + 1] = kept
+        tanh_all[t] = tanh_kept
+        candidates[t] = candidate
+        hs[t + 1] = sigmoid[:, 2 * H :] * tanh_kept
+        memories[t + 1] = kept
     hidden = hs[1:]
     # logits = hidden @ Wo + c
     logits = hidden @ Wo + c
@@ -449,32 +406,27 @@ def value_and_grad(
     dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
     dL_dhidden = dL_dlogits @ Wo.T
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    dL_dhs = _scatter((T, B, H), np.s_[1:], dL_dhidden)
-    dh = dL_dhs[T - 1]
-    dmemory = spread
-    dL_dWx = np.zeros((D, 4 * H), dtype=dtype)
-    dL_dWh = np.zeros((H, 4 * H), dtype=dtype)
-    dL_db = np.zeros((4 * H,), dtype=dtype)
-    product_all = np.empty((T - 1, B, D), dtype=dtype)
+    dh = zeros
+    dmemory = zeros
+    dL_dpicked_Wx = np.empty((T - 1, B, 4 * H), dtype=dtype)
     for t in reversed(range(T - 1)):
-        value1 = tanh_all[t]
+        sigmoid = sigmoid_all[t]
+        tanh = tanh_all[t]
         candidate = candidates[t]
-        value4 = sigmoid_all[t]
-        added = dmemory + dh * exposes[t] * (1 - value1**2)
-        added_2 = np.zeros((B, 3 * H), dtype=dtype)
-        added_2[:, :H] = added * candidate
-        added_2[:, H : 2 * H] += added * memorys[t]
-        added_2[:, 2 * H :] += dh * value1
-        added_3 = np.zeros((B, 4 * H), dtype=dtype)
-        added_3[:, 3 * H :] = added * writes[t] * (1 - candidate**2)
-        added_3[:, : 3 * H] += added_2 * (value4 * (1 - value4))
-        product_all[t] = added_3 @ Wx.T
-        dL_dWx += picked[t].T @ added_3
-        dL_dWh += hs[t].T @ added_3
-        dL_db += added_3.sum(axis=0)
-        dh, dmemory = added_3 @ Wh.T + dL_dhs[t], added * forgets[t]
-    dL_dE = _scatter_add((V, D), np.s_[picked_text], product_all)
+        added = dh + dL_dhidden[t]
+        dkept = dmemory + added * sigmoid[:, 2 * H :] * (1 - tanh**2)
+        joined = np.concatenate((dkept * candidate, dkept * memories[t], added * tanh), axis=-1)
+        dproduct = np.concatenate(
+            (joined * (sigmoid * (1 - sigmoid)), dkept * sigmoid[:, :H] * (1 - candidate**2)),
+            axis=-1,
+        )
+        dL_dpicked_Wx[t] = dproduct
+        dh, dmemory = dproduct @ Wh.T, dkept * sigmoid[:, H : 2 * H]
+    dL_db = dL_dpicked_Wx.sum(axis=(0, 1))
+    dL_dWh = np.tensordot(hs[: T - 1], dL_dpicked_Wx, axes=((0, 1), (0, 1)))
+    dL_dWx = np.tensordot(picked, dL_dpicked_Wx, axes=((0, 1), (0, 1)))
+    dL_dE = _scatter_add((V, D), np.s_[picked_text], dL_dpicked_Wx @ Wx.T)
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: eb98fd73cd80f326b5cf9598adaf53d2b3eab5b36f2d1601ed355e02a60672e2
+# gradc: 573ab89bce01ee421eafbe320e46c0e8b9c0b2e31112463cc8bbee179373e23c

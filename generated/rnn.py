@@ -79,13 +79,6 @@ def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> ND
     return out
 
 
-def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    out[index] = g
-    return out
-
-
 def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
     """Zeros of `shape` with g added at `index`, repeated indices accumulating (the transpose of x[index])."""
     out = np.zeros(shape, np.asarray(g).dtype)
@@ -113,9 +106,10 @@ class Tape(NamedTuple):
     log_probs: NDArray[Any]
     hs: NDArray[Any]
     Wo: NDArray[Any]
+    zeros: NDArray[Any]
+    Wh: NDArray[Any]
     picked: NDArray[Any]
     Wx: NDArray[Any]
-    Wh: NDArray[Any]
     picked_text: NDArray[Any]
     dtype: Any
 
@@ -193,12 +187,14 @@ def forward(
     H = Wx.shape[1]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
+    zeros = np.zeros((B, H), dtype=dtype)
     picked_text = text[:-1]
     picked = E[picked_text]
+    picked_Wx = picked @ Wx
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
     for t in range(T - 1):
-        hs[t + 1] = np.tanh(picked[t] @ Wx + hs[t] @ Wh + b)
+        hs[t + 1] = np.tanh(picked_Wx[t] + hs[t] @ Wh + b)
     hidden = hs[1:]
     # logits = hidden @ Wo + c
     logits = hidden @ Wo + c
@@ -207,13 +203,13 @@ def forward(
     reshaped = text[1:][:, :, None]
     average = np.take_along_axis(log_probs, reshaped, axis=-1).mean()
     L = -average
-    tape = Tape(reshaped, log_probs, hs, Wo, picked, Wx, Wh, picked_text, dtype)
+    tape = Tape(reshaped, log_probs, hs, Wo, zeros, Wh, picked, Wx, picked_text, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    reshaped, log_probs, hs, Wo, picked, Wx, Wh, picked_text, dtype = tape
+    reshaped, log_probs, hs, Wo, zeros, Wh, picked, Wx, picked_text, dtype = tape
     B = reshaped.shape[1]
     T = hs.shape[0]
     V = log_probs.shape[2]
@@ -236,20 +232,16 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
     dL_dhidden = dL_dlogits @ Wo.T
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
-    dL_dhs = _scatter((T, B, H), np.s_[1:], dL_dhidden)
-    dh = dL_dhs[T - 1]
-    dL_dWx = np.zeros((D, H), dtype=dtype)
-    dL_dWh = np.zeros((H, H), dtype=dtype)
-    dL_db = np.zeros((H,), dtype=dtype)
-    product_all = np.empty((T - 1, B, D), dtype=dtype)
+    dh = zeros
+    dL_dpicked_Wx = np.empty((T - 1, B, H), dtype=dtype)
     for t in reversed(range(T - 1)):
-        scaled_2 = dh * (1 - hs[t + 1] ** 2)
-        product_all[t] = scaled_2 @ Wx.T
-        dL_dWx += picked[t].T @ scaled_2
-        dL_dWh += hs[t].T @ scaled_2
-        dL_db += scaled_2.sum(axis=0)
-        dh = scaled_2 @ Wh.T + dL_dhs[t]
-    dL_dE = _scatter_add((V, D), np.s_[picked_text], product_all)
+        dproduct = (dh + dL_dhidden[t]) * (1 - hs[t + 1] ** 2)
+        dL_dpicked_Wx[t] = dproduct
+        dh = dproduct @ Wh.T
+    dL_db = dL_dpicked_Wx.sum(axis=(0, 1))
+    dL_dWh = np.tensordot(hs[: T - 1], dL_dpicked_Wx, axes=((0, 1), (0, 1)))
+    dL_dWx = np.tensordot(picked, dL_dpicked_Wx, axes=((0, 1), (0, 1)))
+    dL_dE = _scatter_add((V, D), np.s_[picked_text], dL_dpicked_Wx @ Wx.T)
     return Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
@@ -268,11 +260,11 @@ def value(
     H = Wx.shape[1]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
-    picked = E[text[:-1]]
+    product = E[text[:-1]] @ Wx
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
     for t in range(T - 1):
-        hs[t + 1] = np.tanh(picked[t] @ Wx + hs[t] @ Wh + b)
+        hs[t + 1] = np.tanh(product[t] + hs[t] @ Wh + b)
     hidden = hs[1:]
     # logits = hidden @ Wo + c
     logits = hidden @ Wo + c
@@ -300,12 +292,14 @@ def value_and_grad(
     H = Wx.shape[1]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
+    zeros = np.zeros((B, H), dtype=dtype)
     picked_text = text[:-1]
     picked = E[picked_text]
+    picked_Wx = picked @ Wx
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
     for t in range(T - 1):
-        hs[t + 1] = np.tanh(picked[t] @ Wx + hs[t] @ Wh + b)
+        hs[t + 1] = np.tanh(picked_Wx[t] + hs[t] @ Wh + b)
     hidden = hs[1:]
     # logits = hidden @ Wo + c
     logits = hidden @ Wo + c
@@ -327,21 +321,17 @@ def value_and_grad(
     dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
     dL_dhidden = dL_dlogits @ Wo.T
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
-    dL_dhs = _scatter((T, B, H), np.s_[1:], dL_dhidden)
-    dh = dL_dhs[T - 1]
-    dL_dWx = np.zeros((D, H), dtype=dtype)
-    dL_dWh = np.zeros((H, H), dtype=dtype)
-    dL_db = np.zeros((H,), dtype=dtype)
-    product_all = np.empty((T - 1, B, D), dtype=dtype)
+    dh = zeros
+    dL_dpicked_Wx = np.empty((T - 1, B, H), dtype=dtype)
     for t in reversed(range(T - 1)):
-        scaled_2 = dh * (1 - hs[t + 1] ** 2)
-        product_all[t] = scaled_2 @ Wx.T
-        dL_dWx += picked[t].T @ scaled_2
-        dL_dWh += hs[t].T @ scaled_2
-        dL_db += scaled_2.sum(axis=0)
-        dh = scaled_2 @ Wh.T + dL_dhs[t]
-    dL_dE = _scatter_add((V, D), np.s_[picked_text], product_all)
+        dproduct = (dh + dL_dhidden[t]) * (1 - hs[t + 1] ** 2)
+        dL_dpicked_Wx[t] = dproduct
+        dh = dproduct @ Wh.T
+    dL_db = dL_dpicked_Wx.sum(axis=(0, 1))
+    dL_dWh = np.tensordot(hs[: T - 1], dL_dpicked_Wx, axes=((0, 1), (0, 1)))
+    dL_dWx = np.tensordot(picked, dL_dpicked_Wx, axes=((0, 1), (0, 1)))
+    dL_dE = _scatter_add((V, D), np.s_[picked_text], dL_dpicked_Wx @ Wx.T)
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 9b4572ebbaf46d60db165d6b4944e599cbd8892cd581039d5bb52de34908f3e1
+# gradc: 09e418b3e7ea999d44e83d6127a11168b51652dcae9f4d4cd38b769d0ca36b92

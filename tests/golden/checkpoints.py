@@ -49,20 +49,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return np.broadcast_to(array, shape)[()]
 
 
-def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    out[index] = g
-    return out
-
-
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
     r: Any
     v: NDArray[Any]
     us: NDArray[Any]
-    spread: NDArray[Any]
+    zeros: NDArray[Any]
     x: NDArray[Any]
     hs: NDArray[Any]
     W: NDArray[Any]
@@ -96,7 +89,7 @@ def forward(x: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
     N, D = x.shape
     dtype = np.result_type(x, W)
     # h = fold(step, zeros(D), x, checkpoint=3)
-    spread = np.zeros((D,), dtype=dtype)
+    zeros = np.zeros((D,), dtype=dtype)
     hs = np.empty(((N + 2) // 3 + 1, D), dtype=dtype)
     hs[0] = 0.0
     for t in range((N + 2) // 3):
@@ -119,12 +112,13 @@ def forward(x: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
         row_block = x[block]
+        cos_row_block = np.cos(row_block)
         us_2 = np.empty((turns + 1, D), dtype=dtype)
         us_2[0] = us[t]
         totals_3 = np.empty((turns + 1,), dtype=dtype)
         totals_3[0] = totals_2[t]
         for i in range(turns):
-            v_2 = us_2[i] * np.cos(row_block[i])
+            v_2 = us_2[i] * cos_row_block[i]
             us_2[i + 1] = v_2
             totals_3[i + 1] = totals_3[i] + v_2.sum()
         v[block] = us_2[1:]
@@ -138,13 +132,13 @@ def forward(x: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
         for _ in range(turns):
             r = (r + 2 / r) / 2
     L = (v**2).sum() + totals.sum() * r
-    tape = Tape(r, v, us, spread, x, hs, W, dtype)
+    tape = Tape(r, v, us, zeros, x, hs, W, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    r, v, us, spread, x, hs, W, dtype = tape
+    r, v, us, zeros, x, hs, W, dtype = tape
     N = v.shape[0]
     D = v.shape[1]
     dL = _cotangent(dL, "dL", (), v.dtype)
@@ -152,42 +146,32 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dtotals = np.full((N,), dL * r, dtype=dtype)
     dL_dv = 2 * dL * v
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
-    du = spread
+    du = zeros
     dtotal = 0.0
-    part_all = np.empty((N, D), dtype=dtype)
+    drows = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
         dout0_block = dL_dv[block]
         dout1_block = dL_dtotals[block]
         row_block = x[block]
-        scattered_dout0_block = _scatter((turns + 1, D), np.s_[1:], dout0_block)
-        scattered_dout1_block = _scatter((turns + 1,), np.s_[1:], dout1_block)
+        cos_row_block = np.cos(row_block)
         us_2 = np.empty((turns + 1, D), dtype=dtype)
         us_2[0] = us[t]
-        cos_all = np.empty((turns, D), dtype=dtype)
         for i in range(turns):
-            cos = np.cos(row_block[i])
-            cos_all[i] = cos
-            us_2[i + 1] = us_2[i] * cos
-        du_2 = du + scattered_dout0_block[turns]
-        dtotal_2 = dtotal + scattered_dout1_block[turns]
-        minus_all = np.empty((turns, D), dtype=dtype)
+            us_2[i + 1] = us_2[i] * cos_row_block[i]
+        dcos_all = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
-            du_2_plus_dtotal_2 = du_2 + dtotal_2
-            scaled = du_2_plus_dtotal_2 * us_2[i] * np.sin(row_block[i])
-            minus_all[i] = -scaled
-            du_2, dtotal_2 = (
-                du_2_plus_dtotal_2 * cos_all[i] + scattered_dout0_block[i],
-                dtotal_2 + scattered_dout1_block[i],
-            )
-        part_all[block] = minus_all
-        du, dtotal = du_2, dtotal_2
+            dtotal_2 = dtotal + dout1_block[i]
+            dv = du + dout0_block[i] + dtotal_2
+            dcos_all[i] = dv * us_2[i]
+            du, dtotal = dv * cos_row_block[i], dtotal_2
+        drows[block] = -(dcos_all * np.sin(row_block))
     dL_dh = du
     # h = fold(step, zeros(D), x, checkpoint=3)
     dh = dL_dh
     dL_dW = np.zeros((D, D), dtype=dtype)
-    part_all_2 = np.empty((N, D), dtype=dtype)
+    drows_2 = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
@@ -196,14 +180,15 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         hs_2[0] = hs[t]
         for i in range(turns):
             hs_2[i + 1] = np.tanh(row_block[i] + hs_2[i] @ W)
-        scaled_all = np.empty((turns, D), dtype=dtype)
+        difference = 1 - hs_2[1:] ** 2
+        drows_3 = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
-            scaled = dh * (1 - hs_2[i + 1] ** 2)
-            scaled_all[i] = scaled
-            dL_dW += scaled * hs_2[i][:, None]
-            dh = W @ scaled
-        part_all_2[block] = scaled_all
-    dL_dx = part_all + part_all_2
+            drow = dh * difference[i]
+            drows_3[i] = drow
+            dh = W @ drow
+        drows_2[block] = drows_3
+        dL_dW += hs_2[:turns].T @ drows_3
+    dL_dx = drows + drows_2
     return Gradients(dL_dx, dL_dW)
 
 
@@ -229,12 +214,13 @@ def value(x: ArrayLike, W: ArrayLike) -> Any:
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
         row_block = x[block]
+        cos_row_block = np.cos(row_block)
         us = np.empty((turns + 1, D), dtype=dtype)
         us[0] = u
         totals_2 = np.empty((turns + 1,), dtype=dtype)
         totals_2[0] = total
         for i in range(turns):
-            v_2 = us[i] * np.cos(row_block[i])
+            v_2 = us[i] * cos_row_block[i]
             us[i + 1] = v_2
             totals_2[i + 1] = totals_2[i] + v_2.sum()
         v[block] = us[1:]
@@ -256,7 +242,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     N, D = x.shape
     dtype = np.result_type(x, W)
     # h = fold(step, zeros(D), x, checkpoint=3)
-    spread = np.zeros((D,), dtype=dtype)
+    zeros = np.zeros((D,), dtype=dtype)
     hs = np.empty(((N + 2) // 3 + 1, D), dtype=dtype)
     hs[0] = 0.0
     for t in range((N + 2) // 3):
@@ -279,12 +265,13 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
         row_block = x[block]
+        cos_row_block = np.cos(row_block)
         us_2 = np.empty((turns + 1, D), dtype=dtype)
         us_2[0] = us[t]
         totals_3 = np.empty((turns + 1,), dtype=dtype)
         totals_3[0] = totals_2[t]
         for i in range(turns):
-            v_2 = us_2[i] * np.cos(row_block[i])
+            v_2 = us_2[i] * cos_row_block[i]
             us_2[i + 1] = v_2
             totals_3[i + 1] = totals_3[i] + v_2.sum()
         v[block] = us_2[1:]
@@ -301,42 +288,32 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     dL_dtotals = np.full((N,), r, dtype=dtype)
     dL_dv = 2 * v
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
-    du = spread
+    du = zeros
     dtotal = 0.0
-    part_all = np.empty((N, D), dtype=dtype)
+    drows = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
         dout0_block = dL_dv[block]
         dout1_block = dL_dtotals[block]
         row_block = x[block]
-        scattered_dout0_block = _scatter((turns + 1, D), np.s_[1:], dout0_block)
-        scattered_dout1_block = _scatter((turns + 1,), np.s_[1:], dout1_block)
+        cos_row_block = np.cos(row_block)
         us_2 = np.empty((turns + 1, D), dtype=dtype)
         us_2[0] = us[t]
-        cos_all = np.empty((turns, D), dtype=dtype)
         for i in range(turns):
-            cos = np.cos(row_block[i])
-            cos_all[i] = cos
-            us_2[i + 1] = us_2[i] * cos
-        du_2 = du + scattered_dout0_block[turns]
-        dtotal_2 = dtotal + scattered_dout1_block[turns]
-        minus_all = np.empty((turns, D), dtype=dtype)
+            us_2[i + 1] = us_2[i] * cos_row_block[i]
+        dcos_all = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
-            du_2_plus_dtotal_2 = du_2 + dtotal_2
-            scaled = du_2_plus_dtotal_2 * us_2[i] * np.sin(row_block[i])
-            minus_all[i] = -scaled
-            du_2, dtotal_2 = (
-                du_2_plus_dtotal_2 * cos_all[i] + scattered_dout0_block[i],
-                dtotal_2 + scattered_dout1_block[i],
-            )
-        part_all[block] = minus_all
-        du, dtotal = du_2, dtotal_2
+            dtotal_2 = dtotal + dout1_block[i]
+            dv = du + dout0_block[i] + dtotal_2
+            dcos_all[i] = dv * us_2[i]
+            du, dtotal = dv * cos_row_block[i], dtotal_2
+        drows[block] = -(dcos_all * np.sin(row_block))
     dL_dh = du
     # h = fold(step, zeros(D), x, checkpoint=3)
     dh = dL_dh
     dL_dW = np.zeros((D, D), dtype=dtype)
-    part_all_2 = np.empty((N, D), dtype=dtype)
+    drows_2 = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
@@ -345,15 +322,16 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         hs_2[0] = hs[t]
         for i in range(turns):
             hs_2[i + 1] = np.tanh(row_block[i] + hs_2[i] @ W)
-        scaled_all = np.empty((turns, D), dtype=dtype)
+        difference = 1 - hs_2[1:] ** 2
+        drows_3 = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
-            scaled = dh * (1 - hs_2[i + 1] ** 2)
-            scaled_all[i] = scaled
-            dL_dW += scaled * hs_2[i][:, None]
-            dh = W @ scaled
-        part_all_2[block] = scaled_all
-    dL_dx = part_all + part_all_2
+            drow = dh * difference[i]
+            drows_3[i] = drow
+            dh = W @ drow
+        drows_2[block] = drows_3
+        dL_dW += hs_2[:turns].T @ drows_3
+    dL_dx = drows + drows_2
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: 968248e2c763e0930c32a2eabb66121d01e4d0f460de882e6aac338e7355eac7
+# gradc: 45657392a6838239512cb415f843c89bda9905244c6204bc77a048ced02e2351

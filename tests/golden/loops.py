@@ -59,14 +59,14 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
+    x_all: NDArray[Any]
+    da: NDArray[Any]
     ratio_all_2: NDArray[Any]
     ratio_all_3: NDArray[Any]
-    ratio_all_4: NDArray[Any]
     ratio_all: NDArray[Any]
-    xs: NDArray[Any]
-    vs: NDArray[Any]
-    M: NDArray[Any]
     a: Any
+    M: NDArray[Any]
+    sin_M: NDArray[Any]
     dtype: Any
 
 
@@ -104,98 +104,86 @@ def forward(a: ArrayLike, M: ArrayLike) -> tuple[Outputs, Tape]:
     N = M.shape[0]
     dtype = np.result_type(a, M)
     # r = fold(newton, 1.0, 6)
-    xs = np.empty((7,), dtype=dtype)
-    xs[0] = 1.0
+    x_all = np.empty((7,), dtype=dtype)
+    x_all[0] = 1.0
     ratio_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        ratio = a / xs[t]
+        ratio = a / x_all[t]
         ratio_all[t] = ratio
-        xs[t + 1] = (xs[t] + ratio) / 2
-    r = xs[-1]
+        x_all[t + 1] = (x_all[t] + ratio) / 2
+    r = x_all[-1]
     # s = fold(outside, 0.0, M)
-    vs = np.empty((N + 1,), dtype=dtype)
-    vs[0] = 0.0
+    sin_M = np.sin(M)
+    sin_M_times_a = sin_M * a
+    v = 0.0
     for t in range(N):
-        s_2 = vs[t]
+        s_2 = v
         for i in range(N):
-            s_2 = 0.5 * s_2 + np.sin(M[t][i]) * a
-        vs[t + 1] = 0.9 * vs[t] + s_2
-    s = vs[-1]
+            s_2 = 0.5 * s_2 + sin_M_times_a[t][i]
+        v = 0.9 * v + s_2
+    s = v
     # L = r + s
     L = r + s
     # g = grad(r, a)
+    picked_x_all = x_all[:6]
     dx = 1.0
-    g = 0.0
     ratio_all_2 = np.empty((6,), dtype=dtype)
     ratio_all_3 = np.empty((6,), dtype=dtype)
-    ratio_all_4 = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
-        x = xs[t]
         ratio = dx / 2
-        ratio_2 = ratio * ratio_all[t] / x
-        ratio_over_x = ratio / x
+        ratio_2 = ratio * ratio_all[t] / x_all[t]
         ratio_all_2[t] = ratio
-        ratio_all_3[t] = ratio_over_x
-        ratio_all_4[t] = ratio_2
-        g += ratio_over_x
+        ratio_all_3[t] = ratio_2
         dx = ratio - ratio_2
-    tape = Tape(ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, vs, M, a, dtype)
+    da = ratio_all_2 / picked_x_all
+    g = da.sum()
+    tape = Tape(x_all, da, ratio_all_2, ratio_all_3, ratio_all, a, M, sin_M, dtype)
     return Outputs(L, g), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, g."""
-    ratio_all_2, ratio_all_3, ratio_all_4, ratio_all, xs, vs, M, a, dtype = tape
+    x_all, da, ratio_all_2, ratio_all_3, ratio_all, a, M, sin_M, dtype = tape
     N = M.shape[1]
-    dL = _cotangent(dL, "dL", (), vs.dtype)
-    dg = _cotangent(dg, "dg", (), vs.dtype)
+    dL = _cotangent(dL, "dL", (), dtype)
+    dg = _cotangent(dg, "dg", (), dtype)
     # g = grad(r, a)
+    picked_x_all = x_all[:6]
+    dg_over_picked_x_all = dg / picked_x_all
+    minus = -(dg * da / picked_x_all)
     ddx = 0.0
-    dda = dg
-    minus_all = np.empty((6,), dtype=dtype)
-    added_all = np.empty((6,), dtype=dtype)
+    dL_dratio_all = np.empty((6,), dtype=dtype)
+    dL_dpicked_x_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        x = xs[t]
+        x = x_all[t]
         ddx_over_x = ddx / x
-        minus_all[t] = -(ddx_over_x * ratio_all_2[t])
-        added_all[t] = -(dda * ratio_all_3[t] / x) + ddx * ratio_all_4[t] / x
-        ddx = (dda / x + ddx - ddx_over_x * ratio_all[t]) / 2
-    dL_dxs = _scatter((7,), np.s_[:6], added_all)
+        difference = dg_over_picked_x_all[t] + ddx - ddx_over_x * ratio_all[t]
+        dL_dratio_all[t] = -(ddx_over_x * ratio_all_2[t])
+        dL_dpicked_x_all[t] = minus[t] + ddx * ratio_all_3[t] / x
+        ddx = difference / 2
+    dL_dx_all = _scatter((7,), np.s_[:6], dL_dpicked_x_all)
     # s = fold(outside, 0.0, M)
     dv = dL
-    da = 0.0
-    dL_dM = np.empty((N, N), dtype=dtype)
+    dL_dsin_M_times_a = np.empty((N, N), dtype=dtype)
     for t in reversed(range(N)):
-        row = M[t]
-        sin_all = np.empty((N,), dtype=dtype)
-        for i in range(N):
-            sin_all[i] = np.sin(row[i])
         ds = dv
-        scaled_all = np.empty((N,), dtype=dtype)
+        ds_all = np.empty((N,), dtype=dtype)
         for i in reversed(range(N)):
-            scaled_all[i] = ds * a * np.cos(row[i])
-            da += ds * sin_all[i]
+            ds_all[i] = ds
             ds = 0.5 * ds
-        dL_dM[t] = scaled_all
+        dL_dsin_M_times_a[t] = ds_all
         dv = ds + 0.9 * dv
-    # g = grad(r, a)
-    dx_2 = dL_dxs[6]
+    dL_dM = dL_dsin_M_times_a * a * np.cos(M)
+    # r = fold(newton, 1.0, 6)
+    dx_2 = dL + dL_dx_all[6]
     da_2 = 0.0
     for t in reversed(range(6)):
-        x = xs[t]
+        x = x_all[t]
         ratio = dx_2 / 2
-        added = minus_all[t] + ratio
+        added = dL_dratio_all[t] + ratio
         da_2 += added / x
-        dx_2 = ratio - added * ratio_all[t] / x + dL_dxs[t]
-    # r = fold(newton, 1.0, 6)
-    dx_3 = dL
-    da_3 = 0.0
-    for t in reversed(range(6)):
-        x = xs[t]
-        ratio = dx_3 / 2
-        da_3 += ratio / x
-        dx_3 = ratio - ratio * ratio_all[t] / x
-    dL_da = da_2 + da + da_3
+        dx_2 = ratio - added * ratio_all[t] / x + dL_dx_all[t]
+    dL_da = (dL_dsin_M_times_a * sin_M).sum() + da_2
     return Gradients(dL_da, dL_dM)
 
 
@@ -205,32 +193,34 @@ def value(a: ArrayLike, M: ArrayLike) -> Outputs:
     N = M.shape[0]
     dtype = np.result_type(a, M)
     # r = fold(newton, 1.0, 6)
-    xs = np.empty((7,), dtype=dtype)
-    xs[0] = 1.0
+    x_all = np.empty((7,), dtype=dtype)
+    x_all[0] = 1.0
     ratio_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        ratio = a / xs[t]
+        ratio = a / x_all[t]
         ratio_all[t] = ratio
-        xs[t + 1] = (xs[t] + ratio) / 2
-    r = xs[-1]
+        x_all[t + 1] = (x_all[t] + ratio) / 2
+    r = x_all[-1]
     # s = fold(outside, 0.0, M)
+    scaled = np.sin(M) * a
     v = 0.0
     for t in range(N):
         s_2 = v
         for i in range(N):
-            s_2 = 0.5 * s_2 + np.sin(M[t][i]) * a
+            s_2 = 0.5 * s_2 + scaled[t][i]
         v = 0.9 * v + s_2
     s = v
     # L = r + s
     L = r + s
     # g = grad(r, a)
+    picked_x_all = x_all[:6]
     dx = 1.0
-    g = 0.0
+    ratio_all_2 = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
-        x = xs[t]
         ratio = dx / 2
-        g += ratio / x
-        dx = ratio - ratio * ratio_all[t] / x
+        ratio_all_2[t] = ratio
+        dx = ratio - ratio * ratio_all[t] / x_all[t]
+    g = (ratio_all_2 / picked_x_all).sum()
     return Outputs(L, g)
 
 
@@ -240,53 +230,50 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     N = M.shape[0]
     dtype = np.result_type(a, M)
     # r = fold(newton, 1.0, 6)
-    xs = np.empty((7,), dtype=dtype)
-    xs[0] = 1.0
+    x_all = np.empty((7,), dtype=dtype)
+    x_all[0] = 1.0
     ratio_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        ratio = a / xs[t]
+        ratio = a / x_all[t]
         ratio_all[t] = ratio
-        xs[t + 1] = (xs[t] + ratio) / 2
-    r = xs[-1]
+        x_all[t + 1] = (x_all[t] + ratio) / 2
+    r = x_all[-1]
     # s = fold(outside, 0.0, M)
-    vs = np.empty((N + 1,), dtype=dtype)
-    vs[0] = 0.0
+    sin_M = np.sin(M)
+    sin_M_times_a = sin_M * a
+    v = 0.0
     for t in range(N):
-        s_2 = vs[t]
+        s_2 = v
         for i in range(N):
-            s_2 = 0.5 * s_2 + np.sin(M[t][i]) * a
-        vs[t + 1] = 0.9 * vs[t] + s_2
-    s = vs[-1]
+            s_2 = 0.5 * s_2 + sin_M_times_a[t][i]
+        v = 0.9 * v + s_2
+    s = v
     # L = r + s
     L = r + s
     # s = fold(outside, 0.0, M)
     dv = 1.0
-    da = 0.0
-    dL_dM = np.empty((N, N), dtype=dtype)
+    dL_dsin_M_times_a = np.empty((N, N), dtype=dtype)
     for t in reversed(range(N)):
-        row = M[t]
-        sin_all = np.empty((N,), dtype=dtype)
-        for i in range(N):
-            sin_all[i] = np.sin(row[i])
         ds = dv
-        scaled_all = np.empty((N,), dtype=dtype)
+        ds_all = np.empty((N,), dtype=dtype)
         for i in reversed(range(N)):
-            scaled_all[i] = ds * a * np.cos(row[i])
-            da += ds * sin_all[i]
+            ds_all[i] = ds
             ds = 0.5 * ds
-        dL_dM[t] = scaled_all
+        dL_dsin_M_times_a[t] = ds_all
         dv = ds + 0.9 * dv
+    dL_dM = dL_dsin_M_times_a * a * np.cos(M)
     # g = grad(r, a)
+    picked_x_all = x_all[:6]
     dx = 1.0
-    g = 0.0
+    ratio_all_2 = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
-        x = xs[t]
         ratio = dx / 2
-        g += ratio / x
-        dx = ratio - ratio * ratio_all[t] / x
+        ratio_all_2[t] = ratio
+        dx = ratio - ratio * ratio_all[t] / x_all[t]
+    g = (ratio_all_2 / picked_x_all).sum()
     # r = fold(newton, 1.0, 6)
-    dL_da = da + g
+    dL_da = (dL_dsin_M_times_a * sin_M).sum() + g
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: 26869f851f06eb2a542ea14c8b1ac18917cba429ca69122f09d6c1fb8d52b18d
+# gradc: a5c8c54721b84ccfbc4636f46eab8ec45afa8a5ea19f5cd60a6c31cf37d9304c

@@ -175,10 +175,15 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         solve_triangular_4 = _solve_triangular(product_cholesky_A, solve_triangular_3.T)
     # w, Q = eigh(A)
     added_2 = 0.5 * solve_triangular_4 + 2 * dL * (V * w @ V.T)
-    with _line(6, "x = solve(A, b)"):
-        solve = np.linalg.solve(A.T, dL_dx)
-        dL_dA = added_2 + dL * np.linalg.inv(A).T - np.outer(solve, x)
-    dL_db = solve_triangular_2 + dL * x + solve
+    with _line(
+        8,
+        "L = b @ x + logdet(A) + sum(w ** 2) + sum(cholesky(A)) + sum(solve_triangular(R, b, lower=True))",
+    ):
+        inv_A = np.linalg.inv(A)
+    # x = solve(A, b)
+    inv_A_dL_dx = dL_dx @ inv_A
+    dL_dA = added_2 + dL * inv_A.T - np.outer(inv_A_dL_dx, x)
+    dL_db = solve_triangular_2 + dL * x + inv_A_dL_dx
     return Gradients(dL_dA, dL_db, dL_dR)
 
 
@@ -223,12 +228,13 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
             product_cholesky_A, np.tril(spread) + np.tril(spread, -1).T
         )
         solve_triangular_4 = _solve_triangular(product_cholesky_A, solve_triangular_3.T)
-        added_2 = 0.5 * solve_triangular_4 + 2 * (V * w @ V.T) + np.linalg.inv(A).T
-    with _line(6, "x = solve(A, b)"):
-        solve = np.linalg.solve(A.T, b)
-    dL_dA = added_2 - np.outer(solve, x)
-    dL_db = solve_triangular_2 + x + solve
+        inv_A = np.linalg.inv(A)
+    added_2 = 0.5 * solve_triangular_4 + 2 * (V * w @ V.T) + inv_A.T
+    # x = solve(A, b)
+    inv_A_b = b @ inv_A
+    dL_dA = added_2 - np.outer(inv_A_b, x)
+    dL_db = solve_triangular_2 + x + inv_A_b
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: 890b3a71d54700d65db4da235f28f6dc8b673edc9f8b797480024d5f93f7bc3b
+# gradc: 98e915749a7615bc0146c39a9cfb1507ed60d15c823dbca827ae848aa717179d
