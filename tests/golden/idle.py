@@ -172,8 +172,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL = _cotangent(dL, "dL", (), dtype)
     # L = sum(x ** 2) * stop_gradient(stopped)
     dL_dx = 2 * dL * stopped * x
-    spread = np.zeros((N, 2), dtype=dtype)
-    return Gradients(dL_dx, spread, dtype.type(0.0))
+    zeros = np.zeros((N, 2), dtype=dtype)
+    return Gradients(dL_dx, zeros, dtype.type(0.0))
 
 
 def value(x: ArrayLike, unused: ArrayLike, stopped: ArrayLike) -> Any:
@@ -196,7 +196,7 @@ def value_and_grad(
     N = x.shape[0]
     dtype = np.result_type(x, unused, stopped)
     dL_dx = np.empty((N,), dtype=dtype)
-    spread = np.empty((N, 2), dtype=dtype)
+    zeros = np.empty((N, 2), dtype=dtype)
 
     def block(rows: slice) -> Any:
         x_rows = x[rows]
@@ -204,13 +204,13 @@ def value_and_grad(
         # L = sum(x ** 2) * stop_gradient(stopped)
         total = (x_rows**2).sum()
         dL_dx[rows] = 2 * (stopped * x_rows)
-        spread[rows] = np.zeros((n_rows, 2), dtype=dtype)
+        zeros[rows] = np.zeros((n_rows, 2), dtype=dtype)
         return (total,)
 
     (total,) = _in_blocks(block, N, 48, workers)
     # L = sum(x ** 2) * stop_gradient(stopped)
     L = total * stopped
-    return L, Gradients(dL_dx, spread, dtype.type(0.0))
+    return L, Gradients(dL_dx, zeros, dtype.type(0.0))
 
 
-# gradc: 3aa842d3cd59349816b3c9fa2eb96d7df22ff9d914fdc475a96e43be2b5afb15
+# gradc: 92af4d7ee2f3f30a732235e84962d5e3c59a415e5166ab6c823178b6d1a145e8
