@@ -60,12 +60,12 @@ def _float_number(x: Any, name: str) -> float:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
+    ps: NDArray[Any]
     added_all: NDArray[Any]
     Js: NDArray[Any]
     rs: NDArray[Any]
     solve_all: NDArray[Any]
     exp_all: NDArray[Any]
-    picked_all: NDArray[Any]
     t: NDArray[Any]
     dtype: Any
 
@@ -106,55 +106,52 @@ def forward(
     N = t.shape[0]
     dtype = np.result_type(t, y, start)
     # p = fold(step, start, 20)
-    spread = np.ones((N,), dtype=dtype)
+    ones = np.ones((N,), dtype=dtype)
     scaled = damping * np.eye(3, dtype=dtype)
-    p = start
+    ps = np.empty((21, 3), dtype=dtype)
+    ps[0] = start
     added_all = np.empty((20, 3, 3), dtype=dtype)
     Js = np.empty((20, N, 3), dtype=dtype)
     rs = np.empty((20, N), dtype=dtype)
     solve_all = np.empty((20, 3), dtype=dtype)
     exp_all = np.empty((20, N), dtype=dtype)
-    picked_all = np.empty((20,), dtype=dtype)
     for t_2 in range(20):
-        exp = np.exp(-(p[1] * t))
-        picked_p = p[0]
-        picked_p_times_exp = picked_p * exp
-        J = np.stack((exp, -(picked_p_times_exp * t), spread), axis=-1)
+        exp = np.exp(-(ps[t_2][1] * t))
+        scaled_2 = ps[t_2][0] * exp
+        J = np.stack((exp, -(scaled_2 * t), ones), axis=-1)
         added = J.T @ J + scaled
-        r = picked_p_times_exp + p[2] - y
+        r = scaled_2 + ps[t_2][2] - y
         solve = np.linalg.solve(added, r @ J)
         added_all[t_2] = added
         Js[t_2] = J
         rs[t_2] = r
         solve_all[t_2] = solve
         exp_all[t_2] = exp
-        picked_all[t_2] = picked_p
-        p = p - solve
-    tape = Tape(added_all, Js, rs, solve_all, exp_all, picked_all, t, dtype)
+        ps[t_2 + 1] = ps[t_2] - solve
+    p = ps[-1]
+    tape = Tape(ps, added_all, Js, rs, solve_all, exp_all, t, dtype)
     return p, tape
 
 
 def backward(tape: Tape, dp: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of p."""
-    added_all, Js, rs, solve_all, exp_all, picked_all, t, dtype = tape
+    ps, added_all, Js, rs, solve_all, exp_all, t, dtype = tape
     N = Js.shape[1]
-    dp = _cotangent(dp, "dp", (3,), added_all.dtype)
+    dp = _cotangent(dp, "dp", (3,), ps.dtype)
     # p = fold(step, start, 20)
     dp_2 = dp
     dy = np.zeros((N,), dtype=dtype)
     for t_2 in reversed(range(20)):
         J = Js[t_2]
-        value4 = exp_all[t_2]
+        exp = exp_all[t_2]
         solve = np.linalg.solve(added_all[t_2].T, -dp_2)
-        solve_J = J @ solve
+        dr = J @ solve
         product = np.outer(solve, solve_all[t_2])
-        difference = solve * rs[t_2][:, None] - J @ product.T - J @ product
-        difference_2 = solve_J - difference[:, 1] * t
-        added = difference[:, 0] + difference_2 * picked_all[t_2]
-        stacked = np.array(
-            [(difference_2 * value4).sum(), -(added * value4 * t).sum(), solve_J.sum()]
-        )
-        dp_2, dy = dp_2 + stacked, dy - solve_J
+        dJ = solve * rs[t_2][:, None] - J @ product.T - J @ product
+        difference = dr - dJ[:, 1] * t
+        total = ((dJ[:, 0] + difference * ps[t_2][0]) * exp * t).sum()
+        stacked = np.array([(difference * exp).sum(), -total, dr.sum()])
+        dp_2, dy = dp_2 + stacked, dy - dr
     dp_dy = dy
     return Gradients(dp_dy)
 
@@ -165,16 +162,16 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     N = t.shape[0]
     dtype = np.result_type(t, y, start)
     # p = fold(step, start, 20)
-    spread = np.ones((N,), dtype=dtype)
+    ones = np.ones((N,), dtype=dtype)
     scaled = damping * np.eye(3, dtype=dtype)
     p = start
     for _ in range(20):
         exp = np.exp(-(p[1] * t))
         scaled_2 = p[0] * exp
-        J = np.stack((exp, -(scaled_2 * t), spread), axis=-1)
+        J = np.stack((exp, -(scaled_2 * t), ones), axis=-1)
         solve = np.linalg.solve(J.T @ J + scaled, (scaled_2 + p[2] - y) @ J)
         p = p - solve
     return p
 
 
-# gradc: d26c988a8dffa8dfd32abab22d4cda150f1fa4fd2f971e86cf871bf38c874776
+# gradc: 1645fcdb9711b855caf0fb787eb137f930a892d572237cffc0d2bce8b5e2efff

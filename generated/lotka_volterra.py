@@ -57,13 +57,6 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    out[index] = g
-    return out
-
-
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
@@ -120,8 +113,6 @@ def _checked(
         raise ValueError(f"seen must be [T, 2] = {(T, 2)}, not {seen.shape}")
     if start.shape != (2,):
         raise ValueError(f"start must be (2,), not {start.shape}")
-    if T + 1 < 1:
-        raise ValueError(f"T + 1 must be at least 1: the slice must fit (T = {T})")
     return seen, start, birth, hunt, feed, death, dt
 
 
@@ -198,129 +189,115 @@ def backward(tape: Tape, dL: Any = 1.0, dU: Any = None) -> Gradients:
     # L = mse(log(U), log(seen))
     dL_dU = dU + 2 * dL / (2 * T) * difference / U
     # U = scan(year, start, T)
-    dL_dus = _scatter((T + 1, 2), np.s_[1:], dL_dU)
-    du = dL_dus[T]
+    du = np.zeros((2,), dtype=dtype)
     dL_dhunt = 0.0
     dL_dbirth = 0.0
     dL_dfeed = 0.0
     dL_ddeath = 0.0
     for t in reversed(range(T)):
-        u = us[t]
-        lynxess = np.empty((10,), dtype=dtype)
-        difference_all = np.empty((10,), dtype=dtype)
-        difference_all_2 = np.empty((10,), dtype=dtype)
-        haress = np.empty((10,), dtype=dtype)
-        lynxess_2 = np.empty((10,), dtype=dtype)
-        difference_all_3 = np.empty((10,), dtype=dtype)
-        difference_all_4 = np.empty((10,), dtype=dtype)
-        haress_2 = np.empty((10,), dtype=dtype)
-        lynxess_3 = np.empty((10,), dtype=dtype)
-        difference_all_5 = np.empty((10,), dtype=dtype)
-        difference_all_6 = np.empty((10,), dtype=dtype)
-        haress_3 = np.empty((10,), dtype=dtype)
-        lynxess_4 = np.empty((10,), dtype=dtype)
-        difference_all_7 = np.empty((10,), dtype=dtype)
-        difference_all_8 = np.empty((10,), dtype=dtype)
-        haress_4 = np.empty((10,), dtype=dtype)
+        us_2 = np.empty((11, 2), dtype=dtype)
+        us_2[0] = us[t]
+        added_all = np.empty((10, 2), dtype=dtype)
+        added_all_2 = np.empty((10, 2), dtype=dtype)
+        added_all_3 = np.empty((10, 2), dtype=dtype)
         for i in range(10):
-            lynxes = u[1]
-            difference_2 = birth - hunt * lynxes
-            hares = u[0]
-            difference_3 = feed * hares - death
-            k1 = np.array([difference_2 * hares, difference_3 * lynxes])
-            added = u + ratio * k1
+            lynxes = us_2[i][1]
+            hares = us_2[i][0]
+            k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
+            added = us_2[i] + ratio * k1
             lynxes_2 = added[1]
-            difference_4 = birth - hunt * lynxes_2
             hares_2 = added[0]
-            difference_5 = feed * hares_2 - death
-            k2 = np.array([difference_4 * hares_2, difference_5 * lynxes_2])
-            added_2 = u + ratio * k2
+            k2 = np.array(
+                [(birth - hunt * lynxes_2) * hares_2, (feed * hares_2 - death) * lynxes_2]
+            )
+            added_2 = us_2[i] + ratio * k2
             lynxes_3 = added_2[1]
-            difference_6 = birth - hunt * lynxes_3
             hares_3 = added_2[0]
-            difference_7 = feed * hares_3 - death
-            k3 = np.array([difference_6 * hares_3, difference_7 * lynxes_3])
-            added_3 = u + dt * k3
+            k3 = np.array(
+                [(birth - hunt * lynxes_3) * hares_3, (feed * hares_3 - death) * lynxes_3]
+            )
+            added_3 = us_2[i] + dt * k3
             lynxes_4 = added_3[1]
-            difference_8 = birth - hunt * lynxes_4
             hares_4 = added_3[0]
-            difference_9 = feed * hares_4 - death
-            k4 = np.array([difference_8 * hares_4, difference_9 * lynxes_4])
-            lynxess[i] = lynxes_4
-            difference_all[i] = difference_8
-            difference_all_2[i] = difference_9
-            haress[i] = hares_4
-            lynxess_2[i] = lynxes_3
-            difference_all_3[i] = difference_6
-            difference_all_4[i] = difference_7
-            haress_2[i] = hares_3
-            lynxess_3[i] = lynxes_2
-            difference_all_5[i] = difference_4
-            difference_all_6[i] = difference_5
-            haress_3[i] = hares_2
-            lynxess_4[i] = lynxes
-            difference_all_7[i] = difference_2
-            difference_all_8[i] = difference_3
-            haress_4[i] = hares
-            u = u + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
-        du_2 = du
-        dhunt = 0.0
-        dbirth = 0.0
-        dfeed = 0.0
-        ddeath = 0.0
+            k4 = np.array(
+                [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
+            )
+            added_all[i] = added
+            added_all_2[i] = added_2
+            added_all_3[i] = added_3
+            us_2[i + 1] = us_2[i] + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
+        picked_us_2 = us_2[:10]
+        difference_2 = birth - hunt * added_all_3[:, 1]
+        difference_3 = feed * added_all_3[:, 0] - death
+        difference_4 = birth - hunt * added_all_2[:, 1]
+        difference_5 = feed * added_all_2[:, 0] - death
+        difference_6 = birth - hunt * added_all[:, 1]
+        difference_7 = feed * added_all[:, 0] - death
+        difference_8 = birth - hunt * picked_us_2[:, 1]
+        difference_9 = feed * picked_us_2[:, 0] - death
+        du_2 = du + dL_dU[t]
         for i in reversed(range(10)):
-            lynxes = lynxess[i]
-            hares = haress[i]
-            lynxes_2 = lynxess_2[i]
-            hares_2 = haress_2[i]
-            lynxes_3 = lynxess_3[i]
-            hares_3 = haress_3[i]
-            lynxes_4 = lynxess_4[i]
-            hares_4 = haress_4[i]
-            du_2_times_ratio_2 = du_2 * ratio_2
-            picked = du_2_times_ratio_2[1]
-            picked_times_lynxes = picked * lynxes
-            picked_2 = du_2_times_ratio_2[0]
-            added = picked_times_lynxes * feed + picked_2 * difference_all[i]
-            picked_2_times_hares = picked_2 * hares
-            difference_2 = picked * difference_all_2[i] - picked_2_times_hares * hunt
-            stacked = np.array([added, difference_2])
-            scaled = 2 * du_2_times_ratio_2
-            added_2 = stacked * dt + scaled
+            added = added_all[i]
+            added_2 = added_all_2[i]
+            added_3 = added_all_3[i]
+            u = us_2[i]
+            dk4 = du_2 * ratio_2
+            picked_dk4 = dk4[1]
+            picked_added_3 = added_3[1]
+            scaled = picked_dk4 * picked_added_3
+            picked_dk4_2 = dk4[0]
+            picked_added_3_2 = added_3[0]
+            scaled_2 = picked_dk4_2 * picked_added_3_2
+            stacked = np.array(
+                [
+                    scaled * feed + picked_dk4_2 * difference_2[i],
+                    picked_dk4 * difference_3[i] - scaled_2 * hunt,
+                ]
+            )
+            scaled_3 = 2 * dk4
+            dk3 = stacked * dt + scaled_3
+            picked_dk3 = dk3[1]
             picked_added_2 = added_2[1]
-            scaled_2 = picked_added_2 * lynxes_2
+            scaled_4 = picked_dk3 * picked_added_2
+            picked_dk3_2 = dk3[0]
             picked_added_2_2 = added_2[0]
-            added_3 = scaled_2 * feed + picked_added_2_2 * difference_all_3[i]
-            scaled_3 = picked_added_2_2 * hares_2
-            difference_3 = picked_added_2 * difference_all_4[i] - scaled_3 * hunt
-            stacked_2 = np.array([added_3, difference_3])
-            added_4 = stacked_2 * ratio + scaled
-            picked_added_4 = added_4[1]
-            scaled_4 = picked_added_4 * lynxes_3
-            picked_added_4_2 = added_4[0]
-            added_5 = scaled_4 * feed + picked_added_4_2 * difference_all_5[i]
-            scaled_5 = picked_added_4_2 * hares_3
-            difference_4 = picked_added_4 * difference_all_6[i] - scaled_5 * hunt
-            stacked_3 = np.array([added_5, difference_4])
-            added_6 = du_2_times_ratio_2 + stacked_3 * ratio
-            picked_added_6 = added_6[1]
-            scaled_6 = picked_added_6 * lynxes_4
-            picked_added_6_2 = added_6[0]
-            added_7 = scaled_6 * feed + picked_added_6_2 * difference_all_7[i]
-            scaled_7 = picked_added_6_2 * hares_4
-            difference_5 = picked_added_6 * difference_all_8[i] - scaled_7 * hunt
-            difference_6 = -(picked_2_times_hares * lynxes) - scaled_3 * lynxes_2
-            added_8 = picked_times_lynxes * hares + scaled_2 * hares_2 + scaled_4 * hares_3
-            dhunt += difference_6 - scaled_5 * lynxes_3 - scaled_7 * lynxes_4
-            dbirth += picked_2_times_hares + scaled_3 + scaled_5 + scaled_7
-            dfeed += added_8 + scaled_6 * hares_4
-            ddeath += -picked_times_lynxes - scaled_2 - scaled_4 - scaled_6
-            du_2 = du_2 + stacked + stacked_2 + stacked_3 + np.array([added_7, difference_5])
-        dL_dhunt += dhunt
-        dL_dbirth += dbirth
-        dL_dfeed += dfeed
-        dL_ddeath += ddeath
-        du = du_2 + dL_dus[t]
+            scaled_5 = picked_dk3_2 * picked_added_2_2
+            stacked_2 = np.array(
+                [
+                    scaled_4 * feed + picked_dk3_2 * difference_4[i],
+                    picked_dk3 * difference_5[i] - scaled_5 * hunt,
+                ]
+            )
+            dk2 = stacked_2 * ratio + scaled_3
+            picked_dk2 = dk2[1]
+            picked_added = added[1]
+            picked_dk2_times_picked_added = picked_dk2 * picked_added
+            picked_dk2_2 = dk2[0]
+            dhares = picked_dk2_times_picked_added * feed + picked_dk2_2 * difference_6[i]
+            picked_added_4 = added[0]
+            scaled_6 = picked_dk2_2 * picked_added_4
+            stacked_3 = np.array([dhares, picked_dk2 * difference_7[i] - scaled_6 * hunt])
+            dk1 = dk4 + stacked_3 * ratio
+            picked_dk1 = dk1[1]
+            picked_u = u[1]
+            picked_dk1_times_picked_u = picked_dk1 * picked_u
+            picked_dk1_2 = dk1[0]
+            dhares_2 = picked_dk1_times_picked_u * feed + picked_dk1_2 * difference_8[i]
+            picked_u_2 = u[0]
+            picked_dk1_2_times_picked_u_2 = picked_dk1_2 * picked_u_2
+            dlynxes = picked_dk1 * difference_9[i] - picked_dk1_2_times_picked_u_2 * hunt
+            difference_10 = -(scaled_2 * picked_added_3) - scaled_5 * picked_added_2
+            added_4 = scaled * picked_added_3_2 + scaled_4 * picked_added_2_2
+            added_5 = added_4 + picked_dk2_times_picked_added * picked_added_4
+            difference_11 = -scaled - scaled_4 - picked_dk2_times_picked_added
+            dL_dhunt += (
+                difference_10 - scaled_6 * picked_added - picked_dk1_2_times_picked_u_2 * picked_u
+            )
+            dL_dbirth += scaled_2 + scaled_5 + scaled_6 + picked_dk1_2_times_picked_u_2
+            dL_dfeed += added_5 + picked_dk1_times_picked_u * picked_u_2
+            dL_ddeath += difference_11 - picked_dk1_times_picked_u
+            du_2 = du_2 + stacked + stacked_2 + stacked_3 + np.array([dhares_2, dlynxes])
+        du = du_2
     dL_dstart = du
     return Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
@@ -427,131 +404,117 @@ def value_and_grad(
     L = (difference**2).mean()
     dL_dU = 2.0 / max(2 * T, 1) * difference / U
     # U = scan(year, start, T)
-    dL_dus = _scatter((T + 1, 2), np.s_[1:], dL_dU)
-    du = dL_dus[T]
+    du = np.zeros((2,), dtype=dtype)
     dL_dhunt = 0.0
     dL_dbirth = 0.0
     dL_dfeed = 0.0
     dL_ddeath = 0.0
     for t in reversed(range(T)):
-        u = us[t]
-        lynxess = np.empty((10,), dtype=dtype)
-        difference_all = np.empty((10,), dtype=dtype)
-        difference_all_2 = np.empty((10,), dtype=dtype)
-        haress = np.empty((10,), dtype=dtype)
-        lynxess_2 = np.empty((10,), dtype=dtype)
-        difference_all_3 = np.empty((10,), dtype=dtype)
-        difference_all_4 = np.empty((10,), dtype=dtype)
-        haress_2 = np.empty((10,), dtype=dtype)
-        lynxess_3 = np.empty((10,), dtype=dtype)
-        difference_all_5 = np.empty((10,), dtype=dtype)
-        difference_all_6 = np.empty((10,), dtype=dtype)
-        haress_3 = np.empty((10,), dtype=dtype)
-        lynxess_4 = np.empty((10,), dtype=dtype)
-        difference_all_7 = np.empty((10,), dtype=dtype)
-        difference_all_8 = np.empty((10,), dtype=dtype)
-        haress_4 = np.empty((10,), dtype=dtype)
+        us_2 = np.empty((11, 2), dtype=dtype)
+        us_2[0] = us[t]
+        added_all = np.empty((10, 2), dtype=dtype)
+        added_all_2 = np.empty((10, 2), dtype=dtype)
+        added_all_3 = np.empty((10, 2), dtype=dtype)
         for i in range(10):
-            lynxes = u[1]
-            difference_2 = birth - hunt * lynxes
-            hares = u[0]
-            difference_3 = feed * hares - death
-            k1 = np.array([difference_2 * hares, difference_3 * lynxes])
-            added = u + ratio * k1
+            lynxes = us_2[i][1]
+            hares = us_2[i][0]
+            k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
+            added = us_2[i] + ratio * k1
             lynxes_2 = added[1]
-            difference_4 = birth - hunt * lynxes_2
             hares_2 = added[0]
-            difference_5 = feed * hares_2 - death
-            k2 = np.array([difference_4 * hares_2, difference_5 * lynxes_2])
-            added_2 = u + ratio * k2
+            k2 = np.array(
+                [(birth - hunt * lynxes_2) * hares_2, (feed * hares_2 - death) * lynxes_2]
+            )
+            added_2 = us_2[i] + ratio * k2
             lynxes_3 = added_2[1]
-            difference_6 = birth - hunt * lynxes_3
             hares_3 = added_2[0]
-            difference_7 = feed * hares_3 - death
-            k3 = np.array([difference_6 * hares_3, difference_7 * lynxes_3])
-            added_3 = u + dt * k3
+            k3 = np.array(
+                [(birth - hunt * lynxes_3) * hares_3, (feed * hares_3 - death) * lynxes_3]
+            )
+            added_3 = us_2[i] + dt * k3
             lynxes_4 = added_3[1]
-            difference_8 = birth - hunt * lynxes_4
             hares_4 = added_3[0]
-            difference_9 = feed * hares_4 - death
-            k4 = np.array([difference_8 * hares_4, difference_9 * lynxes_4])
-            lynxess[i] = lynxes_4
-            difference_all[i] = difference_8
-            difference_all_2[i] = difference_9
-            haress[i] = hares_4
-            lynxess_2[i] = lynxes_3
-            difference_all_3[i] = difference_6
-            difference_all_4[i] = difference_7
-            haress_2[i] = hares_3
-            lynxess_3[i] = lynxes_2
-            difference_all_5[i] = difference_4
-            difference_all_6[i] = difference_5
-            haress_3[i] = hares_2
-            lynxess_4[i] = lynxes
-            difference_all_7[i] = difference_2
-            difference_all_8[i] = difference_3
-            haress_4[i] = hares
-            u = u + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
-        du_2 = du
-        dhunt = 0.0
-        dbirth = 0.0
-        dfeed = 0.0
-        ddeath = 0.0
+            k4 = np.array(
+                [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
+            )
+            added_all[i] = added
+            added_all_2[i] = added_2
+            added_all_3[i] = added_3
+            us_2[i + 1] = us_2[i] + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
+        picked_us_2 = us_2[:10]
+        difference_2 = birth - hunt * added_all_3[:, 1]
+        difference_3 = feed * added_all_3[:, 0] - death
+        difference_4 = birth - hunt * added_all_2[:, 1]
+        difference_5 = feed * added_all_2[:, 0] - death
+        difference_6 = birth - hunt * added_all[:, 1]
+        difference_7 = feed * added_all[:, 0] - death
+        difference_8 = birth - hunt * picked_us_2[:, 1]
+        difference_9 = feed * picked_us_2[:, 0] - death
+        du_2 = du + dL_dU[t]
         for i in reversed(range(10)):
-            lynxes = lynxess[i]
-            hares = haress[i]
-            lynxes_2 = lynxess_2[i]
-            hares_2 = haress_2[i]
-            lynxes_3 = lynxess_3[i]
-            hares_3 = haress_3[i]
-            lynxes_4 = lynxess_4[i]
-            hares_4 = haress_4[i]
-            du_2_times_ratio_2 = du_2 * ratio_2
-            picked = du_2_times_ratio_2[1]
-            picked_times_lynxes = picked * lynxes
-            picked_2 = du_2_times_ratio_2[0]
-            added = picked_times_lynxes * feed + picked_2 * difference_all[i]
-            picked_2_times_hares = picked_2 * hares
-            difference_2 = picked * difference_all_2[i] - picked_2_times_hares * hunt
-            stacked = np.array([added, difference_2])
-            scaled = 2 * du_2_times_ratio_2
-            added_2 = stacked * dt + scaled
+            added = added_all[i]
+            added_2 = added_all_2[i]
+            added_3 = added_all_3[i]
+            u = us_2[i]
+            dk4 = du_2 * ratio_2
+            picked_dk4 = dk4[1]
+            picked_added_3 = added_3[1]
+            scaled = picked_dk4 * picked_added_3
+            picked_dk4_2 = dk4[0]
+            picked_added_3_2 = added_3[0]
+            scaled_2 = picked_dk4_2 * picked_added_3_2
+            stacked = np.array(
+                [
+                    scaled * feed + picked_dk4_2 * difference_2[i],
+                    picked_dk4 * difference_3[i] - scaled_2 * hunt,
+                ]
+            )
+            scaled_3 = 2 * dk4
+            dk3 = stacked * dt + scaled_3
+            picked_dk3 = dk3[1]
             picked_added_2 = added_2[1]
-            scaled_2 = picked_added_2 * lynxes_2
+            scaled_4 = picked_dk3 * picked_added_2
+            picked_dk3_2 = dk3[0]
             picked_added_2_2 = added_2[0]
-            added_3 = scaled_2 * feed + picked_added_2_2 * difference_all_3[i]
-            scaled_3 = picked_added_2_2 * hares_2
-            difference_3 = picked_added_2 * difference_all_4[i] - scaled_3 * hunt
-            stacked_2 = np.array([added_3, difference_3])
-            added_4 = stacked_2 * ratio + scaled
-            picked_added_4 = added_4[1]
-            scaled_4 = picked_added_4 * lynxes_3
-            picked_added_4_2 = added_4[0]
-            added_5 = scaled_4 * feed + picked_added_4_2 * difference_all_5[i]
-            scaled_5 = picked_added_4_2 * hares_3
-            difference_4 = picked_added_4 * difference_all_6[i] - scaled_5 * hunt
-            stacked_3 = np.array([added_5, difference_4])
-            added_6 = du_2_times_ratio_2 + stacked_3 * ratio
-            picked_added_6 = added_6[1]
-            scaled_6 = picked_added_6 * lynxes_4
-            picked_added_6_2 = added_6[0]
-            added_7 = scaled_6 * feed + picked_added_6_2 * difference_all_7[i]
-            scaled_7 = picked_added_6_2 * hares_4
-            difference_5 = picked_added_6 * difference_all_8[i] - scaled_7 * hunt
-            difference_6 = -(picked_2_times_hares * lynxes) - scaled_3 * lynxes_2
-            added_8 = picked_times_lynxes * hares + scaled_2 * hares_2 + scaled_4 * hares_3
-            dhunt += difference_6 - scaled_5 * lynxes_3 - scaled_7 * lynxes_4
-            dbirth += picked_2_times_hares + scaled_3 + scaled_5 + scaled_7
-            dfeed += added_8 + scaled_6 * hares_4
-            ddeath += -picked_times_lynxes - scaled_2 - scaled_4 - scaled_6
-            du_2 = du_2 + stacked + stacked_2 + stacked_3 + np.array([added_7, difference_5])
-        dL_dhunt += dhunt
-        dL_dbirth += dbirth
-        dL_dfeed += dfeed
-        dL_ddeath += ddeath
-        du = du_2 + dL_dus[t]
+            scaled_5 = picked_dk3_2 * picked_added_2_2
+            stacked_2 = np.array(
+                [
+                    scaled_4 * feed + picked_dk3_2 * difference_4[i],
+                    picked_dk3 * difference_5[i] - scaled_5 * hunt,
+                ]
+            )
+            dk2 = stacked_2 * ratio + scaled_3
+            picked_dk2 = dk2[1]
+            picked_added = added[1]
+            picked_dk2_times_picked_added = picked_dk2 * picked_added
+            picked_dk2_2 = dk2[0]
+            dhares = picked_dk2_times_picked_added * feed + picked_dk2_2 * difference_6[i]
+            picked_added_4 = added[0]
+            scaled_6 = picked_dk2_2 * picked_added_4
+            stacked_3 = np.array([dhares, picked_dk2 * difference_7[i] - scaled_6 * hunt])
+            dk1 = dk4 + stacked_3 * ratio
+            picked_dk1 = dk1[1]
+            picked_u = u[1]
+            picked_dk1_times_picked_u = picked_dk1 * picked_u
+            picked_dk1_2 = dk1[0]
+            dhares_2 = picked_dk1_times_picked_u * feed + picked_dk1_2 * difference_8[i]
+            picked_u_2 = u[0]
+            picked_dk1_2_times_picked_u_2 = picked_dk1_2 * picked_u_2
+            dlynxes = picked_dk1 * difference_9[i] - picked_dk1_2_times_picked_u_2 * hunt
+            difference_10 = -(scaled_2 * picked_added_3) - scaled_5 * picked_added_2
+            added_4 = scaled * picked_added_3_2 + scaled_4 * picked_added_2_2
+            added_5 = added_4 + picked_dk2_times_picked_added * picked_added_4
+            difference_11 = -scaled - scaled_4 - picked_dk2_times_picked_added
+            dL_dhunt += (
+                difference_10 - scaled_6 * picked_added - picked_dk1_2_times_picked_u_2 * picked_u
+            )
+            dL_dbirth += scaled_2 + scaled_5 + scaled_6 + picked_dk1_2_times_picked_u_2
+            dL_dfeed += added_5 + picked_dk1_times_picked_u * picked_u_2
+            dL_ddeath += difference_11 - picked_dk1_times_picked_u
+            du_2 = du_2 + stacked + stacked_2 + stacked_3 + np.array([dhares_2, dlynxes])
+        du = du_2
     dL_dstart = du
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: 515d70c326f3efeed80f35ead5a8505bdf667c1dec8efb7ded0a3fcdd26fe74a
+# gradc: a256673d25d1df584ac8ebfcfd5d8db58fb989e6ca8ad7d78348af45f5e6252e

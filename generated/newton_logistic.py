@@ -81,11 +81,9 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     ws: NDArray[Any]
+    sigmoid_all: NDArray[Any]
     added_all: NDArray[Any]
     solve_all: NDArray[Any]
-    difference_all: NDArray[Any]
-    sigmoid_all: NDArray[Any]
-    scaled_all: NDArray[Any]
     X: NDArray[Any]
     scaled: NDArray[Any]
     lam: Any
@@ -130,48 +128,42 @@ def forward(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> tuple[NDArray[Any], T
     ws[0] = 0.0
     added_all = np.empty((8, D, D), dtype=dtype)
     solve_all = np.empty((8, D), dtype=dtype)
-    difference_all = np.empty((8, N), dtype=dtype)
     sigmoid_all = np.empty((8, N), dtype=dtype)
-    scaled_all = np.empty((8, N), dtype=dtype)
     for t in range(8):
         sigmoid = _sigmoid(X @ ws[t])
-        difference = 1 - sigmoid
-        sigmoid_times_difference = sigmoid * difference
-        added = scaled * sigmoid_times_difference @ X + scaled_2
+        added = scaled * (sigmoid * (1 - sigmoid)) @ X + scaled_2
         added_2 = lam * ws[t] + 1.0 / max(N, 1) * ((sigmoid - number_y) @ X)
         solve = np.linalg.solve(added, added_2)
         added_all[t] = added
         solve_all[t] = solve
-        difference_all[t] = difference
         sigmoid_all[t] = sigmoid
-        scaled_all[t] = sigmoid_times_difference
         ws[t + 1] = ws[t] - solve
     w = ws[-1]
-    tape = Tape(
-        ws, added_all, solve_all, difference_all, sigmoid_all, scaled_all, X, scaled, lam, dtype
-    )
+    tape = Tape(ws, sigmoid_all, added_all, solve_all, X, scaled, lam, dtype)
     return w, tape
 
 
 def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of w."""
-    ws, added_all, solve_all, difference_all, sigmoid_all, scaled_all, X, scaled, lam, dtype = tape
-    N = difference_all.shape[1]
+    ws, sigmoid_all, added_all, solve_all, X, scaled, lam, dtype = tape
+    N = sigmoid_all.shape[1]
     D = ws.shape[1]
     dw = _cotangent(dw, "dw", (D,), ws.dtype)
     # w = fold(newton, zeros(D), 8)
+    difference = 1 - sigmoid_all
+    sigmoid_all_times_difference = sigmoid_all * difference
     dw_2 = dw
-    dconstant_2 = np.zeros((D, D), dtype=dtype)
+    dscaled_2 = np.zeros((D, D), dtype=dtype)
     dlam = 0.0
     for t in reversed(range(8)):
         solve = np.linalg.solve(added_all[t].T, -dw_2)
         product = np.outer(solve, solve_all[t])
         product_2 = np.einsum("ij,ij->j", product @ X.T, scaled)
-        difference = 1.0 / max(N, 1) * (X @ solve) - product_2 * difference_all[t]
-        scaled_3 = (difference + product_2 * sigmoid_all[t]) * scaled_all[t]
+        difference_2 = 1.0 / max(N, 1) * (X @ solve) - product_2 * difference[t]
+        scaled_3 = (difference_2 + product_2 * sigmoid_all[t]) * sigmoid_all_times_difference[t]
         dlam += (solve * ws[t]).sum()
-        dw_2, dconstant_2 = dw_2 + solve * lam + scaled_3 @ X, dconstant_2 - product
-    dw_dlam = dlam + np.diagonal(dconstant_2).sum()
+        dw_2, dscaled_2 = dw_2 + solve * lam + scaled_3 @ X, dscaled_2 - product
+    dw_dlam = dlam + np.diagonal(dscaled_2).sum()
     return Gradients(dw_dlam)
 
 
@@ -193,4 +185,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: a62bf4391c47fcb64667aec5f150738724022c592336d623ca286c19fcb2106e
+# gradc: 3ab89bfa4e62587e8c92ccf4317437084f9a72ec6ca5999bfc7406e81c184359
