@@ -73,10 +73,10 @@ class Tape(NamedTuple):
     scale_out: NDArray[Any]
     hs: NDArray[Any]
     cs: NDArray[Any]
-    scaled_all: NDArray[Any]
-    picked_x: NDArray[Any]
+    picked_x_times_scale_in: NDArray[Any]
     W: NDArray[Any]
     bias: NDArray[Any]
+    picked_x: NDArray[Any]
     dtype: Any
 
 
@@ -136,8 +136,6 @@ def _checked(
         raise ValueError(f"shift_out must be [B] = {(B,)}, not {shift_out.shape}")
     if T < 1:
         raise ValueError(f"T must be at least 1: the slice must fit (T = {T})")
-    if M + 1 < 1:
-        raise ValueError(f"M + 1 must be at least 1: the slice must fit (M = {M})")
     if M < 1:
         raise ValueError(f"M must be at least 1: index -1 must be in range (M = {M})")
     return x, hidden, memory, W, bias, scale_in, scale_out, shift_out
@@ -172,25 +170,23 @@ def forward(
     dtype = np.result_type(x, hidden, memory, W, bias, scale_in, scale_out, shift_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
     picked_x = x[:-1]
-    spread = np.zeros((B,), dtype=dtype)
+    picked_x_times_scale_in = picked_x * scale_in
+    zeros = np.zeros((B,), dtype=dtype)
     hs = np.empty((T, M, B), dtype=dtype)
     hs[0] = hidden
     cs = np.empty((T, M, B), dtype=dtype)
     cs[0] = memory
-    scaled_all = np.empty((T - 1, B), dtype=dtype)
     for t in range(T - 1):
-        scaled = x[t] * scale_in
         givens = np.empty((M + 1, B), dtype=dtype)
-        givens[0] = scaled
+        givens[0] = picked_x_times_scale_in[t]
         ignoreds = np.empty((M + 1, B), dtype=dtype)
-        ignoreds[0] = spread
+        ignoreds[0] = zeros
         for i in range(M):
             h = hs[t][i]
             g = np.stack((givens[i], h, givens[i], h)) * W[i] + bias[i]
             kept = _sigmoid(g[0]) * cs[t][i] + _sigmoid(g[1]) * np.tanh(g[3])
             givens[i + 1] = _sigmoid(g[2]) * np.tanh(kept)
             ignoreds[i + 1] = kept
-        scaled_all[t] = scaled
         hs[t + 1] = givens[1:]
         cs[t + 1] = ignoreds[1:]
     H = hs[1:]
@@ -205,16 +201,38 @@ def forward(
     picked_x_2 = x[1:]
     L = -((picked_x_2 * log_probs).sum() / (B * T - B))
     tape = Tape(
-        picked_x_2, added, exp_Y, picked_H, scale_out, hs, cs, scaled_all, picked_x, W, bias, dtype
+        picked_x_2,
+        added,
+        exp_Y,
+        picked_H,
+        scale_out,
+        hs,
+        cs,
+        picked_x_times_scale_in,
+        W,
+        bias,
+        picked_x,
+        dtype,
     )
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    picked_x_2, added, exp_Y, picked_H, scale_out, hs, cs, scaled_all, picked_x, W, bias, dtype = (
-        tape
-    )
+    (
+        picked_x_2,
+        added,
+        exp_Y,
+        picked_H,
+        scale_out,
+        hs,
+        cs,
+        picked_x_times_scale_in,
+        W,
+        bias,
+        picked_x,
+        dtype,
+    ) = tape
     B = picked_x_2.shape[1]
     T = hs.shape[0]
     M = hs.shape[1]
@@ -229,22 +247,21 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dscale_out = np.einsum("ij,ij->j", dL_dY, picked_H)
     dL_dH = _scatter((T - 1, M, B), np.s_[:, -1], dL_dY * scale_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
-    dL_dhs = _scatter((T, M, B), np.s_[1:], dL_dH)
-    dh = dL_dhs[T - 1]
-    dc = np.zeros((M, B), dtype=dtype)
-    dL_dscale_in = np.zeros((B,), dtype=dtype)
+    zeros_2 = np.zeros((M, B), dtype=dtype)
+    dh = zeros_2
+    dc = zeros_2
     dL_dW = np.zeros((M, 4, B), dtype=dtype)
     dL_dbias = np.zeros((M, 4, B), dtype=dtype)
+    dL_dpicked_x_times_scale_in = np.empty((T - 1, B), dtype=dtype)
     for t in reversed(range(T - 1)):
         c = cs[t]
-        scattered_dh = _scatter((M + 1, B), np.s_[1:], dh)
-        scattered_dc = _scatter((M + 1, B), np.s_[1:], dc)
-        given = scaled_all[t]
+        added_2 = dh + dL_dH[t]
+        given = picked_x_times_scale_in[t]
         exposes = np.empty((M, B), dtype=dtype)
         tanh_all = np.empty((M, B), dtype=dtype)
-        writes = np.empty((M, B), dtype=dtype)
-        tanh_all_2 = np.empty((M, B), dtype=dtype)
         forgets = np.empty((M, B), dtype=dtype)
+        tanh_all_2 = np.empty((M, B), dtype=dtype)
+        writes = np.empty((M, B), dtype=dtype)
         stacked_all = np.empty((M, 4, B), dtype=dtype)
         for i in range(M):
             h = hs[t][i]
@@ -257,39 +274,41 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
             tanh_2 = np.tanh(forget * c[i] + write * tanh)
             exposes[i] = expose
             tanh_all[i] = tanh_2
-            writes[i] = write
-            tanh_all_2[i] = tanh
             forgets[i] = forget
+            tanh_all_2[i] = tanh
+            writes[i] = write
             stacked_all[i] = stacked
             given = expose * tanh_2
-        dgiven = scattered_dh[M]
-        dignored = scattered_dc[M]
-        scaled_all_2 = np.empty((M, 4, B), dtype=dtype)
-        added_all = np.empty((M, 4, B), dtype=dtype)
-        added_all_2 = np.empty((M, B), dtype=dtype)
-        scaled_all_3 = np.empty((M, B), dtype=dtype)
+        difference = 1 - tanh_all**2
+        scaled = forgets * (1 - forgets)
+        scaled_2 = writes * (1 - writes)
+        scaled_3 = exposes * (1 - exposes)
+        difference_2 = 1 - tanh_all_2**2
+        dgiven = np.zeros((B,), dtype=dtype)
+        dbias_all = np.empty((M, 4, B), dtype=dtype)
+        dhs = np.empty((M, B), dtype=dtype)
+        dcs = np.empty((M, B), dtype=dtype)
         for i in reversed(range(M)):
-            expose = exposes[i]
-            value1 = tanh_all[i]
-            write = writes[i]
-            value3 = tanh_all_2[i]
-            forget = forgets[i]
-            added_2 = dignored + dgiven * expose * (1 - value1**2)
-            added_3 = np.zeros((4, B), dtype=dtype)
-            added_3[3] = added_2 * write * (1 - value3**2)
-            added_3[1] += added_2 * value3 * (write * (1 - write))
-            added_3[0] += added_2 * c[i] * (forget * (1 - forget))
-            added_3[2] += dgiven * value1 * (expose * (1 - expose))
-            scaled = added_3 * W[i]
-            scaled_all_2[i] = added_3 * stacked_all[i]
-            added_all[i] = added_3
-            added_all_2[i] = scaled[1] + scaled[3]
-            scaled_all_3[i] = added_2 * forget
-            dgiven, dignored = scaled[0] + scaled[2] + scattered_dh[i], scattered_dc[i]
-        dL_dscale_in += dgiven * picked_x[t]
-        dL_dW += scaled_all_2
-        dL_dbias += added_all
-        dh, dc = added_all_2 + dL_dhs[t], scaled_all_3
+            added_3 = dgiven + added_2[i]
+            dkept = dc[i] + added_3 * exposes[i] * difference[i]
+            dbias = np.stack(
+                (
+                    dkept * c[i] * scaled[i],
+                    dkept * tanh_all_2[i] * scaled_2[i],
+                    added_3 * tanh_all[i] * scaled_3[i],
+                    dkept * writes[i] * difference_2[i],
+                )
+            )
+            scaled_4 = dbias * W[i]
+            dbias_all[i] = dbias
+            dhs[i] = scaled_4[1] + scaled_4[3]
+            dcs[i] = dkept * forgets[i]
+            dgiven = scaled_4[0] + scaled_4[2]
+        dL_dpicked_x_times_scale_in[t] = dgiven
+        dL_dW += dbias_all * stacked_all
+        dL_dbias += dbias_all
+        dh, dc = dhs, dcs
+    dL_dscale_in = np.einsum("ij,ij->j", dL_dpicked_x_times_scale_in, picked_x)
     return Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
@@ -311,15 +330,16 @@ def value(
     M = hidden.shape[0]
     dtype = np.result_type(x, hidden, memory, W, bias, scale_in, scale_out, shift_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
-    spread = np.zeros((B,), dtype=dtype)
+    scaled = x[:-1] * scale_in
+    zeros = np.zeros((B,), dtype=dtype)
     hs = np.empty((T, M, B), dtype=dtype)
     hs[0] = hidden
     c = memory
     for t in range(T - 1):
         givens = np.empty((M + 1, B), dtype=dtype)
-        givens[0] = x[t] * scale_in
+        givens[0] = scaled[t]
         ignoreds = np.empty((M + 1, B), dtype=dtype)
-        ignoreds[0] = spread
+        ignoreds[0] = zeros
         for i in range(M):
             h = hs[t][i]
             g = np.stack((givens[i], h, givens[i], h)) * W[i] + bias[i]
@@ -357,25 +377,24 @@ def value_and_grad(
     M = hidden.shape[0]
     dtype = np.result_type(x, hidden, memory, W, bias, scale_in, scale_out, shift_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
-    spread = np.zeros((B,), dtype=dtype)
+    picked_x = x[:-1]
+    picked_x_times_scale_in = picked_x * scale_in
+    zeros = np.zeros((B,), dtype=dtype)
     hs = np.empty((T, M, B), dtype=dtype)
     hs[0] = hidden
     cs = np.empty((T, M, B), dtype=dtype)
     cs[0] = memory
-    scaled_all = np.empty((T - 1, B), dtype=dtype)
     for t in range(T - 1):
-        scaled = x[t] * scale_in
         givens = np.empty((M + 1, B), dtype=dtype)
-        givens[0] = scaled
+        givens[0] = picked_x_times_scale_in[t]
         ignoreds = np.empty((M + 1, B), dtype=dtype)
-        ignoreds[0] = spread
+        ignoreds[0] = zeros
         for i in range(M):
             h = hs[t][i]
             g = np.stack((givens[i], h, givens[i], h)) * W[i] + bias[i]
             kept = _sigmoid(g[0]) * cs[t][i] + _sigmoid(g[1]) * np.tanh(g[3])
             givens[i + 1] = _sigmoid(g[2]) * np.tanh(kept)
             ignoreds[i + 1] = kept
-        scaled_all[t] = scaled
         hs[t + 1] = givens[1:]
         cs[t + 1] = ignoreds[1:]
     H = hs[1:]
@@ -398,22 +417,21 @@ def value_and_grad(
     dL_dscale_out = np.einsum("ij,ij->j", dL_dY, picked_H)
     dL_dH = _scatter((T - 1, M, B), np.s_[:, -1], dL_dY * scale_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
-    dL_dhs = _scatter((T, M, B), np.s_[1:], dL_dH)
-    dh = dL_dhs[T - 1]
-    dc = np.zeros((M, B), dtype=dtype)
-    dL_dscale_in = np.zeros((B,), dtype=dtype)
+    zeros_2 = np.zeros((M, B), dtype=dtype)
+    dh = zeros_2
+    dc = zeros_2
     dL_dW = np.zeros((M, 4, B), dtype=dtype)
     dL_dbias = np.zeros((M, 4, B), dtype=dtype)
+    dL_dpicked_x_times_scale_in = np.empty((T - 1, B), dtype=dtype)
     for t in reversed(range(T - 1)):
         c = cs[t]
-        scattered_dh = _scatter((M + 1, B), np.s_[1:], dh)
-        scattered_dc = _scatter((M + 1, B), np.s_[1:], dc)
-        given = scaled_all[t]
+        added_2 = dh + dL_dH[t]
+        given = picked_x_times_scale_in[t]
         exposes = np.empty((M, B), dtype=dtype)
         tanh_all = np.empty((M, B), dtype=dtype)
-        writes = np.empty((M, B), dtype=dtype)
-        tanh_all_2 = np.empty((M, B), dtype=dtype)
         forgets = np.empty((M, B), dtype=dtype)
+        tanh_all_2 = np.empty((M, B), dtype=dtype)
+        writes = np.empty((M, B), dtype=dtype)
         stacked_all = np.empty((M, 4, B), dtype=dtype)
         for i in range(M):
             h = hs[t][i]
@@ -426,40 +444,42 @@ def value_and_grad(
             tanh_2 = np.tanh(forget * c[i] + write * tanh)
             exposes[i] = expose
             tanh_all[i] = tanh_2
-            writes[i] = write
-            tanh_all_2[i] = tanh
             forgets[i] = forget
+            tanh_all_2[i] = tanh
+            writes[i] = write
             stacked_all[i] = stacked
             given = expose * tanh_2
-        dgiven = scattered_dh[M]
-        dignored = scattered_dc[M]
-        scaled_all_2 = np.empty((M, 4, B), dtype=dtype)
-        added_all = np.empty((M, 4, B), dtype=dtype)
-        added_all_2 = np.empty((M, B), dtype=dtype)
-        scaled_all_3 = np.empty((M, B), dtype=dtype)
+        difference = 1 - tanh_all**2
+        scaled = forgets * (1 - forgets)
+        scaled_2 = writes * (1 - writes)
+        scaled_3 = exposes * (1 - exposes)
+        difference_2 = 1 - tanh_all_2**2
+        dgiven = np.zeros((B,), dtype=dtype)
+        dbias_all = np.empty((M, 4, B), dtype=dtype)
+        dhs = np.empty((M, B), dtype=dtype)
+        dcs = np.empty((M, B), dtype=dtype)
         for i in reversed(range(M)):
-            expose = exposes[i]
-            value1 = tanh_all[i]
-            write = writes[i]
-            value3 = tanh_all_2[i]
-            forget = forgets[i]
-            added_2 = dignored + dgiven * expose * (1 - value1**2)
-            added_3 = np.zeros((4, B), dtype=dtype)
-            added_3[3] = added_2 * write * (1 - value3**2)
-            added_3[1] += added_2 * value3 * (write * (1 - write))
-            added_3[0] += added_2 * c[i] * (forget * (1 - forget))
-            added_3[2] += dgiven * value1 * (expose * (1 - expose))
-            scaled = added_3 * W[i]
-            scaled_all_2[i] = added_3 * stacked_all[i]
-            added_all[i] = added_3
-            added_all_2[i] = scaled[1] + scaled[3]
-            scaled_all_3[i] = added_2 * forget
-            dgiven, dignored = scaled[0] + scaled[2] + scattered_dh[i], scattered_dc[i]
-        dL_dscale_in += dgiven * x[t]
-        dL_dW += scaled_all_2
-        dL_dbias += added_all
-        dh, dc = added_all_2 + dL_dhs[t], scaled_all_3
+            added_3 = dgiven + added_2[i]
+            dkept = dc[i] + added_3 * exposes[i] * difference[i]
+            dbias = np.stack(
+                (
+                    dkept * c[i] * scaled[i],
+                    dkept * tanh_all_2[i] * scaled_2[i],
+                    added_3 * tanh_all[i] * scaled_3[i],
+                    dkept * writes[i] * difference_2[i],
+                )
+            )
+            scaled_4 = dbias * W[i]
+            dbias_all[i] = dbias
+            dhs[i] = scaled_4[1] + scaled_4[3]
+            dcs[i] = dkept * forgets[i]
+            dgiven = scaled_4[0] + scaled_4[2]
+        dL_dpicked_x_times_scale_in[t] = dgiven
+        dL_dW += dbias_all * stacked_all
+        dL_dbias += dbias_all
+        dh, dc = dhs, dcs
+    dL_dscale_in = np.einsum("ij,ij->j", dL_dpicked_x_times_scale_in, picked_x)
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: 5326cbd95bd329e52c06ab66914d731717019e4d9f375adea730b8fc823cc457
+# gradc: 00d6b658bad1b26dadeba544c6c52f6a5603aeb75829e8217c991854f80768c5

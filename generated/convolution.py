@@ -126,7 +126,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # windows = padded[arange(N)[:, None] + arange(K)]
     dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
     # padded = pad(x, K // 2)
-    dL_dx = dL_dpadded[K // 2 : (K // 2) + N]
+    dL_dx = dL_dpadded[K // 2 : K // 2 + N]
     return Gradients(dL_dx, dL_dw)
 
 
@@ -161,8 +161,8 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     # windows = padded[arange(N)[:, None] + arange(K)]
     dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
     # padded = pad(x, K // 2)
-    dL_dx = dL_dpadded[K // 2 : (K // 2) + N]
+    dL_dx = dL_dpadded[K // 2 : K // 2 + N]
     return L, Gradients(dL_dx, dL_dw)
 
 
-# gradc: 09c1503975b63d1077054a7a59cc8c843a61db6dc0fb98266d4c71134cd851fd
+# gradc: 25cd00b7a277b410b44136011a85e54946e4f6e7f064a2a8369a064adde09d9e

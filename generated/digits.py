@@ -322,10 +322,10 @@ def _checked(
         raise ValueError(f"H must be at least 2: a window must fit (H = {H})")
     if W < 2:
         raise ValueError(f"W must be at least 2: a window must fit (W = {W})")
-    if (H // 2) + 2 < 3:
-        raise ValueError(f"(H // 2) + 2 must be at least 3: a window must fit (H = {H})")
-    if (W // 2) + 2 < 3:
-        raise ValueError(f"(W // 2) + 2 must be at least 3: a window must fit (W = {W})")
+    if H // 2 + 2 < 3:
+        raise ValueError(f"H // 2 + 2 must be at least 3: a window must fit (H = {H})")
+    if W // 2 + 2 < 3:
+        raise ValueError(f"W // 2 + 2 must be at least 3: a window must fit (W = {W})")
     if H // 2 < 2:
         raise ValueError(f"H // 2 must be at least 2: a window must fit (H = {H})")
     if W // 2 < 2:
@@ -630,4 +630,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: 20911ad5b7b802f9cbd4c655eb8df9caf5c4b2e9ce96a98fa52463d3d0d7fafd
+# gradc: 1a295a4e320b1ec9074cede89ab384618f1a763980af725fed94ed4fb9be565e

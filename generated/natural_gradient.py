@@ -180,7 +180,6 @@ class Tape(NamedTuple):
 
     rs: NDArray[Any]
     ds: NDArray[Any]
-    spread: NDArray[Any]
     added_all: NDArray[Any]
     ratio_all: NDArray[Any]
     Fds: NDArray[Any]
@@ -256,8 +255,6 @@ def forward(
     # P = softmax(Z)
     P = _softmax(Z, axis=-1)
     # natural, rest, direction = fold(conjugate, (zeros_like(W), g, g), 10)
-    spread = np.zeros((D, K), dtype=dtype)
-    natural = np.zeros((D, K), dtype=dtype)
     rs = np.empty((11, D, K), dtype=dtype)
     rs[0] = g
     ds = np.empty((11, D, K), dtype=dtype)
@@ -287,13 +284,13 @@ def forward(
         rates[t] = rate
         total_all[t] = total_t_2
         product_all[t] = product
-        natural += rate * ds[t]
         rs[t + 1] = rest
         ds[t + 1] = rest + ratio_2 * ds[t]
+    picked_ds = ds[:10]
+    natural = np.tensordot(picked_ds, rates, axes=((0,), (0,)))
     tape = Tape(
         rs,
         ds,
-        spread,
         added_all,
         ratio_all,
         Fds,
@@ -316,7 +313,6 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
     (
         rs,
         ds,
-        spread,
         added_all,
         ratio_all,
         Fds,
@@ -332,32 +328,36 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         dtype,
     ) = tape
     N = total_all.shape[1]
+    D = rs.shape[1]
     K = rs.shape[2]
     dL = _cotangent(dL, "dL", (), rs.dtype)
-    dnatural = _cotangent(dnatural, "dnatural", spread.shape, spread.dtype)
+    dnatural = _cotangent(dnatural, "dnatural", (D, K), rs.dtype)
     # natural, rest, direction = fold(conjugate, (zeros_like(W), g, g), 10)
-    ds_2 = dnatural
-    dr = spread
-    dd = spread
+    picked_ds = ds[:10]
+    zeros = np.zeros((D, K), dtype=dtype)
+    dnatural_picked_ds = np.tensordot(picked_ds, dnatural, axes=((1, 2), (0, 1)))
+    dr = zeros
+    dd = zeros
     dL_dP = np.zeros((N, K), dtype=dtype)
     for t in reversed(range(10)):
-        value0 = added_all[t]
-        value2 = ratio_all[t]
+        added_2 = added_all[t]
+        ratio_2 = ratio_all[t]
         Fd = Fds[t]
-        value4 = added_all_2[t]
+        added_2_2 = added_all_2[t]
         rate = rates[t]
+        r = rs[t]
         d = ds[t]
         total = (dd * d).sum()
-        added_2 = dr + dd + 2 * (total / value0 * rs[t + 1])
-        added_3 = -(added_2 * Fd).sum() + (ds_2 * d).sum()
-        scaled = (-(total * value2 / value0) + added_3 / value4) * rs[t]
-        ratio_2 = added_3 * rate / value4
-        difference = -(added_2 * rate) - ratio_2 * d
-        added_4 = dd * value2 + ds_2 * rate - ratio_2 * Fd + difference * damping
-        product = X @ (difference / N)
-        difference_2 = product - (product * P).sum(axis=-1, keepdims=True)
-        dL_dP += -(product * total_all[t]) + difference_2 * product_all[t]
-        dr, dd = added_2 + 2 * scaled, added_4 + X.T @ (difference_2 * P)
+        drest = dr + dd + 2 * (total / added_2 * (r - rate * Fd))
+        drate = -(drest * Fd).sum() + dnatural_picked_ds[t]
+        scaled = (-(total * ratio_2 / added_2) + drate / added_2_2) * r
+        ratio_3 = drate * rate / added_2_2
+        dFd = -(drest * rate) - ratio_3 * d
+        added_3 = dd * ratio_2 + dnatural * rate - ratio_3 * Fd + dFd * damping
+        product = X @ (dFd / N)
+        dt = product - (product * P).sum(axis=-1, keepdims=True)
+        dL_dP += -(product * total_all[t]) + dt * product_all[t]
+        dr, dd = drest + 2 * scaled, added_3 + X.T @ (dt * P)
     dL_dg = dr + dd
     # L = cross_entropy(Z, y)
     scattered = _scatter((N, K), np.s_[np.arange(N), y], np.full((N,), -dL / N, dtype=dtype))
@@ -388,18 +388,21 @@ def value(X: ArrayLike, y: ArrayLike, W: ArrayLike, *, damping: float = 0.1) -> 
     # P = softmax(Z)
     P = _softmax(Z, axis=-1)
     # natural, rest, direction = fold(conjugate, (zeros_like(W), g, g), 10)
-    natural = np.zeros((D, K), dtype=dtype)
     r = g
-    d = g
-    for _ in range(10):
+    ds = np.empty((11, D, K), dtype=dtype)
+    ds[0] = g
+    rates = np.empty((10,), dtype=dtype)
+    for t in range(10):
         total = (r**2).sum()
-        t_2 = P * (X @ d)
+        t_2 = P * (X @ ds[t])
         product = X.T @ (t_2 - P * t_2.sum(axis=-1, keepdims=True))
-        Fd = product / N + damping * d
-        rate = total / ((d * Fd).sum() + 1e-30)
+        Fd = product / N + damping * ds[t]
+        rate = total / ((ds[t] * Fd).sum() + 1e-30)
         rest = r - rate * Fd
-        natural += rate * d
-        r, d = rest, rest + (rest**2).sum() / (total + 1e-30) * d
+        rates[t] = rate
+        ds[t + 1] = rest + (rest**2).sum() / (total + 1e-30) * ds[t]
+        r = rest
+    natural = np.tensordot(ds[:10], rates, axes=((0,), (0,)))
     return Outputs(L, natural)
 
 
@@ -437,4 +440,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 11850b8187215dcd19e7d0bfa0ff7d1d1f89f9e12c373fda835ca8f6794ffe66
+# gradc: a9ad7e95d27588f7b481cb9223fe45cb9284e4720705a7a6a3f031fe26e276ec

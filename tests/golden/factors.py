@@ -66,16 +66,16 @@ class _line:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    added: NDArray[Any]
-    solve_2: NDArray[Any]
     never: NDArray[Any]
     picked_solve: NDArray[Any]
     picked_solve_2: NDArray[Any]
     r: NDArray[Any]
     S: NDArray[Any]
+    inv: NDArray[Any]
     S_plus_eye: NDArray[Any]
+    total_B: NDArray[Any]
+    total_inv: NDArray[Any]
     solve: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -126,37 +126,41 @@ def forward(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Tape]:
         S_plus_eye = S + eye
         never = np.linalg.solve(S_plus_eye, r)
     with _line(8, "L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))"):
-        added = S + 2 * eye
-        solve_2 = np.linalg.solve(added.T, B)
-    L = fit + both.sum() + (never**2).sum() + solve_2.T.sum()
-    tape = Tape(added, solve_2, never, picked_solve, picked_solve_2, r, S, S_plus_eye, solve, dtype)
+        total_B = B.sum(axis=-1)
+        inv = np.linalg.inv(S + 2 * eye)
+    total_inv = inv.sum(axis=-1)
+    L = fit + both.sum() + (never**2).sum() + total_B @ total_inv
+    tape = Tape(
+        never, picked_solve, picked_solve_2, r, S, inv, S_plus_eye, total_B, total_inv, solve
+    )
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    added, solve_2, never, picked_solve, picked_solve_2, r, S, S_plus_eye, solve, dtype = tape
-    N = added.shape[1]
-    K = solve_2.shape[1]
+    never, picked_solve, picked_solve_2, r, S, inv, S_plus_eye, total_B, total_inv, solve = tape
+    N = never.shape[0]
+    K = picked_solve_2.shape[1]
     dL = _cotangent(dL, "dL", (), picked_solve.dtype)
-    with _line(8, "L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))"):
-        solve_3 = np.linalg.solve(added, np.full((K, N), dL, dtype=dtype).T)
+    # L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))
     dL_dnever = 2 * dL * never
     # both = solve(S, r) @ solve(S, B)
     dL_dpicked_solve_2 = np.broadcast_to(dL * picked_solve[:, None], (N, K))
+    # L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))
+    dL_dratio = -dL
     with _line(5, "fit = -(logdet(S) + r @ solve(S, r)) / 2"):
-        dL_dadded = -dL / 2
+        dL_dadded = dL_dratio / 2
         reshaped = (dL * picked_solve_2.sum(axis=1) + dL_dadded * r)[:, None]
         dL_dsolve = np.concatenate((reshaped, dL_dpicked_solve_2), axis=-1)
         inv_S = np.linalg.inv(S)
     dL_djoined = inv_S.T @ dL_dsolve
-    dL_dB = solve_3 + dL_djoined[:, 1:]
+    dL_dB = dL * inv.sum(axis=-1, keepdims=True) + dL_djoined[:, 1:]
     with _line(7, "never = inv(S + eye(N)) @ r"):
-        solve_4 = np.linalg.solve(S_plus_eye.T, dL_dnever)
+        solve_2 = np.linalg.solve(S_plus_eye.T, dL_dnever)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    dL_dr = solve_4 + dL_dadded * picked_solve + dL_djoined[:, 0]
+    dL_dr = solve_2 + dL_dadded * picked_solve + dL_djoined[:, 0]
     # never = inv(S + eye(N)) @ r
-    difference = -(solve_3 @ solve_2.T).T - np.outer(solve_4, never)
+    difference = dL_dratio * np.outer(total_B @ inv, total_inv) - np.outer(solve_2, never)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
     dL_dS = difference - dL_djoined @ solve.T + dL_dadded * inv_S.T
     return Gradients(dL_dS, dL_dr, dL_dB)
@@ -177,7 +181,8 @@ def value(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> Any:
         eye = np.eye(N, dtype=dtype)
         never = np.linalg.solve(S + eye, r)
     with _line(8, "L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))"):
-        L = fit + both.sum() + (never**2).sum() + np.linalg.solve((S + 2 * eye).T, B).T.sum()
+        product = B.sum(axis=-1) @ np.linalg.inv(S + 2 * eye).sum(axis=-1)
+    L = fit + both.sum() + (never**2).sum() + product
     return L
 
 
@@ -199,10 +204,10 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
         S_plus_eye = S + eye
         never = np.linalg.solve(S_plus_eye, r)
     with _line(8, "L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))"):
-        added = S + 2 * eye
-        solve_2 = np.linalg.solve(added.T, B)
-        L = fit + both.sum() + (never**2).sum() + solve_2.T.sum()
-        solve_3 = np.linalg.solve(added, np.ones((K, N), dtype=dtype).T)
+        total_B = B.sum(axis=-1)
+        inv = np.linalg.inv(S + 2 * eye)
+    total_inv = inv.sum(axis=-1)
+    L = fit + both.sum() + (never**2).sum() + total_B @ total_inv
     dL_dnever = 2 * never
     with _line(5, "fit = -(logdet(S) + r @ solve(S, r)) / 2"):
         dL_dsolve = np.concatenate(
@@ -214,16 +219,16 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
         )
         inv_S = np.linalg.inv(S)
     dL_djoined = inv_S.T @ dL_dsolve
-    dL_dB = solve_3 + dL_djoined[:, 1:]
+    dL_dB = inv.sum(axis=-1, keepdims=True) + dL_djoined[:, 1:]
     with _line(7, "never = inv(S + eye(N)) @ r"):
-        solve_4 = np.linalg.solve(S_plus_eye.T, dL_dnever)
+        solve_2 = np.linalg.solve(S_plus_eye.T, dL_dnever)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    dL_dr = solve_4 - 0.5 * picked_solve + dL_djoined[:, 0]
+    dL_dr = solve_2 - 0.5 * picked_solve + dL_djoined[:, 0]
     # never = inv(S + eye(N)) @ r
-    difference = -(solve_3 @ solve_2.T).T - np.outer(solve_4, never)
+    difference = -np.outer(total_B @ inv, total_inv) - np.outer(solve_2, never)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
     dL_dS = difference - dL_djoined @ solve.T - 0.5 * inv_S.T
     return L, Gradients(dL_dS, dL_dr, dL_dB)
 
 
-# gradc: 3224098dcb2a27500187d059bc2bdc98973b8f86948aadf250e2a724c5942e2d
+# gradc: fa57d289340c35cddc63391ec70361ce27ab63493f921c117c4e3cb9b1444da0

@@ -123,15 +123,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dhead = -2 * dL * tail_minus_head
     # column = x[..., 2, None]
     added_2 = dL * column + _scatter((N, 4), np.s_[:, 2, None], dL_dcolumn)
-    # odd = x[::2, 1::2]
-    added_3 = (
-        added_2
-        + _scatter((N, 4), np.s_[-1], dL_dlast)
-        + _scatter((N, 4), np.s_[::2, 1::2], dL_dodd)
-    )
+    # head = x[:-1]
+    added_3 = added_2 + _scatter((N, 4), np.s_[::2, 1::2], dL_dodd)
+    added_4 = added_3 + np.concatenate((dL_dhead, dL_dlast[None]))
     # tail = x[1:]
     scattered = _scatter((N, 4), np.s_[1:], scaled * tail_minus_head)
-    dL_dx = added_3 + _scatter((N, 4), np.s_[:-1], dL_dhead) + scattered
+    dL_dx = added_4 + scattered
     return Gradients(dL_dx)
 
 
@@ -178,19 +175,12 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dhead = -2 * tail_minus_head
     # column = x[..., 2, None]
     added_2 = column + _scatter((N, 4), np.s_[:, 2, None], dL_dcolumn)
-    # odd = x[::2, 1::2]
-    added_3 = (
-        added_2
-        + _scatter((N, 4), np.s_[-1], dL_dlast)
-        + _scatter((N, 4), np.s_[::2, 1::2], exp_odd)
-    )
+    # head = x[:-1]
+    added_3 = added_2 + _scatter((N, 4), np.s_[::2, 1::2], exp_odd)
+    added_4 = added_3 + np.concatenate((dL_dhead, dL_dlast[None]))
     # tail = x[1:]
-    dL_dx = (
-        added_3
-        + _scatter((N, 4), np.s_[:-1], dL_dhead)
-        + _scatter((N, 4), np.s_[1:], 2 * tail_minus_head)
-    )
+    dL_dx = added_4 + _scatter((N, 4), np.s_[1:], 2 * tail_minus_head)
     return L, Gradients(dL_dx)
 
 
-# gradc: 3f235233a295265310099123cae4c098ea5cfc72801544b0c178ee0be720f899
+# gradc: fde5914b3ba6e2bc202f6e3efdfcedd2664153203d27b9d89a4d612ad4a87a4a
