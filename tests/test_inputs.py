@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dsl.api import compile_text, module_of
 from dsl.nodes import Input
 from tests.numeric import Arrays, Running, cotangents_of, outputs_of, running
 from tests.test_golden import CASES, EXAMPLES
@@ -166,3 +167,12 @@ def test_keywords_and_positions() -> None:
     signature = inspect.signature(found.module.forward)
     assert [str(each.kind) for each in signature.parameters.values()] == ["POSITIONAL_OR_KEYWORD"] * 4 + ["KEYWORD_ONLY"]
     assert signature.parameters["lam"].default == 0.01
+
+
+def test_an_output_that_is_an_argument_of_any_shape() -> None:
+    module = module_of(compile_text("y = x\nz = sin(x)\noutput y, z"), "identity")
+    x = np.arange(6.0).reshape(2, 3)
+    outputs, tape = module.forward(x)
+    np.testing.assert_array_equal(outputs.y, x)
+    np.testing.assert_array_equal(module.backward(tape).x, np.ones((2, 3)))
+    np.testing.assert_allclose(module.backward(tape, dz=x).x, 1 + x * np.cos(x))

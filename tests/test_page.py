@@ -23,6 +23,7 @@ from dsl.views.panel import panel
 
 ROOT = Path(__file__).parent.parent
 PANES = ("source", "diagram", "derivation", "code")
+CASES = sorted((ROOT / "tests" / "cases").glob("*.expr"))
 VOID = {"meta", "link", "input", "br"}
 
 
@@ -93,6 +94,20 @@ def test_nothing_is_fetched(stem: str) -> None:
     assert Page(text).urls == []
     assert not re.search(r"@import|url\(|<iframe|<img|<script[^>]* src|fetch\(|XMLHttp|import\(", text)
     assert re.findall(r"https?://[^\"' <]+", text.replace("http://www.w3.org/2000/svg", "")) == []
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_every_case_has_a_page(path: Path) -> None:
+    found = Page(explained(compile_path(path), read(path), "html"))
+    assert found.urls == [] and set(found.data["steps"]) >= found.steps.get("diagram", set())
+
+
+ODD = ("y = x", "param x: [N]\ny = x", "param λ: []\nσ2 = λ ** 2\nL = sigmoid(σ2)", "input i: int[N]\nparam x: [N]\nn = sum(i)\nL = sum(x)\noutput n, L")
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_small_and_odd_programs_have_pages(text: str) -> None:
+    assert Page(page(text)).urls == []
 
 
 def test_what_a_program_says_does_not_become_markup() -> None:

@@ -158,7 +158,8 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapp
     back = guarded(back, after.raising, program)
     lines = _head(program, before, extra) + before.lines
     if keep_shape:
-        lines.append(f"{program.cotangents[0][0]}_shape = {program.cotangents[0][0]}.shape")
+        first = program.cotangents[0][0]
+        lines.append(f"{first}_shape = {before.texts[dict(program.outputs)[first]].text}.shape")
     lines.append(f"tape = Tape({', '.join(each.name for each in fields)})")
     lines.append(f"return {_result(program, results)}, tape")
     said = f"Compute {_listed(program)}, and the tape for backward.\n\n{_shapes(program)}\n"

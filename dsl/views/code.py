@@ -17,6 +17,7 @@ from dsl.pipeline import VERSION, Compiled
 from dsl.views.steps import LOOPS, Composition, Step
 
 Lines = tuple[int, ...]
+MOST_STEPS = 60
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ class _Placing:
                 for line in forward[step.number]:
                     steps.setdefault(line, {})[step.number] = None
         functions = {"forward": self.ahead.every, "backward": self.back.every}
-        return Listing(lines, forward, backward, {line: tuple(sorted(steps[line])) for line in sorted(steps)}, functions)
+        # what adds up the parts of half a program is nobody's
+        shared = {line: tuple(sorted(found)) for line, found in sorted(steps.items()) if len(found) <= MOST_STEPS}
+        return Listing(lines, forward, backward, shared, functions)
 
     def _of_cotangent(self, node: Node) -> list[str]:
         """The names of the values whose cotangent a node is."""

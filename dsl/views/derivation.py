@@ -24,6 +24,8 @@ from dsl.views.rewrites import simplified
 from dsl.views.steps import LOOPS, Composition, Operand, Step, composition, short_names
 
 MOST_WAYS = 6
+FARTHEST = 40
+MOST_LINES = 8
 LONGEST = 280
 LONG = 16
 LINE = 90
@@ -280,6 +282,8 @@ class _Deriving:
             if not stack or len(found) > MOST_WAYS or tried > 2000:
                 break
             way, onto = stack.pop()
+            if len(way) > FARTHEST:
+                return ()
             if way[-1].below == name:
                 found.append(way)
             if onto in self.active and onto is not None:
@@ -318,7 +322,7 @@ class _Deriving:
         return total if plain else argument(f"d{self.output}_d{name}", "cotangent", node.type)
 
     def _local(self, step: Step, operand: Operand, incoming: Sequence[Node | None], terms: int) -> Local:
-        code = self.code.shown(self.code.backward.get(operand.name, ()))
+        code = self._code(step, operand)
         assert operand.node is not None
         body = body_of(step)
         made: Node | None = None
@@ -368,6 +372,13 @@ class _Deriving:
                 if letter:
                     found[node] = (Formula(letter, letter), text)
         return found
+
+    def _code(self, step: Step, operand: Operand) -> tuple[str, ...]:
+        """The lines of backward that make an operand's derivative, those of this step if some are its own."""
+        lines = self.code.backward.get(operand.name, ())
+        own = [number for number in lines if step.number in self.code.steps.get(number, ())]
+        shown = self.code.shown(own or lines)
+        return shown if len(shown) <= MOST_LINES else (*shown[:MOST_LINES], "…")
 
     def _symbols(self, incoming: Iterable[Node | None]) -> dict[Node, Formula]:
         """Cotangents as the derivatives that they are."""
