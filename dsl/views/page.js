@@ -62,13 +62,16 @@
   const entry = document.getElementById("entry");
   const nudge = document.getElementById("nudge");
   const chart = document.getElementById("chart");
-  const [wide, high, left, right, top, bottom] = [640, 300, 64, 14, 14, 34];
+  const [left, right, top, bottom] = [64, 14, 14, 34];
   const digits = (value) => (value === 0 ? "0" : Number(value.toPrecision(4)).toString());
   const put = (id, text) => {
     document.getElementById(id).textContent = text;
   };
 
   const draw = () => {
+    // on a narrow page fewer units, so that the texts stay as large
+    const [wide, high] = chart.clientWidth < 480 ? [360, 230] : [640, 300];
+    chart.setAttribute("viewBox", `0 0 ${wide} ${high}`);
     const curve = panel.curves[Number(entry.value)];
     const at = Number(nudge.value);
     const { offsets, outputs, slope } = curve;
@@ -106,5 +109,6 @@
   };
   entry.addEventListener("change", draw);
   nudge.addEventListener("input", draw);
+  addEventListener("resize", draw);
   draw();
 })();
