@@ -11,7 +11,7 @@ the term is written out, and ``dsl/batching.py`` does the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from string import ascii_letters
 from typing import cast as typing_cast
@@ -27,24 +27,8 @@ from dsl.ops.diagonals import tril, triu
 from dsl.ops.elementwise import Elementwise, cast
 from dsl.ops.indexing import FULL, SCATTER, Item
 from dsl.ops.making import arange, dimension, eye
+from dsl.terms import Labels, Term, pattern, weighted_core
 from dsl.types import ONE, Dim, Shape, product
-
-Labels = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Term:
-    """A core with the label of each of its axes, and the labels of the result's axes."""
-
-    core: Node
-    axes: Labels
-    lead: Labels
-    own: Labels
-
-    def renamed(self, old: int, new: int) -> Term:
-        """The term with another label in a label's place, which its core may not have."""
-        axes, lead, own = (tuple(new if each == old else each for each in labels) for labels in (self.axes, self.lead, self.own))
-        return Term(self.core, axes, lead, own)
 
 
 def for_every_unit(roots: Sequence[Node], u: Node) -> list[Node]:
@@ -119,7 +103,7 @@ class _Maker:
         if len(letters) < len({label for _, labels in parts for label in labels}):
             raise Unbatchable("einsum")
         spec = ",".join("".join(letters[label] for label in labels) for _, labels in parts)
-        if not any(labels for _, labels in parts):
+        if all(labels == out for _, labels in parts):
             found = parts[0][0]
             for node, _ in parts[1:]:
                 found = rewritten("multiply", found, node)
@@ -136,7 +120,7 @@ class _Maker:
         """The term times an array whose axes have labels of the result."""
         if is_number(term.core, 1) and len(set(labels)) == len(labels):
             return replace(term, core=other, axes=labels)
-        if weighted := self._weighted(term, labels):
+        if weighted := weighted_core(term, labels):
             whole, weight, axes = weighted
             out = self._ordered(term, (*axes, *labels))
             return self._with_weight(term, whole, self.product([(weight, axes), (other, labels)], out), out)
@@ -144,20 +128,6 @@ class _Maker:
             return replace(term, core=rewritten("multiply", term.core, other))
         out = self._ordered(term, (*term.axes, *labels))
         return replace(term, core=self.product([(term.core, term.axes), (other, labels)], out), axes=out)
-
-    def _weighted(self, term: Term, labels: Labels) -> tuple[tuple[Node, Labels], Node, Labels] | None:
-        """A core as an array and a weight along some of its axes, where what else is done along ``labels`` can be done to the weight alone."""
-        core = term.core
-        if not (isinstance(core, Apply) and core.op.name == "einsum" and len(core.args) == 2):
-            return None
-        specs, output = split_spec(str(core.attr("spec")))
-        names = dict(zip(output, term.axes, strict=True))
-        if any(len(set(spec)) < len(spec) or not set(spec) <= names.keys() for spec in specs):
-            return None
-        (whole, axes), (weight, some) = sorted(
-            ((arg, tuple(names[letter] for letter in spec)) for arg, spec in zip(core.args, specs, strict=True)), key=lambda part: -len(part[1])
-        )
-        return ((whole, axes), weight, some) if {*some, *labels} < set(axes) else None
 
     def _with_weight(self, term: Term, whole: tuple[Node, Labels], weight: Node, axes: Labels) -> Term:
         return replace(term, core=self.product([whole, (weight, axes)], term.axes))
@@ -220,7 +190,7 @@ class _Maker:
         """Terms that are 0 at the same places are one."""
         found: dict[Labels, Term] = {}
         for term in terms:
-            key = _pattern(term)
+            key = pattern(term)
             if key not in found:
                 found[key] = term
                 continue
@@ -231,7 +201,7 @@ class _Maker:
 
     def _sum(self, first: Term, other: Term) -> Term:
         """The sum of two terms, the other's core under the first one's labels."""
-        one, two = self._weighted(first, ()), self._weighted(other, ())
+        one, two = weighted_core(first, ()), weighted_core(other, ())
         if one and two and one[0] == two[0] and first.axes == other.axes:
             out = self._ordered(first, (*one[2], *two[2]))
             return self._with_weight(first, one[0], rewritten("add", *(self.lined_up(weight, axes, out) for _, weight, axes in (one, two))), out)
@@ -299,12 +269,12 @@ class _Maker:
         return None
 
     def _negated(self, term: Term) -> Term:
-        if weighted := self._weighted(term, ()):
+        if weighted := weighted_core(term, ()):
             return self._with_weight(term, weighted[0], rewritten("negative", weighted[1]), weighted[2])
         return replace(term, core=rewritten("negative", term.core))
 
     def _divided(self, term: Term, other: Node, labels: Labels) -> Term:
-        if weighted := self._weighted(term, labels):
+        if weighted := weighted_core(term, labels):
             whole, weight, axes = weighted
             out = self._ordered(term, (*axes, *labels))
             return self._with_weight(term, whole, rewritten("divide", self.lined_up(weight, axes, out), self.lined_up(other, labels, out)), out)
@@ -314,7 +284,7 @@ class _Maker:
 
     def _chosen(self, condition: Node, term: Term, taken: bool) -> Term:
         choice, labels = self.squeezed(condition, term.own)
-        if weighted := self._weighted(term, labels):
+        if weighted := weighted_core(term, labels):
             whole, weight, axes = weighted
             inner = self._chosen_of(Term(weight, axes, term.lead, term.own), choice, labels, taken)
             return self._with_weight(term, whole, inner.core, inner.axes)
@@ -464,12 +434,6 @@ class _Maker:
         core = rewrite(apply(node.op, self.filled(term.core, term.axes, before + last), *node.args[1:], **attrs))
         after = tuple(map(self.label, core.type.known[len(before) :]))
         return self._without_ones(Term(core, before + after, term.lead, term.own[:first] + after))
-
-
-def _pattern(term: Term) -> Labels:
-    """Which axes of the result run together: each axis with the first one of its label."""
-    labels = term.lead + term.own
-    return tuple(map(labels.index, labels))
 
 
 _RULES: dict[str, Callable[[_Maker, Apply, Term, int], Term | None]] = {

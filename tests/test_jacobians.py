@@ -206,6 +206,7 @@ STRUCTURE = {
     "hessian(sum((T - U @ V.T) ** 2), U)": '_on_diagonal((N, K, N, K), "abac->abc", 2 * (V.T @ V))',
     "hessian(x @ M @ x, x)": "M + M.T",
     "hessian(sum(exp(-(M @ x) ** 2 / 2)), x)": "M.T * (-exp + M_x * exp * M_x) @ M",
+    "hessian(sum(exp(-(M @ x) ** 2)), x)": "M.T * (-2 * exp + 4 * M_x * exp * M_x) @ M",
     "jacobian(cumsum(x), x)": "np.tril(np.ones((N, N), dtype=dtype))",
     "grad(sum(x * diag(M)) * trace(M), x)": "np.trace(M)",
     "hessian(sum(log(1 + exp(M @ x))), x)": "M.T * (sigmoid * (1 - sigmoid)) @ M",
