@@ -92,6 +92,12 @@ def _is_turned(node: Apply) -> bool:
     return sorted(labels) == sorted(output) and len(set(output)) == len(output)
 
 
+def _is_diagonal(node: Apply) -> bool:
+    """Whether a node is the diagonal of another one, or its sum."""
+    (labels, *more), _ = split_spec(str(node.attr("spec"))) if node.op.name == "einsum" else ([""], "")
+    return not more and len(set(labels)) < len(labels)
+
+
 def _product(jacobian: Apply, own: str, other: Node, theirs: str, output: str) -> _Plan | None:
     """The product where it takes the Jacobian along all of its rows, or all of its columns, and nowhere else. A square matrix in v's place is no
     less work than the Jacobian, and what holds that needs it anyway."""
@@ -136,7 +142,7 @@ def _in_directions(plan: _Plan) -> Node:
 
 
 def _formed(roots: Iterable[Node]) -> set[Node]:
-    """The Jacobians that something reads otherwise than by a product with them."""
+    """The Jacobians that something reads otherwise than by a product with them, or by their diagonal, which is made without the rest."""
     formed: set[Node] = set()
     stack = [list(roots)]
     while stack:
@@ -146,7 +152,8 @@ def _formed(roots: Iterable[Node]) -> set[Node]:
             if isinstance(node, Apply):
                 stack += [list(value.made) for _, value in node.attrs if isinstance(value, Nested)]
                 plan = _planned(node, ())
-                read += [arg for arg in node.args if not (_is_turned(node) or (plan and _jacobian(arg, ())[0] is plan.jacobian))]
+                if not (_is_turned(node) or _is_diagonal(node)):
+                    read += [arg for arg in node.args if not (plan and _jacobian(arg, ())[0] is plan.jacobian)]
         formed.update(each for each in (_jacobian(node, ())[0] for node in read) if each is not None)
     return formed
 

@@ -186,16 +186,21 @@ def test_hessian_and_what_is_made_of_it(text: str) -> None:
 def test_a_hessian_that_is_multiplied_by_is_not_formed() -> None:
     """At 20,000 weights it would be 3 GB."""
     text = "input X: [N, D]\nparam w: [D]\ninput v: [D]\ninput V: [D, 3]\nL = sum(log(1 + exp(X @ w))) + sum(w ** 4)\n"
-    program = module(f"{text}H = hessian(L, w)\na = H @ v\nb = v @ H\nc = H @ V\nd = sum((H @ v) ** 2)\noutput d, a, b, c")
+    program = module(f"{text}H = hessian(L, w)\na = H @ v\nb = v @ H\nc = H @ V\nd = sum((H @ v) ** 2)\nt = trace(H)\noutput d, a, b, c, t")
+    diagonal = module(f"{text}e = diag(hessian(L, w))")
     X, w, v, V = RNG.normal(size=(5, 20_000)) / 100, RNG.normal(size=20_000), RNG.normal(size=20_000), RNG.normal(size=(20_000, 3))
     tracemalloc.start()
     found = program.value(X, w, v, V)
     program.value_and_grad(X, w, v, V)
+    e = diagonal.value(X, w, v, V)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     p = 1 / (1 + np.exp(-X @ w))
     np.testing.assert_allclose(found.a, X.T @ (p * (1 - p) * (X @ v)) + 12 * w**2 * v, rtol=1e-10)
     np.testing.assert_allclose(found.c[:, 1], X.T @ (p * (1 - p) * (X @ V[:, 1])) + 12 * w**2 * V[:, 1], rtol=1e-10)
+    on_diagonal = np.sum(X**2 * (p * (1 - p))[:, None], axis=0) + 12 * w**2
+    np.testing.assert_allclose(e, on_diagonal, rtol=1e-10)
+    np.testing.assert_allclose(found.t, np.sum(on_diagonal), rtol=1e-10)
     assert peak < 50e6
 
 
