@@ -159,5 +159,10 @@ L = sum((d * z + einsum('kij,nkj->nki', M, z)) ** 2)
 
 
 def test_what_was_reordered_is_told() -> None:
-    program = compile_source(Source("it.expr", CHAIN + "L = sum((A @ B @ x - y) ** 2)\n"), "it", Options(format=False)).program
-    assert [(each.before, each.after) for each in program.rewrites if each.line and each.line.number == 4] == [("A @ B @ x", "A @ (B @ x)")]
+    def told(text: str) -> list[tuple[str, str]]:
+        program = compile_source(Source("it.expr", CHAIN + text), "it", Options(format=False)).program
+        return [(each.before, each.after) for each in program.rewrites if each.line and each.line.number == 4]
+
+    assert told("L = sum((A @ B @ x - y) ** 2)\n") == [("A @ B @ x", "A @ (B @ x)")]
+    assert told("L = sum((A @ B @ (x + y)) ** 2)\n") == [("A @ B @ (x + y)", "A @ (B @ (x + y))")]
+    assert told("L = sum((A @ B @ tanh(x + sin(y) * 3)) ** 2)\n") == [("A @ B @ np.tanh(x + multiply(…))", "A @ (B @ np.tanh(x + multiply(…)))")]

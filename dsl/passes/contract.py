@@ -20,6 +20,7 @@ from dsl.ops.shaping import reshape
 from dsl.ops.spec import Text
 from dsl.types import ONE, Dim, product
 
+NAME_WIDTH = 24
 TOPS = ("einsum", "sum", "multiply")
 
 
@@ -251,17 +252,23 @@ def _said(program: Program, node: Node, plan: Plan, mapped: Mapping[Node, Node])
     return _text(node, names), _text(mapped[node], names)
 
 
-def _text(root: Node, names: Mapping[Node, str]) -> str:
-    texts = {node: Text(name) for node, name in names.items()}
+def _text(root: Node, names: Mapping[Node, Text]) -> str:
+    texts = dict(names)
     for node in topological([root], texts):
         texts[node] = node.op.emit(node, [texts[arg] for arg in node.args], _Printer()) if isinstance(node, Apply) else Text(_plain(node))
     return texts[root].text
 
 
-def _name(program: Program, node: Node) -> str:
-    if isinstance(node, Apply):
-        return program.names.get(node) or program.wishes.get(node) or f"{node.op.name}(…)"
-    return _plain(node)
+def _name(program: Program, node: Node, depth: int = 2) -> Text:
+    """What a person calls a node, or a short formula of it."""
+    known = program.names.get(node) or program.wishes.get(node)
+    if known or not isinstance(node, Apply):
+        return Text(known or _plain(node))
+    whole = f"{node.op.name}(…)"
+    if not depth or node.op.nested:
+        return Text(whole)
+    text = node.op.emit(node, [_name(program, arg, depth - 1) for arg in node.args], _Printer())
+    return text if len(text.text) <= NAME_WIDTH else Text(whole)
 
 
 def _plain(node: Node) -> str:
