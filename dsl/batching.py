@@ -103,18 +103,32 @@ def _items(node: Apply, lead: Shape) -> tuple[Any, ...]:
 
 
 def _index(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
-    """The index arrays may not vary."""
     x, *arrays = node.args
-    if not made.keys().isdisjoint(arrays):
-        raise Unbatchable("index")
-    return apply(node.op, made[x], *arrays, items=_items(node, lead))
+    if made.keys().isdisjoint(arrays):
+        return apply(node.op, made[x], *arrays, items=_items(node, lead))
+    items, wide = _gathers(node, arrays, made, lead, x in made)
+    return apply(node.op, made.get(x, x), *wide, items=items)
 
 
 def _scatter(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
     g, *arrays = node.args
-    if not made.keys().isdisjoint(arrays):
-        raise Unbatchable("scatter")
-    return apply(node.op, made[g], *arrays, items=_items(node, lead), shape=lead + node.type.known)
+    items, wide = (_items(node, lead), arrays) if made.keys().isdisjoint(arrays) else _gathers(node, arrays, made, lead, True)
+    every = made[g] if g in made else broadcast_to(g, lead + g.type.known)
+    return apply(node.op, every, *wide, items=items, shape=lead + node.type.known)
+
+
+def _gathers(node: Apply, arrays: Sequence[Node], made: Mapping[Node, Node], lead: Shape, rows: bool) -> tuple[tuple[Any, ...], list[Node]]:
+    """The items of an index by arrays that vary, and its arrays: where what is indexed has ``rows`` of its own, each takes from its own."""
+    items = _items(node, ())
+    if any(item[0] != "array" for item in items[: len(arrays)]) or any(item[0] == "int" for item in items):
+        raise Unbatchable(node.op.name)
+    rank, count = max(len(each.type.known) for each in arrays), len(lead)
+    wide = [_aligned(made[each], lead, rank) if each in made else each for each in arrays]
+    if not rows:
+        return items, wide
+    counts = [reshape(arange(dim), (*(ONE,) * i, dim, *(ONE,) * (count - 1 - i + rank))) for i, dim in enumerate(lead)]
+    shifted = (("array", item[1] + count) if item[0] == "array" else item for item in items)
+    return (*(("array", i) for i in range(count)), *shifted), [*counts, *wide]
 
 
 def _pad(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
@@ -149,11 +163,9 @@ def _diag(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
 
 
 def _set(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
-    """The index arrays may not vary. What is written must have the leading axes, and all axes of its place, or none."""
+    """What is written must have the leading axes, and all axes of its place, or none."""
     x, value, *arrays = node.args
-    if not made.keys().isdisjoint(arrays):
-        raise Unbatchable("set")
-    items = _items(node, lead)
+    items, arrays = (_items(node, lead), arrays) if made.keys().isdisjoint(arrays) else _gathers(node, arrays, made, lead, True)
     wide = made[x] if x in made else broadcast_to(x, lead + x.type.known)
     if value in made:
         place = index(wide, items, arrays).type.known

@@ -247,3 +247,43 @@ def test_a_part_of_a_large_carry_is_kept_without_it() -> None:
     text = "param x: [N]\ndef f(x) = roll(x, 1) * 0.5 + sin(x[0] * x[1])\nL = sum(fold(f, x, 100) ** 2)"
     assert ".shape" not in lines_of(text, "forward", True)
     assert "xs" not in lines_of(text, "forward", True)
+
+
+MAPPED = {
+    "its largest entry": ("x[argmax(x)]", lambda x, w: x[np.argmax(x)]),
+    "what is in order": ("x[argsort(-x)][:2]", lambda x, w: np.sort(x)[::-1][:2]),
+    "another's entries": ("w[argsort(x)]", lambda x, w: w[np.argsort(x)]),
+    "rows of a matrix": ("outer(w, x)[argsort(x)]", lambda x, w: np.outer(w, x)[np.argsort(x)]),
+    "an entry of a matrix": ("outer(x, w)[argmax(x), argmin(w)]", lambda x, w: np.outer(x, w)[np.argmax(x), np.argmin(w)]),
+    "an update": ("x.at[argmin(x)].set(w[0])", lambda x, w: np.where(x == x.min(), w[0], x)),
+    "an update by the element": ("w.at[argmin(x)].add(sum(x))", lambda x, w: w + np.where(x == x.min(), x.sum(), 0)),
+    "a roll": ("roll(outer(x, w), 2)", lambda x, w: np.roll(np.outer(x, w), 2)),
+    "a convolution": ("convolve(x, w, mode='same')", lambda x, w: np.convolve(x, w, mode="same")),
+}
+
+
+@pytest.mark.parametrize("name", MAPPED)
+def test_map_is_no_loop(name: str) -> None:
+    expression, expected = MAPPED[name]
+    text = dsl.compile_text(f"param Z: [T, K]\nparam w: [K]\ndef f(x) = {expression}\ny = map(f, Z)\nL = sum(y ** 3)\noutput L, y")
+    assert " in range(" not in text.partition("\ndef forward(")[2]
+    module = module_of(text, "program")
+    np.testing.assert_allclose(module.value(Z, H0).y, np.array([expected(z, H0) for z in Z]), rtol=1e-12)
+    gradients = module.value_and_grad(Z, H0)[1]
+    for i, each in enumerate((Z, H0)):
+        direction = RNG.normal(size=each.shape)
+        ends = [module.value(*(each + s * direction if j == i else one for j, one in enumerate((Z, H0)))).L for s in (1e-6, -1e-6)]
+        np.testing.assert_allclose(np.sum(gradients[i] * direction), (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=1e-6)
+
+
+def test_per_sample_gradients_through_a_gather_are_no_loop() -> None:
+    text = "param Z: [T, K]\ninput w: [K]\ndef f(x) = grad(x[argmax(x * w)] ** 2 + sum(x[argsort(x)] * w), x)\ny = map(f, Z)\nL = sum(y)\noutput L, y"
+    compiled = dsl.compile_text(text)
+    assert " in range(" not in compiled.partition("\ndef forward(")[2]
+    expected = []
+    for z in Z:
+        row = np.zeros(4)
+        row[np.argmax(z * H0)] = 2 * z[np.argmax(z * H0)]
+        row[np.argsort(z)] += H0
+        expected.append(row)
+    np.testing.assert_allclose(module_of(compiled, "program").value(Z, H0).y, expected, rtol=1e-12)
