@@ -77,7 +77,7 @@ def test_needs_numpy_and_nothing_else(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     imported = {alias.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
-    threads = {"functools", "importlib", "concurrent.futures", "contextlib", "contextvars"}
+    threads = {"functools", "importlib", "threading", "concurrent.futures", "contextlib", "contextvars"}
     assert imported - threads <= {"__future__", "math", "typing", "numpy", "numpy.typing"}
     assert "workers" in text or not imported & threads
     assert "type: ignore" not in text

@@ -10,7 +10,7 @@ from dsl.emit.body import Body, live
 from dsl.emit.guard import guarded, indented
 from dsl.nodes import Apply, Node, Walk, of_sizes, topological
 from dsl.ops.spec import ATOM
-from dsl.rows import JOINED, axis_of_rows
+from dsl.rows import JOINED
 from dsl.types import Dim, product
 
 
@@ -55,6 +55,11 @@ def _has_rows(node: Node, dim: Dim) -> bool:
     return dim in (node.type.shape or ())
 
 
+def _axis(node: Node, dim: Dim) -> int:
+    """The axis along which a node has rows, counted from the left."""
+    return node.type.known.index(dim)
+
+
 # what makes a named value of a sum over rows without changing what it stands for
 _SUMS = ("add", "subtract", "negative")
 
@@ -68,30 +73,25 @@ class _Block:
 
     def emit(self, workers: str) -> None:
         outer, walk = self.outer, self.walk
-        written = [self._array(node) for node in walk.kept]
-        targets = [self._target(node, part) for node, part in walk.totals]
+        targets = [*(self._target(node, part) for node, part in walk.totals), *(self._array(node) for node in walk.kept)]
         name = outer.names.fresh("block")
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         self.rows = outer.names.fresh("rows")
         inner = _Inner(outer, walk, self.steps)
         slices = [f"{inner.of_sequence(node)} = {self._cut(node)}" for node in walk.sequences]
         inner.emit(self.steps)
-        ends = [f"{self._cut(node)} = {inner.texts[node].text}" for node in walk.kept]
-        results = [inner.texts[part].text for _, part in walk.totals]
         if inner.counted:
             slices.append(f"{inner.count} = {self.rows}.stop - {self.rows}.start")
-        given = f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()"
+        given = f"return {_listed([inner.texts[node].text for node in walk.roots])}"
+        lines = guarded(live([*slices, *inner.lines, given]), inner.raising, outer.program)
+        outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
         # what a block calls its own values may be called so again below
         outer.names.taken, outer.names.chosen = taken, chosen
         outer.names.counts.clear()
-        head = f"def {name}({self.rows}: slice) -> Any:"
-        lines = guarded(live([*slices, *inner.lines, *ends, given]), inner.raising, outer.program)
-        block = "\n".join([head, *map(indented, lines)])
-        outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
+        block = "\n".join([f"def {name}({self.rows}: slice) -> Any:", *map(indented, lines)])
         call = f"_in_blocks({name}, {outer.dim(walk.dim)}, {self._bytes()}, {workers}{self._joined()})"
-        left = f"{', '.join(targets)}{',' if len(targets) == 1 else ''} = " if targets else ""
-        outer.lines += [*written, block, left + call]
-        for (node, _), target in zip(walk.totals, targets, strict=True):
+        outer.lines += [block, f"{_listed(targets)} = {call}"]
+        for node, target in zip((*(node for node, _ in walk.totals), *walk.kept), targets, strict=True):
             outer.bind(node, target)
 
     def _target(self, node: Node, part: Node) -> str:
@@ -107,23 +107,19 @@ class _Block:
         return outer.names.chosen[node]
 
     def _joined(self) -> str:
-        """How the blocks' results become one, where it is not by adding each."""
+        """How the blocks' results become one: where it is not by adding each, and along which axes rows are put side by side."""
         ways = [JOINED.get(node.op.name, "np.add") if isinstance(node, Apply) else "np.add" for node, _ in self.walk.totals]
-        return f", ({', '.join(ways)}{',' if len(ways) == 1 else ''})" if set(ways) - {"np.add"} else ""
+        axes = [str(_axis(node, self.walk.dim)) for node in self.walk.kept]
+        join = f", join=({_listed(ways)})" if set(ways) - {"np.add"} else ""
+        return join + (f", axes=({_listed(axes)})" if axes else "")
 
     def _cut(self, node: Node) -> str:
         """The block's rows of an array."""
-        axis = axis_of_rows(node, self.walk.dim)
-        assert axis is not None
-        colons = ":, " * (axis + len(node.type.known))
-        return f"{self.outer.texts[node].at(ATOM)}[{colons}{self.rows}]"
+        return f"{self.outer.texts[node].at(ATOM)}[{':, ' * _axis(node, self.walk.dim)}{self.rows}]"
 
     def _array(self, node: Node) -> str:
-        """The statement that makes the array whose rows are written."""
-        name = self.outer.names.chosen.get(node) or self.outer.names.give(node, self.outer.wish(node))
-        self.outer.bind(node, name)
-        kind = self.outer.dtype if node.type.dtype == "float" else node.type.dtype
-        return f"{name} = np.empty({self.outer.shape(node)}, dtype={kind})"
+        """The name of an array that is made row by row."""
+        return self.outer.names.chosen.get(node) or self.outer.names.give(node, self.outer.wish(node))
 
     def _bytes(self) -> str:
         """How many bytes a row takes, with all that is made of it."""
@@ -136,18 +132,18 @@ class _Block:
         return f"8 * {row.text(2)}"
 
 
+def _listed(texts: Sequence[str]) -> str:
+    """What Python reads as a tuple of these."""
+    return ", ".join(texts) + ("," if len(texts) == 1 else "")
+
+
 class _Inner(Body):
     """The body of a block: the rows' dimension is the block's, and what is outside has the names that it has there."""
 
     def __init__(self, outer: Body, walk: Walk, steps: Sequence[Node]) -> None:
         super().__init__(outer.program, outer.names, Counter(arg for node in steps for arg in node.args), {*(part for _, part in walk.totals)})
         self.texts, self.sizes, self.walk = dict(outer.texts), outer.sizes, walk
-        read = {arg for node in steps for arg in node.args}
-        for node in walk.kept:
-            # a result that nothing else reads is written where it belongs at once
-            del self.texts[node]
-            self.names.chosen[node] = self.names.fresh(f"{outer.texts[node].text}_rows")
-            (self.keep if node in read else self.whole).add(node)
+        self.keep |= {*walk.kept}
         self.counted, self.count = False, outer.names.fresh("n_rows")
 
     def dim(self, dim: Dim) -> str:
