@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,9 +125,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -136,25 +143,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -171,7 +193,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -302,12 +324,8 @@ def value_and_grad(
     N = centre.shape[0]
     S = noise.shape[1]
     V, D = E.shape
-    dtype = np.result_type(E, C)
     # far = einsum('nd,nsd->ns', E[centre], C[noise])
     picked = C[noise]
-    dL_dpicked = np.empty((N, D), dtype=dtype)
-    dL_dpicked_2 = np.empty((N, S, D), dtype=dtype)
-    dL_dpicked_3 = np.empty((N, D), dtype=dtype)
 
     def block(rows: slice) -> Any:
         centre_rows = centre[rows]
@@ -325,12 +343,17 @@ def value_and_grad(
         total_2 = _log_sigmoid(-far).sum()
         dL_dfar = 1.0 / max(N, 1) * _sigmoid(far)
         dL_dnear = -1.0 / max(N, 1) * _sigmoid(-near)
-        dL_dpicked[rows] = (dL_dfar[:, None] @ picked_rows)[:, 0] + dL_dnear[:, None] * picked_3
-        dL_dpicked_2[rows] = dL_dfar[:, :, None] * picked_2[:, None]
-        dL_dpicked_3[rows] = dL_dnear[:, None] * picked_2
-        return total, total_2
+        # near = sum(E[centre] * C[context], axis=-1)
+        dL_dpicked = (dL_dfar[:, None] @ picked_rows)[:, 0] + dL_dnear[:, None] * picked_3
+        # far = einsum('nd,nsd->ns', E[centre], C[noise])
+        dL_dpicked_2 = dL_dfar[:, :, None] * picked_2[:, None]
+        # near = sum(E[centre] * C[context], axis=-1)
+        dL_dpicked_3 = dL_dnear[:, None] * picked_2
+        return total, total_2, dL_dpicked, dL_dpicked_2, dL_dpicked_3
 
-    total, total_2 = _in_blocks(block, N, 8 * (2 * D * S + 6 * D + 5 * S + 7), workers)
+    total, total_2, dL_dpicked, dL_dpicked_2, dL_dpicked_3 = _in_blocks(
+        block, N, 8 * (2 * D * S + 6 * D + 5 * S + 7), workers, axes=(0, 0, 0)
+    )
     # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
     L = -((total + total_2) / N)
     # near = sum(E[centre] * C[context], axis=-1)
@@ -340,4 +363,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: 28fc116c9ecef47df4a6db3159db685ab72cc0246975ddef949a1442f6c04923
+# gradc: 03cdd185060049b4272c4ec27d3d00ab3524805993f3833802f9e56982e663af

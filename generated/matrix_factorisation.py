@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,9 +100,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -111,25 +118,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -146,7 +168,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -246,8 +268,6 @@ def value_and_grad(
     R, known, U, V, lam = _checked(R, known, U, V, lam)
     N, M = R.shape
     K = U.shape[1]
-    dtype = np.result_type(R, U, V)
-    dL_dU = np.empty((N, K), dtype=dtype)
 
     def block(rows: slice) -> Any:
         U_rows = U[rows]
@@ -260,10 +280,10 @@ def value_and_grad(
         total = (U_rows**2).sum()
         # error = where(known, R - U @ V.T, 0)
         total_2 = error.T @ U_rows
-        dL_dU[rows] = 2 * lam * U_rows - 2 * (error @ V)
-        return L_sum, total, total_2
+        dL_dU = 2 * lam * U_rows - 2 * (error @ V)
+        return L_sum, total, total_2, dL_dU
 
-    L_sum, total, total_2 = _in_blocks(block, N, 8 * (6 * K + 6 * M), workers)
+    L_sum, total, total_2, dL_dU = _in_blocks(block, N, 8 * (6 * K + 6 * M), workers, axes=(0,))
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
     L = L_sum + lam * (total + (V**2).sum())
     # error = where(known, R - U @ V.T, 0)
@@ -271,4 +291,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: 481b74dcfa9ed641eb2f84b3e1986ee14e5033276b6e4a86cf601f80399155fc
+# gradc: 3080b9e57e74aca53b4042d1189ddbaa1024ce79d5c681027a1a7b8f55cc4957

@@ -11,7 +11,7 @@ from dsl.emit.loop import LoopPrinter, kept_by_loops
 from dsl.emit.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
 from dsl.ops.indexing import items_text
-from dsl.ops.spec import ATOM, UNARY, Text
+from dsl.ops.spec import ATOM, PRODUCT, UNARY, Text
 from dsl.ops.words import word
 from dsl.types import Dim, Symbol
 
@@ -163,10 +163,10 @@ class Body:
         self._line(node, f"{name} = " + (f"np.zeros({self.shape(node)}, dtype={self.dtype})" if made.base is None else self.texts[made.base].text))
         for i, (sign, piece) in enumerate(made.terms):
             place = items_text(piece, [self.texts[arg] for arg in piece.args[1:]], self)
-            value, how = scalar_of(piece), "=" if made.base is None and i == 0 else "+=" if sign > 0 else "-="
-            if how != "=" and isinstance(value, Apply) and value.op.name == "negative":
-                value, how = value.args[0], "-=" if sign > 0 else "+="
-            self._line(node, f"{name}[{place}] {how} {self.texts[value].text}")
+            value, how = self.texts[scalar_of(piece)], "=" if made.base is None and i == 0 else "+=" if sign > 0 else "-="
+            if how != "=" and value.text.startswith("-") and value.level >= PRODUCT:
+                value, how = Text(value.text[1:]), "-=" if sign > 0 else "+="
+            self._line(node, f"{name}[{place}] {how} {value.text}")
         self.texts[node] = Text(name)
 
     def _operands(self, node: Apply) -> list[Text]:

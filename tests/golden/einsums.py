@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,9 +78,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -89,25 +96,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -124,7 +146,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -246,10 +268,6 @@ def value_and_grad(
     B = A.shape[0]
     N = A.shape[1]
     D = T.shape[2]
-    dtype = np.result_type(A, u, v, T)
-    product = np.empty((B, N, N), dtype=dtype)
-    spread = np.empty((B, N), dtype=dtype)
-    dL_du = np.empty((B, N), dtype=dtype)
 
     def block(rows: slice) -> Any:
         A_rows = A[rows]
@@ -272,14 +290,18 @@ def value_and_grad(
         dL_dmixed = 1 - tanh_mixed**2
         # mixed = einsum('bi,ijd->bjd', u, T)
         dL_dT = np.tensordot(u_rows, dL_dmixed, axes=((0,), (0,)))
+        # L = sum(quadratic * traces) + sum(tanh(mixed))
+        product = dL_dA_rows_v[:, :, None] * v
+        # traces = einsum('bii->b', A)
+        spread = np.broadcast_to(u_rows_A_rows_v[:, None], (n_rows, N))
+        # mixed = einsum('bi,ijd->bjd', u, T)
         dL_dmixed_T = np.tensordot(dL_dmixed, T, axes=((1, 2), (1, 2)))
-        product[rows] = dL_dA_rows_v[:, :, None] * v
-        spread[rows] = np.broadcast_to(u_rows_A_rows_v[:, None], (n_rows, N))
-        dL_du[rows] = dL_dmixed_T + traces[:, None] * A_rows_v
-        return L_sum, L_sum_2, dL_dv, dL_dT
+        # L = sum(quadratic * traces) + sum(tanh(mixed))
+        dL_du = dL_dmixed_T + traces[:, None] * A_rows_v
+        return L_sum, L_sum_2, dL_dv, dL_dT, product, spread, dL_du
 
-    L_sum, L_sum_2, dL_dv, dL_dT = _in_blocks(
-        block, B, 8 * (4 * D * N + 2 * N * N + 7 * N + 3), workers
+    L_sum, L_sum_2, dL_dv, dL_dT, product, spread, dL_du = _in_blocks(
+        block, B, 8 * (4 * D * N + 2 * N * N + 7 * N + 3), workers, axes=(0, 0, 0)
     )
     # L = sum(quadratic * traces) + sum(tanh(mixed))
     L = L_sum + L_sum_2
@@ -287,4 +309,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 7daf2386d3587d2f08505b15c746ef53d51ee4eb2fa58e889bc84446275de17e
+# gradc: a6d8523f884f8887406c1ab54d8883f5b4e47a989772930973286ec7c4810b75

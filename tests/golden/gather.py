@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,9 +119,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -130,25 +137,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -165,7 +187,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -286,7 +308,6 @@ def value_and_grad(
     V, D = E.shape
     N, K = P.shape
     M = i.shape[1]
-    dtype = np.result_type(E, P)
     # rows = E[i]
     rows = E[i]
     # every = E[::2, None, 1:]
@@ -295,8 +316,6 @@ def value_and_grad(
     dL_devery = 3 * every**2
     # every = E[::2, None, 1:]
     scattered_dL_devery = _scatter((V, D), np.s_[::2, None, 1:], dL_devery)
-    dL_drows = np.empty((N, M, D), dtype=dtype)
-    dL_dP = np.empty((N, K), dtype=dtype)
 
     def block(rows_2: slice) -> Any:
         rows_rows = rows[rows_2]
@@ -311,12 +330,15 @@ def value_and_grad(
         # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
         picked_squared = picked**2
         total_2 = np.log1p(picked_squared).sum() / N
+        dL_drows = 2 * rows_rows
         dL_dpicked = -2.0 / max(N, 1) / (1 + picked_squared) * picked
-        dL_drows[rows_2] = 2 * rows_rows
-        dL_dP[rows_2] = _scatter((n_rows, K), np.s_[arange, y_rows], dL_dpicked)
-        return total, total_2
+        # picked = P[arange(N), y]
+        dL_dP = _scatter((n_rows, K), np.s_[arange, y_rows], dL_dpicked)
+        return total, total_2, dL_drows, dL_dP
 
-    total, total_2 = _in_blocks(block, N, 8 * (3 * D * M + 2 * K + 8), workers)
+    total, total_2, dL_drows, dL_dP = _in_blocks(
+        block, N, 8 * (3 * D * M + 2 * K + 8), workers, axes=(0, 0)
+    )
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
     L = total - total_2 + (every**3).sum()
     # rows = E[i]
@@ -324,4 +346,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: da44f9d87515f62eab1abb3edfaa1b1b4874155db55e1fdcd0d257ca3213db73
+# gradc: 19068150fdb485708b281eb5f449361930206614b61a86ddaffe1aad6f3ecd55

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,9 +84,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -95,25 +102,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -130,7 +152,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -227,18 +249,14 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     x, y = _checked(x, y)
     N = x.shape[0]
     dtype = np.result_type(x, y)
-    above = np.empty((N,), dtype=bool)
-    log_x = np.empty((N,), dtype=dtype)
-    sqrt_y = np.empty((N,), dtype=dtype)
-    dL_dx = np.empty((N,), dtype=dtype)
 
     def block(rows: slice) -> Any:
         x_rows = x[rows]
         y_rows = y[rows]
         # safe = where(x > 0, log(x) * y, x)
-        above_rows = x_rows > 0
-        log_x_rows = np.log(x_rows)
-        safe = np.where(above_rows, log_x_rows * y_rows, x_rows)
+        above = x_rows > 0
+        log_x = np.log(x_rows)
+        safe = np.where(above, log_x * y_rows, x_rows)
         # L = sum(safe) + sum(kink) + sum(root)
         total = safe.sum()
         # kink = where(abs(x) < 1, x ** 2 / 2, abs(x) - 1 / 2)
@@ -249,19 +267,16 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         total_2 = kink.sum()
         # root = sqrt(y) if all(y >= 0) else 0.0
         total_3 = (y_rows >= 0).all()
+        sqrt_y = np.sqrt(y_rows)
         # safe = where(x > 0, log(x) * y, x)
-        added = np.where(below, x_rows, np.sign(x_rows)) + np.where(
-            above_rows, dtype.type(0.0), 1.0
-        )
-        chosen = _masked(above_rows, y_rows / np.where(above_rows, x_rows, 1.0))
-        above[rows] = above_rows
-        log_x[rows] = log_x_rows
-        sqrt_y[rows] = np.sqrt(y_rows)
-        dL_dx[rows] = added + chosen
-        return total, total_2, total_3
+        added = np.where(below, x_rows, np.sign(x_rows)) + np.where(above, dtype.type(0.0), 1.0)
+        chosen = _masked(above, y_rows / np.where(above, x_rows, 1.0))
+        dL_dx = added + chosen
+        return total, total_2, total_3, above, log_x, sqrt_y, dL_dx
 
-    total, total_2, total_3 = _in_blocks(block, N, 176, workers, (np.add, np.add, np.logical_and))
-    dL_dy = np.empty((N,), dtype=dtype)
+    total, total_2, total_3, above, log_x, sqrt_y, dL_dx = _in_blocks(
+        block, N, 176, workers, join=(np.add, np.add, np.logical_and), axes=(0, 0, 0, 0)
+    )
 
     def block_2(rows: slice) -> Any:
         sqrt_y_rows = sqrt_y[rows]
@@ -273,13 +288,14 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         L_sum = root.sum()
         # root = sqrt(y) if all(y >= 0) else 0.0
         chosen = np.where(total_3, 0.5 / np.where(total_3, sqrt_y_rows, 1.0), 0.0)
-        dL_dy[rows] = chosen + _masked(above_rows, log_x_rows)
-        return (L_sum,)
+        # safe = where(x > 0, log(x) * y, x)
+        dL_dy = chosen + _masked(above_rows, log_x_rows)
+        return L_sum, dL_dy
 
-    (L_sum,) = _in_blocks(block_2, N, 72, workers)
+    L_sum, dL_dy = _in_blocks(block_2, N, 72, workers, axes=(0,))
     # L = sum(safe) + sum(kink) + sum(root)
     L = total + total_2 + L_sum
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 1dee8edd11872068fe594e1d2d2f70ececdc20055cc86d76f71c3d69920b1c19
+# gradc: 95f476b3bab655a8a2be7fed93cab0e6f918fadcf0280ad049f5a1f9e4787ca2

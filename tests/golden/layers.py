@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,9 +115,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -126,25 +133,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -161,7 +183,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -398,14 +420,6 @@ def value_and_grad(
     dtype = np.result_type(X, W, b, gain, bias)
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
     ratio = 1.0 / max(D * N, 1)
-    scale = np.empty((N, 1), dtype=dtype)
-    sigmoid = np.empty((N, D), dtype=dtype)
-    logits = np.empty((N, K), dtype=dtype)
-    below = np.empty((N, D), dtype=bool)
-    dL_dlog_softmax = np.empty((N, K), dtype=dtype)
-    exp = np.empty((N, K), dtype=dtype)
-    sign = np.empty((N, D), dtype=dtype)
-    power = np.empty((N, D), dtype=dtype)
 
     def block(rows: slice) -> Any:
         X_rows = X[rows]
@@ -414,34 +428,33 @@ def value_and_grad(
         # hidden = gelu(layer_norm(X, gain, bias))
         centred = X_rows - X_rows.mean(axis=-1, keepdims=True)
         added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
-        scale_rows = np.sqrt(added)
-        added_2 = centred / scale_rows * gain + bias
+        scale = np.sqrt(added)
+        added_2 = centred / scale * gain + bias
         scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
-        sigmoid_rows = _sigmoid(scaled)
-        hidden = added_2 * sigmoid_rows
+        sigmoid = _sigmoid(scaled)
+        hidden = added_2 * sigmoid
         # logits = dense(hidden, W, b)
-        logits_rows = hidden @ W + b
+        logits = hidden @ W + b
         # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-        log_probs = _log_softmax(logits_rows, axis=-1)
+        log_probs = _log_softmax(logits, axis=-1)
         arange = np.arange(n_rows)
         total = log_probs[arange, y_rows].sum() / N
         error = hidden - X_rows
         size = np.abs(error)
-        below_rows = size <= 1.0
-        chosen = np.where(below_rows, 0.5 * error**2, size - 0.5)
-        total_2 = chosen.sum() / (D * N)
+        below = size <= 1.0
+        total_3 = np.where(below, 0.5 * error**2, size - 0.5).sum()
+        total_2 = total_3 / (D * N)
         dL_dpicked = np.full((n_rows,), -1.0 / max(N, 1), dtype=dtype)
-        scale[rows] = scale_rows
-        sigmoid[rows] = sigmoid_rows
-        logits[rows] = logits_rows
-        below[rows] = below_rows
-        dL_dlog_softmax[rows] = _scatter((n_rows, K), np.s_[arange, y_rows], dL_dpicked)
-        exp[rows] = np.exp(log_probs)
-        sign[rows] = np.sign(error)
-        power[rows] = added_2**2
-        return total, total_2
+        dL_dlog_softmax = _scatter((n_rows, K), np.s_[arange, y_rows], dL_dpicked)
+        exp = np.exp(log_probs)
+        sign = np.sign(error)
+        # hidden = gelu(layer_norm(X, gain, bias))
+        power = added_2**2
+        return total, total_2, scale, sigmoid, logits, below, dL_dlog_softmax, exp, sign, power
 
-    total, total_2 = _in_blocks(block, N, 8 * (20 * D + 5 * K + 8), workers)
+    total, total_2, scale, sigmoid, logits, below, dL_dlog_softmax, exp, sign, power = _in_blocks(
+        block, N, 8 * (20 * D + 5 * K + 8), workers, axes=(0, 0, 0, 0, 0, 0, 0, 0)
+    )
     picked_logits = logits[0]
     picked_logits_2 = logits[1]
     norm = np.linalg.norm(picked_logits)
@@ -501,4 +514,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 9f8809a4466fead075e855340fcf45e1d6f5d83dbf2fd0bfc42d2b0d93545114
+# gradc: 52af3e6a151fbf06ae57837fbea61ab2a1f0b14b3bb65d29cd67f0b87f10c7fd

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,9 +79,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -90,25 +97,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -125,7 +147,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -295,7 +317,6 @@ def value_and_grad(
     """
     X, σ, l, O, I, len, list, array = _checked(X, σ, l, O, I, len, list, array)
     N, D = X.shape
-    dtype = np.result_type(X, σ, l, O, I, len, list, array)
     # sum = l * O - I ** 2
     sum = l * O - I**2
     # dL_dX = list @ list
@@ -303,26 +324,24 @@ def value_and_grad(
     dL_dlist = 2 * list
     # sum = l * O - I ** 2
     dL_dI = -2.0 * I
-    sigmoid = np.empty((N,), dtype=dtype)
 
     def block(rows: slice) -> Any:
         X_rows = X[rows]
         array_rows = array[rows]
         # sigmoid = sigmoid(X @ len) * σ
         sigmoid_2 = _sigmoid(X_rows @ len)
-        sigmoid_rows = sigmoid_2 * σ
+        sigmoid = sigmoid_2 * σ
         # float = sum(sigmoid * array)
-        float = (sigmoid_rows * array_rows).sum()
+        float = (sigmoid * array_rows).sum()
         # sigmoid = sigmoid(X @ len) * σ
         dL_dσ = (array_rows * sigmoid_2).sum()
         dL_dlen = array_rows * σ * (sigmoid_2 * (1 - sigmoid_2)) @ X_rows
-        sigmoid[rows] = sigmoid_rows
-        return float, dL_dσ, dL_dlen
+        return float, dL_dσ, dL_dlen, sigmoid
 
-    float, dL_dσ, dL_dlen = _in_blocks(block, N, 8 * (D + 10), workers)
+    float, dL_dσ, dL_dlen, sigmoid = _in_blocks(block, N, 8 * (D + 10), workers, axes=(0,))
     # L = float + sum + dL_dX
     L = float + sum + dL_dX
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: 6fb6b020a0fc6b8c7b3461a99f98e61f33d1612d62ed381072fba95adaa1cd89
+# gradc: 21978dd78e2a316b0dd3c0fabf8936d4f918475ce149a06bf8576202850b03a4

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,9 +108,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -119,25 +126,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -154,7 +176,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -280,9 +302,6 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     scattered = _scatter((B, N, D), np.s_[0, 0], _prod_others(picked_x))
     tied = norm_x == 0
     chosen = np.where(tied, 0.0, 1.0 / np.where(tied, 1.0, norm_x))
-    difference = np.empty((B, N, D), dtype=dtype)
-    var = np.empty((B, D), dtype=dtype)
-    tied_2 = np.empty((B, N, D), dtype=bool)
 
     def block(rows: slice) -> Any:
         x_rows = x[rows]
@@ -293,20 +312,22 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # low = min(x, axis=0, keepdims=True)
         low = x_rows.min(axis=0, keepdims=True)
         # spread = std(x, axis=1, ddof=1)
-        difference_rows = x_rows - x_rows.mean(axis=1, keepdims=True)
-        difference[rows] = difference_rows
-        var[rows] = np.square(difference_rows).sum(axis=1) / (N - 1)
-        tied_2[rows] = x_rows == x_rows.max(axis=-1, keepdims=True)
-        return centred_sum, total, low
+        difference = x_rows - x_rows.mean(axis=1, keepdims=True)
+        var = np.square(difference).sum(axis=1) / (N - 1)
+        # top = max(x, axis=-1)
+        tied_2 = x_rows == x_rows.max(axis=-1, keepdims=True)
+        return centred_sum, total, low, difference, var, tied_2
 
-    centred_sum, total, low = _in_blocks(
-        block, B, 8 * (3 * D * N + 2 * D + 2 * N), workers, (np.add, np.add, np.minimum)
+    centred_sum, total, low, difference, var, tied_2 = _in_blocks(
+        block,
+        B,
+        8 * (3 * D * N + 2 * D + 2 * N),
+        workers,
+        join=(np.add, np.add, np.minimum),
+        axes=(0, 0, 0),
     )
     # spread = std(x, axis=1, ddof=1)
     spread = np.sqrt(var)
-    tied_3 = np.empty((B, N, D), dtype=bool)
-    tied_4 = np.empty((B, D), dtype=bool)
-    power = np.empty((B, N, D), dtype=dtype)
 
     def block_2(rows: slice) -> Any:
         x_rows = x[rows]
@@ -317,25 +338,25 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         total_2 = (centred**3).sum()
         total_3 = spread_rows.sum()
         # low = min(x, axis=0, keepdims=True)
-        tied_3_rows = x_rows == low
-        total_4 = tied_3_rows.sum(axis=0, keepdims=True)
+        tied_3 = x_rows == low
+        total_4 = tied_3.sum(axis=0, keepdims=True)
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        power_rows = centred**2
+        power = centred**2
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
-        total_5 = power_rows.sum(axis=(0, 2), keepdims=True)
-        tied_3[rows] = tied_3_rows
-        tied_4[rows] = spread_rows == 0
-        power[rows] = power_rows
-        return total_2, total_3, total_4, total_5
+        total_5 = power.sum(axis=(0, 2), keepdims=True)
+        # spread = std(x, axis=1, ddof=1)
+        tied_4 = spread_rows == 0
+        return total_2, total_3, total_4, total_5, tied_3, tied_4, power
 
-    total_2, total_3, total_4, total_5 = _in_blocks(block_2, B, 8 * (5 * D * N + 2 * D), workers)
+    total_2, total_3, total_4, total_5, tied_3, tied_4, power = _in_blocks(
+        block_2, B, 8 * (5 * D * N + 2 * D), workers, axes=(0, 0, 0)
+    )
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
     L = total_2 + total_3 + total - low.sum() + norm_x + picked_x.prod()
     # low = min(x, axis=0, keepdims=True)
     ratio = -1.0 / total_4.astype(dtype)
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
     scaled = 3.0 / max(B * D, 1) * total_5
-    dL_dx = np.empty((B, N, D), dtype=dtype)
 
     def block_3(rows: slice) -> Any:
         x_rows = x[rows]
@@ -356,11 +377,12 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         scaled_2 = np.where(tied_4_rows, 0.0, ratio_2)[:, None] * difference_rows
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
         dL_dcentred = 3 * power_rows
-        dL_dx[rows] = added + chosen_2 + scaled_2 + dL_dcentred - scaled
-        return ()
+        # centred = x - mean(x, axis=(0, 2), keepdims=True)
+        dL_dx = added + chosen_2 + scaled_2 + dL_dcentred - scaled
+        return (dL_dx,)
 
-    _in_blocks(block_3, B, 8 * (17 * D * N + 6 * D + 3 * N), workers)
+    (dL_dx,) = _in_blocks(block_3, B, 8 * (17 * D * N + 6 * D + 3 * N), workers, axes=(0,))
     return L, Gradients(dL_dx)
 
 
-# gradc: a1cdcc1a9daeab519bab3ce72a969da1912c0465fcafc2f28b697c5626252990
+# gradc: 0148d41d504c8ebe3f29a7b605dd2051305d8f89a3a352bfcc68b0c33d1b55c3

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,9 +91,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -102,25 +109,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -137,7 +159,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -382,14 +404,6 @@ def value_and_grad(
     )
     # L = sum(float * exp(c) * sigmoid(int) + range + dtype * mean(max) + ValueError * Any * NDArray * tuple * getattr)
     exp_c = _float(np.exp(c))
-    sigmoid_int = np.empty((N,), dtype=dtype_2)
-    scaled = np.empty((N,), dtype=dtype_2)
-    dL_dfloat = np.empty((N,), dtype=dtype_2)
-    dL_dint = np.empty((N,), dtype=dtype_2)
-    dL_dValueError = np.empty((N,), dtype=dtype_2)
-    dL_dAny = np.empty((N,), dtype=dtype_2)
-    dL_dNDArray = np.empty((N,), dtype=dtype_2)
-    dL_dtuple = np.empty((N,), dtype=dtype_2)
 
     def block(rows: slice) -> _Any:
         max_rows = max[rows]
@@ -404,23 +418,43 @@ def value_and_grad(
         total = max_rows.sum() / N
         # L = sum(float * exp(c) * sigmoid(int) + range + dtype * mean(max) + ValueError * Any * NDArray * tuple * getattr)
         dL_dtotal = dtype_rows.sum()
-        sigmoid_int_rows = _sigmoid(int_rows)
+        sigmoid_int = _sigmoid(int_rows)
         scaled_2 = ValueError_rows * Any_rows
         scaled_2_times_NDArray_rows = scaled_2 * NDArray_rows
+        scaled = scaled_2_times_NDArray_rows * tuple_rows
+        dL_dfloat = sigmoid_int * exp_c
+        dL_dint = float_rows * exp_c * (sigmoid_int * (1 - sigmoid_int))
         dL_dscaled_2_times_NDArray_rows = getattr_rows * tuple_rows
         dL_dscaled_2 = dL_dscaled_2_times_NDArray_rows * NDArray_rows
-        sigmoid_int[rows] = sigmoid_int_rows
-        scaled[rows] = scaled_2_times_NDArray_rows * tuple_rows
-        dL_dfloat[rows] = sigmoid_int_rows * exp_c
-        dL_dint[rows] = float_rows * exp_c * (sigmoid_int_rows * (1 - sigmoid_int_rows))
-        dL_dValueError[rows] = dL_dscaled_2 * Any_rows
-        dL_dAny[rows] = dL_dscaled_2 * ValueError_rows
-        dL_dNDArray[rows] = dL_dscaled_2_times_NDArray_rows * scaled_2
-        dL_dtuple[rows] = getattr_rows * scaled_2_times_NDArray_rows
-        return total, dL_dtotal
+        dL_dValueError = dL_dscaled_2 * Any_rows
+        dL_dAny = dL_dscaled_2 * ValueError_rows
+        dL_dNDArray = dL_dscaled_2_times_NDArray_rows * scaled_2
+        dL_dtuple = getattr_rows * scaled_2_times_NDArray_rows
+        return (
+            total,
+            dL_dtotal,
+            sigmoid_int,
+            scaled,
+            dL_dfloat,
+            dL_dint,
+            dL_dValueError,
+            dL_dAny,
+            dL_dNDArray,
+            dL_dtuple,
+        )
 
-    total, dL_dtotal = _in_blocks(block, N, 192, workers)
-    dL_dmax = np.empty((N,), dtype=dtype_2)
+    (
+        total,
+        dL_dtotal,
+        sigmoid_int,
+        scaled,
+        dL_dfloat,
+        dL_dint,
+        dL_dValueError,
+        dL_dAny,
+        dL_dNDArray,
+        dL_dtuple,
+    ) = _in_blocks(block, N, 192, workers, axes=(0, 0, 0, 0, 0, 0, 0, 0))
 
     def block_2(rows: slice) -> _Any:
         float_rows = float[rows]
@@ -434,13 +468,13 @@ def value_and_grad(
         added = float_rows * exp_c * sigmoid_int_rows + range_rows
         added_2 = added + dtype_rows * total + scaled_rows * getattr_rows
         L = added_2.sum()
-        dL_dmax[rows] = np.full((n_rows,), dL_dtotal / N, dtype=dtype_2)
-        return (L,)
+        dL_dmax = np.full((n_rows,), dL_dtotal / N, dtype=dtype_2)
+        return L, dL_dmax
 
-    (L,) = _in_blocks(block_2, N, 112, workers)
+    L, dL_dmax = _in_blocks(block_2, N, 112, workers, axes=(0,))
     return L, Gradients(
         dL_dfloat, dL_dint, dL_dmax, dL_dValueError, dL_dAny, dL_dNDArray, dL_dtuple, scaled
     )
 
 
-# gradc: b49bdb4eafd9d8b1733d43e4d9685edbb15812ce68f68e87864548257462a1fd
+# gradc: a7eace25ca392a7f5420ceccbc8f77d3a6d5c7d73dc2ed670cebe292fa6b8593

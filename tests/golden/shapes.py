@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,9 +78,15 @@ def _blas() -> Any:
 
 
 def _in_blocks(
-    block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None
+    block: Any,
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
 ) -> Any:
-    """The sums, or what join makes, of what block(rows) gives over blocks of rows, shared out among threads.
+    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
+    along these axes, which are put side by side.
 
     A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
     than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
@@ -89,25 +96,40 @@ def _in_blocks(
     size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
     if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
         return block(slice(0, count))
+    wholes: list[Any] = [None] * len(axes)
+    lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
-        totals = list(block(slice(start, min(start + size, stop))))
-        for low in range(start + size, stop, size):
-            _joined(totals, block(slice(low, min(low + size, stop))), join)
+        totals: list[Any] = []
+        for low in range(start, stop, size):
+            rows = slice(low, min(low + size, stop))
+            parts = list(block(rows))
+            for i, axis in reversed(list(enumerate(axes))):
+                part = parts.pop()
+                with lock:
+                    if wholes[i] is None:
+                        wholes[i] = np.empty(
+                            (*part.shape[:axis], count, *part.shape[axis + 1 :]), part.dtype
+                        )
+                wholes[i][(slice(None),) * axis + (rows,)] = part
+            totals = _joined(totals, parts, join)
         return totals
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return run(0, count) if workers == 1 else _on_threads(run, shares, join)
+    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
 
 
-def _joined(totals: list[Any], parts: Any, join: tuple[Any, ...] | None) -> None:
-    """Put what another block gives into the totals."""
+def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
+    """What two blocks, or two threads, give together."""
+    if not totals:
+        return parts
     for i, part in enumerate(parts):
         if join is None:
             totals[i] += part
         else:
             totals[i] = join[i](totals[i], part)
+    return totals
 
 
 def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] | None) -> list[Any]:
@@ -124,7 +146,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
         others = [pool.submit(copy_context().run, run, *share) for share in shares[1:]]
         totals: list[Any] = run(*shares[0])
         for other in others:
-            _joined(totals, other.result(), join)
+            totals = _joined(totals, other.result(), join)
     return totals
 
 
@@ -272,13 +294,6 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     dL_dproduct = np.triu(np.ones((6, 6), dtype=dtype))
     # edged = pad(x, ((1, 1), (0, 2)))
     picked_exp_edged = exp_edged[1 : N + 1]
-    left = np.empty((N, 3), dtype=dtype)
-    right = np.empty((N, 3), dtype=dtype)
-    dL_dstacked = np.empty((N, 2, 6), dtype=dtype)
-    dL_dx = np.empty((N, 6), dtype=dtype)
-    dL_dproduct_x = np.empty((N, 6), dtype=dtype)
-    dL_dflip = np.empty((N, 3), dtype=dtype)
-    scattered = np.empty((N, 6), dtype=dtype)
 
     def block(rows: slice) -> Any:
         x_rows = x[rows]
@@ -299,27 +314,55 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         total_3 = np.sin(stacked).sum()
         total_4 = x_rows.T @ y_rows
         # left, right = split(y, 2, axis=1)
-        left_rows = y_rows[:, :3]
+        left = y_rows[:, :3]
+        right = y_rows[:, 3:]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        dL_dstacked_rows = np.cos(stacked)
+        dL_dstacked = np.cos(stacked)
         # edged = pad(x, ((1, 1), (0, 2)))
         added = y_rows @ dL_dproduct.T + picked_exp_edged_rows[:, :6]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         dL_djoined = 3 * joined**2
-        # joined = concatenate([x, y[:, :2]], axis=1)
-        added_2 = added + dL_dstacked_rows[:, 0] + dL_djoined[:, :6]
-        # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         dL_dblocks = 2 * blocks
-        left[rows] = left_rows
-        right[rows] = y_rows[:, 3:]
-        dL_dstacked[rows] = dL_dstacked_rows
-        dL_dx[rows] = added_2 + dL_dblocks.transpose(1, 0, 2).reshape(n_rows, 6)
-        dL_dproduct_x[rows] = x_rows @ dL_dproduct
-        dL_dflip[rows] = np.roll(left_rows, -1, axis=-1)
-        scattered[rows] = _scatter((n_rows, 6), np.s_[:, :2], dL_djoined[:, 6:])
-        return total, total_2, total_3, total_4
+        # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
+        dL_dx = (
+            added
+            + dL_dstacked[:, 0]
+            + dL_djoined[:, :6]
+            + dL_dblocks.transpose(1, 0, 2).reshape(n_rows, 6)
+        )
+        # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
+        dL_dproduct_x = x_rows @ dL_dproduct
+        # turned = roll(flip(right, axis=0), 1, axis=1)
+        dL_dflip = np.roll(left, -1, axis=-1)
+        # joined = concatenate([x, y[:, :2]], axis=1)
+        scattered = _scatter((n_rows, 6), np.s_[:, :2], dL_djoined[:, 6:])
+        return (
+            total,
+            total_2,
+            total_3,
+            total_4,
+            left,
+            right,
+            dL_dstacked,
+            dL_dx,
+            dL_dproduct_x,
+            dL_dflip,
+            scattered,
+        )
 
-    total, total_2, total_3, total_4 = _in_blocks(block, N, 1576, workers)
+    (
+        total,
+        total_2,
+        total_3,
+        total_4,
+        left,
+        right,
+        dL_dstacked,
+        dL_dx,
+        dL_dproduct_x,
+        dL_dflip,
+        scattered,
+    ) = _in_blocks(block, N, 1576, workers, axes=(0, 0, 0, 0, 0, 0, 0))
     # tiled = tile(left, (2, 1))
     tiled = np.tile(left, (2, 1))
     # turned = roll(flip(right, axis=0), 1, axis=1)
@@ -332,7 +375,6 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     dL_dtiled = 2 * tiled
     # tiled = tile(left, (2, 1))
     reshaped_dL_dtiled = dL_dtiled.reshape(2, N, 3)
-    dL_dy = np.empty((N, 6), dtype=dtype)
 
     def block_2(rows: slice) -> Any:
         flip_right_rows = flip_right[rows]
@@ -352,13 +394,14 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         joined_2 = np.concatenate((dL_dleft, dL_dright_rows), axis=-1)
         # stacked = stack([x, y], axis=1)
         added_2 = dL_dproduct_x_rows + joined_2 + dL_dstacked_rows[:, 1]
-        dL_dy[rows] = added_2 + scattered_rows
-        return (total_5,)
+        # joined = concatenate([x, y[:, :2]], axis=1)
+        dL_dy = added_2 + scattered_rows
+        return total_5, dL_dy
 
-    (total_5,) = _in_blocks(block_2, N, 648, workers)
+    total_5, dL_dy = _in_blocks(block_2, N, 648, workers, axes=(0,))
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
     L = added + total_5 + exp_edged.sum() + np.triu(total_4).sum()
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 6f25b2be6c10dd13d9e58c10c1f68cdbcb64cc7ddb7c428e00279bc193b8260e
+# gradc: 7011c36659c04fe5dae8496994bf3fda119956d45d1e2a60a065b2952c78fbdb
