@@ -115,7 +115,7 @@ def started(found: Sequence[Started]) -> str:
 
 
 def machine() -> str:
-    """The machine and the versions, in a sentence each."""
+    """The machine, the versions, and how busy it is, in a sentence each."""
     try:
         model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     except OSError:
@@ -128,14 +128,15 @@ def machine() -> str:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    return f"{platform.system()} on {processor}. Python {platform.python_version()}, {', '.join(versions)}."
+    load = f" {os.getloadavg()[0]:.1f} other processes were running at the start." if hasattr(os, "getloadavg") else ""
+    return f"{platform.system()} on {processor}. Python {platform.python_version()}, {', '.join(versions)}.{load}"
 
 
-def write(page: Path, rows: Sequence[Row], peaks: dict[str, dict[str, int]], found: Sequence[Started]) -> None:
+def write(page: Path, machine: str, rows: Sequence[Row], peaks: dict[str, dict[str, int]], found: Sequence[Started]) -> None:
     """Put what was measured between the page's marks, and the plot beside it."""
     plotted = f"![gradc's time as a part of each other's]({page.stem}.svg)\n" if plot(rows, page.with_suffix(".svg")) else ""
     parts = [
-        f"{machine()}\n",
+        f"{machine}\n",
         goals(rows),
         plotted,
         *(f"### {precision}\n\n{times(rows, precision, False)}" for precision in PRECISIONS),

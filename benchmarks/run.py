@@ -38,12 +38,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--peers", metavar="NAMES", type=listed(peers), default=peers[:], help=f"of these, besides gradc: {', '.join(peers)}")
     parser.add_argument("--sizes", metavar="NAMES", type=listed(SIZES), help=f"of these: {', '.join(SIZES)}")
     parser.add_argument("--precisions", metavar="NAMES", type=listed(PRECISIONS), help=f"of these: {', '.join(PRECISIONS)}")
-    parser.add_argument("--seconds", type=float, help="for the rounds of one case (default 1.2, quick 0.1)")
+    parser.add_argument("--seconds", type=float, help="for the rounds of one case (default 1, quick 0.1)")
     given = parser.parse_args()
-    given.whole = len(sys.argv) == 1
+    given.whole = not (given.quick or given.sizes or given.precisions) and given.only == names() and given.peers == peers
     given.sizes = given.sizes or SIZES[: 2 if given.quick else 3]
     given.precisions = given.precisions or PRECISIONS[: 1 if given.quick else 2]
-    given.seconds = given.seconds or (0.1 if given.quick else 1.2)
+    given.seconds = given.seconds or (0.1 if given.quick else 1.0)
     return given
 
 
@@ -69,8 +69,9 @@ def main() -> None:
     given = options()
     console = Console(stderr=True, highlight=False)
     contestants = [each for each in CONTESTANTS if each.installed and each.name in ("gradc", *given.peers)]
+    machine = report.machine()
     missing = sorted({each.package for each in CONTESTANTS if not each.installed})
-    print(report.machine(), f"Not installed, so left out: {', '.join(missing)}.\n" if missing else "", sep="\n")
+    print(machine, f"Not installed, so left out: {', '.join(missing)}.\n" if missing else "", sep="\n")
     cases = list(product(given.only, given.sizes, given.precisions))
     rows: list[report.Row] = []
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True) as progress:
@@ -85,7 +86,7 @@ def main() -> None:
         started = starting.times(given.quick) if given.whole or given.quick else []
     print("\n" + report.goals(rows), report.started(started), sep="\n")
     if given.whole:
-        report.write(PAGE, rows, peaks, started)
+        report.write(PAGE, machine, rows, peaks, started)
         console.print(f"{PAGE.relative_to(ROOT)} is written")
 
 

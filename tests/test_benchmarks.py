@@ -58,9 +58,9 @@ def test_page_keeps_its_words(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
     row = report.Row("logistic", "large", "float64", "N=5", False, Times({"gradc": [1.0, 2.0, 9.0], "hand": [2.0, 4.0, 2.0], "jax": [4.0, 8.0, 9.0]}))
-    report.write(page, [row], {"logistic": {"gradc": 2_000_000, "jax": 40_000_000}}, [])
+    report.write(page, "A machine.", [row], {"logistic": {"gradc": 2_000_000, "jax": 40_000_000}}, [])
     text = page.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n\n{report.BEGIN}\n") and text.endswith(f"{report.END}\nafter\n") and "old" not in text
+    assert text.startswith(f"before\n\n{report.BEGIN}\n") and text.endswith(f"{report.END}\nafter\n") and "old" not in text and "A machine." in text
     assert "| logistic | N=5 | 2.00 s | 0.50 | 0.25 |" in text  # medians of the rounds' ratios, not ratios of the medians
     assert "| logistic | 2.0 | 40.0 | 0.050 |" in text
 
