@@ -191,7 +191,8 @@ def _addends(node: Node, opened: Opened | None = None) -> Iterator[tuple[int, No
     stack = [(1, node)]
     while stack:
         sign, each = stack.pop()
-        if each is node or _is_whole(each) or (opened is not None and opened(each)):
+        # with so many waiting there are too many for anyone, however deep the sum goes
+        if len(stack) <= MOST and (each is node or _is_whole(each) or (opened is not None and opened(each))):
             x, y = each.args
             stack += [(-sign if _is(each, "subtract") else sign, y), (sign, x)]
         elif _is(each, "negative"):

@@ -12,6 +12,8 @@ from dsl.nodes import Apply, Node
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.indexing import SCATTER, distinct
 
+# a sum of more terms is put together in parts
+MOST = 32
 _SIGNS = {"add": (1, 1), "subtract": (1, -1)}
 
 
@@ -27,7 +29,10 @@ def sums_of_pieces(nodes: Iterable[Node], alone: Callable[[Node], bool]) -> tupl
     """The sums among the nodes, and what is no step of its own for being part of one. ``alone`` tells of a value whether it is read once."""
     found: dict[Node, Pieces] = {}
     taken: set[Node] = set()
-    for node in reversed(list(nodes)):
+    nodes = list(nodes)
+    if not any(isinstance(node, Apply) and node.op is SCATTER for node in nodes):
+        return found, taken
+    for node in reversed(nodes):
         if isinstance(node, Apply) and node.op.name in _SIGNS and node not in taken and node.type.shape and node.type.dtype == "float":
             inner: set[Node] = set()
             terms = _terms(node, alone, inner)
@@ -46,7 +51,7 @@ def _terms(node: Apply, alone: Callable[[Node], bool], inner: set[Node]) -> list
     stack: list[tuple[int, Node]] = [(1, node)]
     while stack:
         sign, each = stack.pop()
-        if isinstance(each, Apply) and each.op.name in _SIGNS and (each is node or alone(each)) and each.type.matches(node.type):
+        if len(inner) < MOST and isinstance(each, Apply) and each.op.name in _SIGNS and (each is node or alone(each)) and each.type.matches(node.type):
             if each is not node:
                 inner.add(each)
             stack += [(sign * own, arg) for own, arg in zip(reversed(_SIGNS[each.op.name]), reversed(each.args), strict=True)]

@@ -153,8 +153,9 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapp
         before.needs_dtype = True
     unpack = [f"{each.name} = tape.{each.name}" for each in fields]
     back = live([*unpack, *reads, *after.lines, f"return Gradients({', '.join(copies)})"])
-    fields = [each for each, line in zip(fields, unpack, strict=True) if line in back]
-    back = [*_unpacked(fields), *(line for line in back if line not in unpack)]
+    kept, unpacking = {*back}, {*unpack}
+    fields = [each for each, line in zip(fields, unpack, strict=True) if line in kept]
+    back = [*_unpacked(fields), *(line for line in back if line not in unpacking)]
     back = guarded(back, after.raising, program)
     lines = _head(program, before, extra) + before.lines
     if keep_shape:
