@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from dsl.derivatives import FUNCTIONS as OPERATORS
+from dsl.calculus.derivatives import FUNCTIONS as OPERATORS
+from dsl.calculus.loops import FUNCTIONS as LOOPS
 from dsl.library import library
-from dsl.loops import FUNCTIONS as LOOPS
 from dsl.ops.builtins import functions
 from dsl.ops.elementwise import elementwise_ops
 

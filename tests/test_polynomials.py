@@ -10,9 +10,9 @@ import pytest
 
 import dsl
 from dsl.api import module_of
+from dsl.calculus.polynomials import collected
 from dsl.nodes import Apply, Node, argument, const, topological
 from dsl.ops.elementwise import ew
-from dsl.polynomials import collected
 from dsl.types import TensorType
 
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], int]] = {

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
+from dsl.calculus.rows import JOINED
 from dsl.emit.body import Body, live
 from dsl.emit.guard import guarded, indented
 from dsl.nodes import Apply, Node, Walk, of_sizes, topological
 from dsl.ops.spec import ATOM
-from dsl.rows import JOINED
 from dsl.types import Dim, product
 
 

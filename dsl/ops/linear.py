@@ -1,5 +1,5 @@
 """A Jacobian that remembers what it multiplies as: its value is its first argument, and beside it stands the graph that is linear in u, u times
-the Jacobian, so that ``dsl/directions.py`` can have a product with it without it."""
+the Jacobian, so that ``dsl/calculus/directions.py`` can have a product with it without it."""
 
 from __future__ import annotations
 

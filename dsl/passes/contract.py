@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from dsl.chains import Order, Scale, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
-from dsl.identities import FACTORS, is_factor, rewrite, rewritten
+from dsl.calculus.chains import Order, Scale, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
+from dsl.calculus.identities import FACTORS, is_factor, rewrite, rewritten
 from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, remapped, topological
 from dsl.ops.core import axes_of, is_number
 from dsl.ops.shaping import reshape

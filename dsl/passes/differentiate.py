@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from dsl.calculus.identities import is_factor, rewritten
+from dsl.calculus.reverse import pull_back
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.identities import is_factor, rewritten
 from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, put_on_line, topological
 from dsl.ops.shaping import spread
-from dsl.reverse import pull_back
 
 
 def differentiate(program: Program) -> Program:

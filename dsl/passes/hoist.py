@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from dsl.calculus.turns import moved
 from dsl.nodes import Apply, Node, Program, apply, remapped, topological
 from dsl.ops.factorisations import PART
 from dsl.ops.loops import LOOP, as_loop
-from dsl.turns import moved
 
 
 def hoist(program: Program) -> Program:

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from dsl import derivatives, loops, syntax
+from dsl import syntax
+from dsl.calculus import derivatives, loops
+from dsl.calculus.directions import without_jacobians
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
-from dsl.directions import without_jacobians
 from dsl.elaborate import Elaborator, array
 from dsl.imports import Find, Imports, declare_const, nowhere
 from dsl.knowledge import Knowledge, guessed

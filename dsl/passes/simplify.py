@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container
 
-from dsl.diagonals import added_in_place
-from dsl.identities import is_factor, rewrite, rewritten
+from dsl.calculus.diagonals import added_in_place
+from dsl.calculus.identities import is_factor, rewrite, rewritten
 from dsl.nodes import Apply, Node, Program, apply, cotangent_names, rebuild, remapped, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number

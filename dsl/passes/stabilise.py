@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from dsl.calculus.stability import MOVES, complement, stable
 from dsl.nodes import Apply, Nested, Node, Program, Rewrite, rebuild, remapped, topological
-from dsl.stability import MOVES, complement, stable
 
 _SAID = {
     "log_softmax": ("log(softmax(x))", "log_softmax(x)"),

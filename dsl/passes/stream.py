@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from dsl.calculus.rows import added_up, axis_of_rows, counts, keeps_rows
 from dsl.nodes import Apply, Input, Node, Program, Walk, topological
-from dsl.rows import added_up, axis_of_rows, counts, keeps_rows
 from dsl.types import Dim
 
 # so many steps between the inputs and the results must stay within a block for it to be worth its while

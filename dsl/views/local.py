@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import reduce
 
 from dsl import syntax
+from dsl.calculus.identities import rewrite
+from dsl.calculus.reverse import pull_back
 from dsl.catalogue import catalogue
 from dsl.elaborate import OPERATORS
 from dsl.emit.body import number
 from dsl.emit.latex import identifier, latex, shape
-from dsl.identities import rewrite
 from dsl.nodes import Apply, Const, Input, Node, argument, const, rebuild, substituted, topological
 from dsl.ops.contraction import EINSUM, split_spec
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.spec import PRODUCT, Text
-from dsl.reverse import pull_back
 from dsl.rules import RuleOp, elementwise_cotangent, partial
 from dsl.types import Dim
 from dsl.views.steps import LOOPS, Operand, Step

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dsl.identities import rewrite
+from dsl.calculus.identities import rewrite
 from dsl.nodes import Apply, Const, Node, rebuild
 from dsl.ops.core import is_number
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dsl.calculus.identities import rewrite
+from dsl.calculus.reverse import pull_back
 from dsl.diagnostics import DslError
-from dsl.identities import rewrite
 from dsl.nodes import Apply, Node, argument, const, of_sizes, rebuild, substituted, topological
 from dsl.ops.core import Undecided
 from dsl.ops.elementwise import Elementwise
-from dsl.reverse import pull_back
 from dsl.types import ShapeError, TensorType
 from dsl.views.local import Expressions, body_of, factor, pulled
 from dsl.views.steps import LOOPS, Composition, Step, short_names

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from dsl import syntax
-from dsl.batching import Unbatchable, batched
+from dsl.calculus.batching import Unbatchable, batched
 from dsl.diagnostics import Code
 from dsl.elaborate import Steps, array, describe
 from dsl.nodes import Apply, Input, Node, argument, substituted

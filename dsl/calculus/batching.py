@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from string import ascii_letters
 from typing import Any
 
-from dsl.identities import rewrite
+from dsl.calculus.identities import rewrite
 from dsl.nodes import Apply, Input, Node, apply, argument, topological
 from dsl.ops.broadcasting import broadcast_to, reshape
 from dsl.ops.contraction import einsum, permute, split_spec

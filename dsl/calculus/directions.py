@@ -9,14 +9,14 @@ from collections.abc import Container, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from dsl.batching import Unbatchable
-from dsl.jacobians import for_every_column
+from dsl.calculus.batching import Unbatchable
+from dsl.calculus.jacobians import for_every_column
+from dsl.calculus.reverse import pull_back
 from dsl.nodes import Apply, Nested, Node, Program, argument, const, rebuild, remapped, substituted, topological
 from dsl.ops.aliases import NAMED
 from dsl.ops.broadcasting import broadcast_to, reshape
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.linear import JACOBIAN, Linear, forgotten
-from dsl.reverse import pull_back
 from dsl.types import Shape, product
 
 

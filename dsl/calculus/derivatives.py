@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dsl.batching import Unbatchable
+from dsl.calculus.batching import Unbatchable
+from dsl.calculus.directions import directed
+from dsl.calculus.identities import rewrite
+from dsl.calculus.jacobians import for_every_unit
+from dsl.calculus.reverse import pull_back
+from dsl.calculus.stability import stable
 from dsl.diagnostics import Code, DslError
-from dsl.directions import directed
 from dsl.elaborate import array
-from dsl.identities import rewrite
-from dsl.jacobians import for_every_unit
 from dsl.nodes import Apply, Input, Node, argument, const, rebuild, substituted, topological
 from dsl.ops.aliases import NAMED
 from dsl.ops.core import shape_of
@@ -22,9 +24,7 @@ from dsl.ops.loops import Turn, captured_by, loop
 from dsl.ops.making import eye
 from dsl.ops.shaping import reshape, spread
 from dsl.ops.spec import function
-from dsl.reverse import pull_back
 from dsl.scope import Value
-from dsl.stability import stable
 from dsl.types import Shape, ShapeError, product, same
 
 

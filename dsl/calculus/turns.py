@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from string import ascii_letters
 
-from dsl.batching import Unbatchable, batched
+from dsl.calculus.batching import Unbatchable, batched
 from dsl.nodes import Apply, Const, Input, Node, apply, argument, of_sizes, substituted, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import add, is_number

@@ -14,7 +14,7 @@ from itertools import count
 from operator import or_
 from string import ascii_letters
 
-from dsl.identities import is_factor, rewrite, rewritten
+from dsl.calculus.identities import is_factor, rewrite, rewritten
 from dsl.nodes import Apply, Node, const
 from dsl.ops.broadcasting import total
 from dsl.ops.contraction import einsum, split_spec

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from dsl import diagonals
-from dsl.assembly import added_up, assembled
+from dsl.calculus import diagonals
+from dsl.calculus.assembly import added_up, assembled
+from dsl.calculus.tiles import joined
 from dsl.nodes import Apply, Const, Input, Node, apply, const, of_sizes
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
@@ -17,7 +18,6 @@ from dsl.ops.elementwise import cast, ew
 from dsl.ops.indexing import FULL
 from dsl.ops.making import dimension
 from dsl.ops.shaping import broadcast_to, reshape, spread
-from dsl.tiles import joined
 from dsl.types import ONE, Dim, product
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {

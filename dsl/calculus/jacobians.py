@@ -5,7 +5,7 @@ has an axis for some of the labels. Axes of one label have one index, and elsewh
 repeats itself. So the identity is the number 1 under ``lead = own``, and a product with it renames an axis instead of multiplying.
 
 Before: ``u * exp(x)``. After: ``exp(x)`` on the diagonal. What an operation does to the axes that it works along is said here; where it says nothing
-the term is written out, and ``dsl/batching.py`` does the rest.
+the term is written out, and ``dsl/calculus/batching.py`` does the rest.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from itertools import count
 from string import ascii_letters
 from typing import cast as typing_cast
 
-from dsl.batching import Unbatchable, batched_node
-from dsl.identities import is_zero, rewrite, rewritten
+from dsl.calculus.batching import Unbatchable, batched_node
+from dsl.calculus.identities import is_zero, rewrite, rewritten
+from dsl.calculus.terms import Labels, Term, pattern, weighted_core
 from dsl.nodes import Apply, Node, apply, const, topological
 from dsl.ops.along import runs_backwards
 from dsl.ops.broadcasting import broadcast_to, reshape
@@ -27,7 +28,6 @@ from dsl.ops.diagonals import tril, triu
 from dsl.ops.elementwise import Elementwise, cast
 from dsl.ops.indexing import FULL, SCATTER, Item
 from dsl.ops.making import arange, dimension, eye
-from dsl.terms import Labels, Term, pattern, weighted_core
 from dsl.types import ONE, Dim, Shape, product
 
 

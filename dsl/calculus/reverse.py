@@ -6,8 +6,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, count
 
+from dsl.calculus.identities import rewrite
+from dsl.calculus.polynomials import collected
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.identities import rewrite
 from dsl.nodes import Apply, Input, Line, Node, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
 from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import add
@@ -15,7 +16,6 @@ from dsl.ops.elementwise import Elementwise
 from dsl.ops.factorisations import PART, unparted
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 from dsl.ops.words import word
-from dsl.polynomials import collected
 from dsl.rules import elementwise_cotangent
 from dsl.types import ShapeError, TensorType, product
 

@@ -1,10 +1,10 @@
-"""A term of a Jacobian (``dsl/jacobians.py``): an array, and what stands where in the result that it is a part of."""
+"""A term of a Jacobian (``dsl/calculus/jacobians.py``): an array, and what stands where in the result that it is a part of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dsl.identities import rewritten
+from dsl.calculus.identities import rewritten
 from dsl.nodes import Apply, Node, const
 from dsl.ops.contraction import split_spec
 

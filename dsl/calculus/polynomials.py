@@ -15,7 +15,7 @@ from functools import reduce
 from itertools import islice
 from math import gcd, lcm
 
-from dsl.identities import is_factor, rewritten
+from dsl.calculus.identities import is_factor, rewritten
 from dsl.nodes import Apply, Const, Node, const
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import Elementwise, ew
