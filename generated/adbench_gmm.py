@@ -177,13 +177,13 @@ def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
 _LEAST_ROWS = 1024
 
 
-_SMALL_BYTES = 2**19
+_SMALL_BYTES = 2**25
 
 
 @functools.cache
@@ -206,13 +206,16 @@ def _in_blocks(
     """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
     along these axes, which are put side by side.
 
-    A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
-    than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
+    Of a block's _BLOCK_BYTES what is in use at a time stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would
+    cost more than that saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner
+    by one.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
+    if count * row_bytes <= _SMALL_BYTES:
+        workers = 1
+    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    if count <= size and workers == 1:
         return block(slice(0, count))
     wholes: list[Any] = [None] * len(axes)
     lock = threading.Lock()
@@ -584,4 +587,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 79f2acab65b7e3e005e8ae85810b6988945be3c8aed212fb1aac7a9197746ff3
+# gradc: b62bd71a3a157ac0648ebe1fee6bfd7707fd5781fb144baed1fb18c0ecee671d

@@ -166,13 +166,13 @@ def _gammaln(x: NDArray[Any]) -> NDArray[Any]:
     return _blocked(_gammaln_kernel, x)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
 _LEAST_ROWS = 1024
 
 
-_SMALL_BYTES = 2**19
+_SMALL_BYTES = 2**25
 
 
 @functools.cache
@@ -195,13 +195,16 @@ def _in_blocks(
     """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
     along these axes, which are put side by side.
 
-    A block's _BLOCK_BYTES stay in the second level of the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more
-    than that saves. _SMALL_BYTES are done in less time than it takes to start a thread.
+    Of a block's _BLOCK_BYTES what is in use at a time stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would
+    cost more than that saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner
+    by one.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if count <= size if workers == 1 else count * row_bytes <= _SMALL_BYTES:
+    if count * row_bytes <= _SMALL_BYTES:
+        workers = 1
+    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    if count <= size and workers == 1:
         return block(slice(0, count))
     wholes: list[Any] = [None] * len(axes)
     lock = threading.Lock()
@@ -367,4 +370,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: a40f34112dc48cc75b21d404ddbbc2fa1145a92aa63c42a94cfed2fe343f59f0
+# gradc: 4ef1906bcd9c760dc582ba6bbc022db7682631989ad4aba3f29aad5d9d0806b6
