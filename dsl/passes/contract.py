@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from dsl.calculus.chains import Order, Scale, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
-from dsl.calculus.identities import FACTORS, is_factor, rewrite, rewritten
+from dsl.calculus.identities import is_factor, rewrite, rewritten
 from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, remapped, topological
-from dsl.ops.core import axes_of, is_number
+from dsl.ops.core import axes_of
 from dsl.ops.shaping import reshape
 from dsl.ops.spec import Text
 from dsl.types import ONE, Dim, product
@@ -51,7 +51,7 @@ def _late(program: Program) -> Program:
     for node in topological(program.every_root):
         if isinstance(node, Apply):
             args = [mapped[arg.args[1]] if arg in scaled else mapped[arg] for arg in node.args]
-            new = _late_step(node if args == list(node.args) else rewrite(apply(node.op, *args, **dict(node.attrs))), readers)
+            new = _divided_last(node if args == list(node.args) else rewrite(apply(node.op, *args, **dict(node.attrs))), readers)
             for arg in node.args:
                 new = rewritten("multiply", mapped[arg.args[0]], new) if arg in scaled else new
             mapped[node] = new
@@ -79,22 +79,6 @@ def _readers(program: Program) -> dict[Node, list[Node]]:
 
 def _scales(node: Node) -> bool:
     return _is(node, "multiply") and is_factor(node.args[0]) and node.args[1].type == node.type and bool(node.type.shape)
-
-
-def _late_step(node: Node, readers: Mapping[Node, list[Node]]) -> Node:
-    if _is(node, "where") and is_number(node.args[2], 0) and node.args[1].type == node.type and _is_chosen_by(node.args[1], node.args[0]):
-        return node.args[1]
-    return _divided_last(node, readers)
-
-
-def _is_chosen_by(node: Node, condition: Node) -> bool:
-    """Whether a node is 0 already where a condition does not hold: a choice by it, times numbers."""
-    for _ in range(FACTORS):
-        if isinstance(node, Apply) and node.op.name == "multiply" and is_factor(node.args[0]):
-            node = node.args[1]
-        elif isinstance(node, Apply) and (node.op.name == "negative" or (node.op.name == "divide" and is_factor(node.args[1]))):
-            node = node.args[0]
-    return isinstance(node, Apply) and node.op.name == "where" and node.args[0] is condition and is_number(node.args[2], 0)
 
 
 def _divided_last(node: Node, readers: Mapping[Node, list[Node]]) -> Node:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container
 
 from dsl.calculus.diagonals import added_in_place
-from dsl.calculus.identities import is_factor, rewrite, rewritten
+from dsl.calculus.identities import FACTORS, is_factor, rewrite, rewritten
 from dsl.nodes import Apply, Node, Program, apply, cotangent_names, rebuild, remapped, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
@@ -61,9 +61,12 @@ def _chosen_once(node: Node) -> Node:
 
 
 def _zero_unless(node: Node, condition: Node) -> bool:
-    """Whether an array is 0 already wherever a condition does not hold: a choice by it, times a number maybe."""
-    while isinstance(node, Apply) and (node.op.name == "negative" or (node.op.name == "multiply" and is_factor(node.args[0]))):
-        node = node.args[-1]
+    """Whether an array is 0 already wherever a condition does not hold: a choice by it, times numbers maybe."""
+    for _ in range(FACTORS):
+        if isinstance(node, Apply) and node.op.name == "multiply" and is_factor(node.args[0]):
+            node = node.args[1]
+        elif isinstance(node, Apply) and (node.op.name == "negative" or (node.op.name == "divide" and is_factor(node.args[1]))):
+            node = node.args[0]
     return isinstance(node, Apply) and node.op.name == "where" and node.args[0] is condition and is_number(node.args[2], 0)
 
 
