@@ -9,8 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from dsl.calculus import diagonals
-from dsl.calculus.assembly import added_up, assembled
-from dsl.calculus.tiles import joined
+from dsl.calculus.tiles import added_up, joined
 from dsl.nodes import Apply, Const, Input, Node, apply, const, of_sizes
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
@@ -126,7 +125,7 @@ def _add(node: Apply) -> Node | None:
         return _chosen(node, x, y)
     if x is y and x.type.dtype == "float":
         return rewritten("multiply", const(2), x)
-    return diagonals.added(node) or assembled(node) or joined(node) or _pair(node)
+    return diagonals.added(node) or joined(node) or _pair(node)
 
 
 def _chosen(node: Apply, x: Apply, y: Apply) -> Node | None:

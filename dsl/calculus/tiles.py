@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dsl.nodes import Apply, Node
 from dsl.ops.core import add
-from dsl.ops.indexing import FULL
+from dsl.ops.indexing import FULL, SCATTER
 from dsl.ops.shaping import concatenate, reshape, stack
 from dsl.types import ONE, Dim
 
@@ -107,3 +107,15 @@ def _side_by_side(row: list[_Tile]) -> Node:
         own = (*shape[:axis], tile.stop - tile.start, *shape[axis + 1 :])
         parts.append(reshape(tile.term.args[0], own) if tile.single else tile.term.args[0])
     return concatenate(parts, axis)
+
+
+def added_up(node: Apply) -> Node | None:
+    """The sum of every row of a matrix that has one entry in each, wherever it stands."""
+    (x,) = node.args
+    if not (isinstance(x, Apply) and x.op is SCATTER and node.op.name == "sum" and node.attr("axes") == (-1,) and len(x.args) == 3):
+        return None
+    rows, size = x.args[1], x.type.known[0]
+    each_row = isinstance(rows, Apply) and rows.op.name == "arange" and rows.type.shape == x.args[0].type.shape == x.args[2].type.shape == (size,)
+    if x.attr("items") != (("array", 0), ("array", 1)) or not each_row:
+        return None
+    return reshape(x.args[0], node.type.known)
