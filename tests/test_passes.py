@@ -1,6 +1,7 @@
 """Optional passes: without any one of them, or without all, the values and the gradients are the same to rounding."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from tests.test_golden import EXAMPLES
 LEFT_OUT = [*((name,) for name in OPTIONAL), OPTIONAL]
 
 
-def gathered(module: object, arguments: Arrays, seed: int) -> list[np.ndarray]:
+def gathered(module: Any, arguments: Arrays, seed: int) -> list[np.ndarray]:
     """Every float that a module computes of the arguments: outputs, gradients with random cotangents, and those of value_and_grad."""
-    result, tape = module.forward(**arguments)  # type: ignore[attr-defined]
-    found = [*outputs_of(result), *module.backward(tape, *cotangents_of(result, np.random.default_rng(seed)))]  # type: ignore[attr-defined]
+    result, tape = module.forward(**arguments)
+    found = [*outputs_of(result), *module.backward(tape, *cotangents_of(result, np.random.default_rng(seed)))]
     if hasattr(module, "value_and_grad"):
         value, gradients = module.value_and_grad(**arguments)
         found += [value, *gradients]

@@ -11,7 +11,7 @@ import pytest
 import dsl
 from dsl.api import module_of
 from dsl.calculus.polynomials import collected
-from dsl.nodes import Apply, Node, argument, const, topological
+from dsl.nodes import Apply, Const, Node, argument, const, topological
 from dsl.ops.elementwise import ew
 from dsl.types import TensorType
 
@@ -60,7 +60,8 @@ def evaluated(node: Node, x: float) -> float:
         if isinstance(each, Apply):
             values[each] = work[each.op.name](*(values[arg] for arg in each.args))
         elif each is not X:
-            values[each] = each.value  # type: ignore[attr-defined]
+            assert isinstance(each, Const)
+            values[each] = each.value
     return values[node]
 
 

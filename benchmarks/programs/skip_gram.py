@@ -18,7 +18,10 @@ SIZES = {"tiny": dict(N=6, M=2, V=8, D=3), "medium": dict(N=512, M=5, V=1000, D=
 
 
 def inputs(rng, N, M, V, D):
-    words = lambda *shape: (V * rng.random(shape) ** 3).astype(int)  # noqa: E731 - a few are frequent
+    def words(*shape):
+        """A few are frequent."""
+        return (V * rng.random(shape) ** 3).astype(int)
+
     return words(N), words(N), words(N, M), rng.normal(size=(V, D)) / np.sqrt(D), rng.normal(size=(V, D)) / np.sqrt(D)
 
 
