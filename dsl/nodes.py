@@ -240,9 +240,9 @@ class Program:
 
     ``outputs`` are the nodes that ``forward`` returns by name; ``names`` and ``lines`` say what the user called a node and where it was
     made, ``wishes`` what a function called a node that it made; ``warnings`` are for the person who compiles. Once differentiated,
-    ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, ``fused`` the same for a first output
-    that is scalar with its cotangent 1 worked in, ``adjoints`` and ``fused_adjoints`` the primal that a cotangent on the way to either
-    belongs to, and ``walks`` what of the fused graph is computed a block of rows at a time. ``written`` is the source's own way to say it,
+    ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, ``fused`` what ``value_and_grad`` makes
+    where the first output is scalar: that output and the gradients with its cotangent 1 worked in. ``adjoints`` and ``fused_adjoints`` tell the
+    primal that a cotangent on the way to either belongs to, and ``walks`` what of the fused graph is computed a block of rows at a time. ``written`` is the source's own way to say it,
     and ``origins`` tells which of its pieces a node stands for, by number.
     """
 
@@ -273,7 +273,7 @@ class Program:
 
     @property
     def every_root(self) -> tuple[Node, ...]:
-        """The roots, and the gradients with the cotangent 1 worked in."""
+        """The roots, and those of the graph with the cotangent 1 worked in."""
         return self.roots + tuple(node for _, node in self.fused)
 
 

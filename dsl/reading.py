@@ -205,7 +205,7 @@ def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> P
         tuple(made.hints),
         cotangents,
         tuple(zip(wrt, made.nodes("_gradients"), strict=False)),
-        tuple(zip(wrt, made.nodes("_fused"), strict=False)),
+        tuple(zip((outputs[0][0], *wrt), made.nodes("_fused"), strict=False)),
         made.adjoints("_adjoints"),
         made.adjoints("_fused_adjoints"),
         {node: static(name) for node, name in made.pairs("_wishes")},

@@ -141,7 +141,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapp
         after.bind(node, _name(node, names))
     again = {node for node in topological(_read(program, later)) if _free(node) and (not rows_of_loop(node) or node.args[0] in saved)}
     after.emit(node for node in order if node not in made or node in again)
-    results, copies = [before.texts[node].text for _, node in program.outputs], _fresh(program, after, made)
+    results, copies = [before.texts[node].text for _, node in program.outputs], _fresh(program.gradients, after, made)
     seeding, keep_shape = _seeding(program, after, saved, names)
     after.lines = [*seeding, *after.lines]
     reads, extra = _tape_sizes(after, saved, names)
@@ -190,8 +190,8 @@ def _value(program: Program) -> FunctionView:
 
 def _value_and_grad(program: Program) -> FunctionView:
     """Value and gradients in one function, the cotangent 1 worked in."""
-    first = program.outputs[0][1]
-    roots = (first, *(node for _, node in program.fused))
+    roots = tuple(node for _, node in program.fused)
+    first = roots[0]
     first_nodes = set(topological([first]))
     order = _backward_order(program, [node for node in program.names if node in first_nodes], roots)
     body = Body(program, user_names(program, RESERVED, order), _uses(order, roots), roots)
@@ -204,7 +204,7 @@ def _value_and_grad(program: Program) -> FunctionView:
         emit_in_walks(body, order, program.walks, workers)
     else:
         body.emit(order)
-    copies = _fresh(program, body, {each.node for each in program.arguments}, fused=True)
+    copies = _fresh(program.fused[1:], body, {each.node for each in program.arguments})
     result = _scalar(first, body.texts[first].text)
     lines = live([*_head(program, body, ()), *body.lines, f"return {result}, Gradients({', '.join(copies)})"])
     return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(guarded(lines, body.raising, program)))
@@ -323,11 +323,11 @@ def _precise(program: Program, saved: Iterable[Node]) -> Iterator[Node]:
     yield from (node for node in saved if acting[node] == floats)
 
 
-def _fresh(program: Program, body: Body, made: set[Node], fused: bool = False) -> list[str]:
+def _fresh(gradients: Iterable[tuple[str, Node]], body: Body, made: set[Node]) -> list[str]:
     """The gradients as arguments of the result: copied where they would share memory with an input, the tape or each other."""
     texts: list[str] = []
     given: set[Node] = set()
-    for _, node in program.fused if fused else program.gradients:
+    for _, node in gradients:
         text = body.texts[node].text
         if node.type.shape == ():
             text = _scalar(node, text, body)

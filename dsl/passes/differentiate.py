@@ -35,7 +35,7 @@ def differentiate(program: Program) -> Program:
         program,
         cotangents=seeds,
         gradients=_named(cotangents, targets),
-        fused=_named({**unit, **scaled}, targets) if unit else (),
+        fused=(program.outputs[0], *_named({**unit, **scaled}, targets)) if unit else (),
         adjoints=_adjoints(cotangents, targets),
         fused_adjoints=_adjoints(scaled or unit, targets),
         lines=lines,

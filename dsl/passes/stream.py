@@ -61,7 +61,7 @@ def _is_cut(node: Node, data: Container[Node]) -> bool:
 
 
 def _roots(program: Program) -> list[Node]:
-    return [program.outputs[0][1], *(node for _, node in program.fused)]
+    return [node for _, node in program.fused]
 
 
 @dataclass
