@@ -240,10 +240,11 @@ class Program:
 
     ``outputs`` are the nodes that ``forward`` returns by name; ``names`` and ``lines`` say what the user called a node and where it was
     made, ``wishes`` what a function called a node that it made; ``warnings`` are for the person who compiles. Once differentiated,
-    ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, ``fused`` what ``value_and_grad`` makes
-    where the first output is scalar: that output and the gradients with its cotangent 1 worked in. ``adjoints`` and ``fused_adjoints`` tell the
-    primal that a cotangent on the way to either belongs to, and ``walks`` what of the fused graph is computed a block of rows at a time. ``written`` is the source's own way to say it,
-    and ``origins`` tells which of its pieces a node stands for, by number.
+    ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, and ``fused`` what ``value_and_grad``
+    makes where the first output is scalar: that output, and the gradients with its cotangent 1 worked in. ``adjoints`` and
+    ``fused_adjoints`` tell the primal that a cotangent on the way to either belongs to, and ``walks`` what of the fused graph is computed
+    a block of rows at a time. ``written`` is the source's own way to say it, and ``origins`` tells which of its pieces a node stands for, by
+    number.
     """
 
     stem: str
@@ -325,6 +326,24 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
         lines=lines,
         wishes=wishes,
         origins=origins,
+    )
+
+
+def fused_alone(program: Program) -> Program:
+    """The fused graph as a program: its value and gradients are the outputs and the gradients."""
+    return replace(program, outputs=program.fused[:1], gradients=program.fused[1:], adjoints=program.fused_adjoints, fused=(), fused_adjoints={})
+
+
+def with_fused(program: Program, alone: Program) -> Program:
+    """The program with a fused graph that a pass has changed, and the pair as it is."""
+    return replace(
+        program,
+        fused=alone.outputs + alone.gradients,
+        fused_adjoints=alone.adjoints,
+        names={**program.names, **alone.names, **program.names},
+        lines={**program.lines, **alone.lines, **program.lines},
+        wishes={**program.wishes, **alone.wishes, **program.wishes},
+        origins={**program.origins, **alone.origins, **program.origins},
     )
 
 

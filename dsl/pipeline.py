@@ -18,6 +18,7 @@ from dsl.passes.choose import choose
 from dsl.passes.contract import contract
 from dsl.passes.differentiate import differentiate
 from dsl.passes.factor import factor, reuse
+from dsl.passes.hasten import hasten
 from dsl.passes.hoist import hoist
 from dsl.passes.resolve import resolve
 from dsl.passes.share import share
@@ -79,8 +80,9 @@ STAGES = (
     Stage("reuse", lambda job: reuse(job.product), optional=True),
     Stage("sink", lambda job: hoist(job.product), optional=True),
     Stage("simplify", lambda job: simplify(job.product)),
-    Stage("reorder", lambda job: contract(job.product), optional=True),
     Stage("choose", lambda job: choose(job.product), optional=True),
+    Stage("hasten", lambda job: hasten(job.product), optional=True),
+    Stage("reorder", lambda job: contract(job.product), optional=True),
     Stage("stream", lambda job: stream(job.product), optional=True),
     Stage("emit", lambda job: render_module(view(job.product, VERSION))),
     Stage("format", lambda job: format_module(job.product) if job.options.format else job.product),

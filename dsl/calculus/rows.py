@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import cast as typing_cast
 
 from dsl.nodes import Apply, Node, apply, const
+from dsl.ops.along import SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP
 from dsl.ops.broadcasting import SUM, settings
 from dsl.ops.contraction import EINSUM, split_spec
 from dsl.ops.core import div
@@ -151,12 +152,20 @@ def _windows(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     return axes[node.args[0]] < -span
 
 
+def _part(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """A result of what keeps rows itself."""
+    whole = node.args[0]
+    return isinstance(whole, Apply) and whole.op in (SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP) and _along_others(whole, {whole.args[0]: axes[whole]}, places)
+
+
 Keeps = Callable[[Apply, Axes, Container[Node]], bool]
 _KEEPS: dict[str, Keeps] = {
     **dict.fromkeys(("sum", "mean", "var", "prod", "prod_others", "max", "min", "any", "all", "argmax", "argmin", "logsumexp", "norm"), _along_others),
-    **dict.fromkeys(("softmax", "log_softmax", "cumsum", "cumprod", "argsort", "sort", "flip", "roll", "concatenate", "take_along_axis"), _along_others),
+    **dict.fromkeys(("softmax", "log_softmax", "softmax_and_log", "softmax_and_logsumexp", "cumsum", "cumprod"), _along_others),
+    **dict.fromkeys(("argsort", "sort", "flip", "roll", "concatenate", "take_along_axis"), _along_others),
     **dict.fromkeys(("inv", "det", "cofactor", "solve", "cholesky", "pinv"), _matrices),
     **dict.fromkeys(("windows", "unwindows"), _windows),
+    "part": _part,
     "stack": _stack,
     "einsum": _einsum,
     "reshape": _reshape,

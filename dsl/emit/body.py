@@ -180,7 +180,8 @@ class Body:
     def _unpack(self, node: Apply, text: Text, parts: Mapping[int, Node]) -> None:
         """``w, V = np.linalg.eigh(A)``: an operation of several results, those that nobody uses as ``_``."""
         for i, part in parts.items():
-            self.texts[part] = Text(self.names.chosen.get(part) or self.names.give(part, node.op.parts[i]))
+            wish = self.program.wishes.get(part) or self.cotangent_name(part) or node.op.parts[i]
+            self.texts[part] = Text(self.names.chosen.get(part) or self.names.give(part, wish))
         self.texts[node] = text
         names = [self.texts[parts[i]].text if i in parts else "_" for i in range(len(node.op.parts))]
         self._line(node, f"{', '.join(names)} = {text.text}")

@@ -57,6 +57,9 @@ def _vjp_log_softmax(node: Apply, g: Node) -> Sequence[Node | None]:
 
 SOFTMAX = Op("softmax", _infer, _along("_softmax"), _vjp_softmax)
 LOG_SOFTMAX = Op("log_softmax", _infer, _along("_log_softmax"), _vjp_log_softmax)
+# a softmax and what stands beside it, of one exponential: made once derivatives are taken
+SOFTMAX_AND_LOG = Op("softmax_and_log", _infer, _along("_softmax_and_log"), parts=("softmax", "log_softmax"))
+SOFTMAX_AND_LOGSUMEXP = Op("softmax_and_logsumexp", _infer, _along("_softmax_and_logsumexp"), parts=("softmax", "logsumexp"))
 
 
 def _normalised(op: Op, x: Node, axis: object) -> Node:
@@ -150,7 +153,7 @@ def sort(a: Node, axis: int | None = -1, kind: str | None = None) -> Node:
     return take_along_axis(a, argsort(a, axis), axis) if a.type.dtype == "float" else apply(SORT, a, axis=axis)
 
 
-OPS = (SOFTMAX, LOG_SOFTMAX, CUMSUM, CUMPROD, ARGSORT, SORT)
+OPS = (SOFTMAX, LOG_SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, CUMSUM, CUMPROD, ARGSORT, SORT)
 
 
 def along(name: str, x: Node, axis: object) -> Node:

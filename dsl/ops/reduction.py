@@ -92,7 +92,7 @@ def _emit_var(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return Text(f"{squares}.sum({shown}) / ({count} - {node.attr('ddof')})", PRODUCT)
 
 
-def _degrees(node: Apply) -> Node:
+def degrees(node: Apply) -> Node:
     """What a variance divides by."""
     count = size_of(node.args[0], settings(dict(node.attrs))[0])
     return sub(count, const(int(str(node.attr("ddof"))))) if node.attr("ddof") else count
@@ -100,7 +100,7 @@ def _degrees(node: Apply) -> Node:
 
 def _vjp_var(node: Apply, g: Node) -> Sequence[Node | None]:
     """With respect to x at once: the part through the mean is zero, for the deviations sum to zero."""
-    return mul(restore(div(mul(number(2), g), _degrees(node)), node), node.args[1]), None
+    return mul(restore(div(mul(number(2), g), degrees(node)), node), node.args[1]), None
 
 
 def _emit_std(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -108,7 +108,7 @@ def _emit_std(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
 
 
 def _vjp_std(node: Apply, g: Node) -> Sequence[Node | None]:
-    return mul(restore(over(div(g, _degrees(node)), node), node), node.args[1]), None, None
+    return mul(restore(over(div(g, degrees(node)), node), node), node.args[1]), None, None
 
 
 def _named(name: str) -> Emit:

@@ -9,92 +9,39 @@ else what is written stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from dsl.calculus.chains import Order, Scale, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
-from dsl.calculus.identities import is_factor, rewrite, rewritten
-from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, remapped, topological
-from dsl.ops.core import axes_of
-from dsl.ops.shaping import reshape
+from dsl.calculus.chains import Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
+from dsl.calculus.identities import rewrite
+from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales
+from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, fused_alone, remapped, topological, with_fused
 from dsl.ops.spec import Text
-from dsl.types import ONE, Dim, product
+from dsl.types import Dim
 
 NAME_WIDTH = 24
 TOPS = ("einsum", "sum", "multiply")
 
 
 def contract(program: Program) -> Program:
-    """The same values from cheaper products. Each change is listed in ``rewrites``."""
-    program = _late(_joined(program))
-    plans = _Planner(program).plans()
+    """The same values from cheaper products, in the pair and in the fused graph, each on its own. Each change is listed in ``rewrites``."""
+    pair = set(topological(program.roots))
+    shown = {node for node in cotangent_names(program, program.adjoints) if node in pair}
+    made = _ordered(replace(program, fused=(), fused_adjoints={}), lambda program: _Planner(program, shown))
+    return with_fused(made, _ordered(fused_alone(program), _Fused)) if program.fused else made
+
+
+def _ordered(program: Program, planner: Callable[[Program], _Planner]) -> Program:
+    """The program with its products in the cheapest order."""
+    program = _joined(divided(program))
+    plans = planner(program).plans()
     mapped: dict[Node, Node] = {}
     found: list[Rewrite] = []
-    for node in topological(program.every_root):
+    for node in topological(program.roots):
         mapped[node] = _rebuilt(node, mapped, plans)
         if node in plans and mapped[node] is not node and plans[node].order.rearranges:
             found.append(Rewrite(program.lines.get(node), *_said(program, node, plans[node], mapped)))
-    return replace(remapped(program, mapped), rewrites=program.rewrites + tuple(dict.fromkeys(found)))
-
-
-# numbers and divisors ------------------------------------------------------------------------------------------------
-
-
-def _late(program: Program) -> Program:
-    """A number or a divisor that does not change along the axes of a sum stands after it, where there are fewer entries."""
-    readers, scale = _readers(program), _scale(program)
-    pair = set(topological(program.roots))
-    data = {each.node.type.shape for each in program.arguments if each.node.name not in program.wrt}
-    params = {each.node.type.shape for each in program.arguments if each.node.name in program.wrt}
-    mapped: dict[Node, Node] = {}
-    scaled: set[Node] = set()
-    for node in topological(program.every_root):
-        if isinstance(node, Apply):
-            args = [mapped[arg.args[1]] if arg in scaled else mapped[arg] for arg in node.args]
-            new = _divided_last(node if args == list(node.args) else rewrite(apply(node.op, *args, **dict(node.attrs))), readers)
-            for arg in node.args:
-                new = rewritten("multiply", mapped[arg.args[0]], new) if arg in scaled else new
-            mapped[node] = new
-        else:
-            mapped[node] = node
-        if node not in pair and _scales(node) and all(_is(each, "sum", "einsum") for each in readers[node]):
-            after = sum((product(each.type.known) for each in readers[node]), Dim.number(0))
-            # data are taken for larger than what is learnt from them
-            learning = node.type.shape in data - params and all(each.type.shape in params for each in readers[node])
-            if learning or scale.cheaper(after, product(node.type.known)):
-                scaled.add(node)
-    return remapped(program, mapped)
-
-
-def _readers(program: Program) -> dict[Node, list[Node]]:
-    """What reads each node; a root is read by itself too."""
-    readers: dict[Node, list[Node]] = {}
-    for node in topological(program.every_root):
-        for arg in node.args:
-            readers.setdefault(arg, []).append(node)
-    for root in program.every_root:
-        readers.setdefault(root, []).append(root)
-    return readers
-
-
-def _scales(node: Node) -> bool:
-    return _is(node, "multiply") and is_factor(node.args[0]) and node.args[1].type == node.type and bool(node.type.shape)
-
-
-def _divided_last(node: Node, readers: Mapping[Node, list[Node]]) -> Node:
-    """``sum(x / s)`` as ``sum(x) / s``, and ``x / s * s`` as ``x``."""
-    if _is(node, "multiply") and _is(node.args[0], "divide") and node.args[0].args[1] is node.args[1] and node.args[0].args[0].type == node.type:
-        return node.args[0].args[0]
-    x = node.args[0] if _is(node, "sum") else None
-    if not (isinstance(node, Apply) and isinstance(x, Apply) and _is(x, "divide") and len(readers.get(x, ())) == 1 and x.type.shape):
-        return node
-    top, bottom = x.args
-    own, axes = bottom.type.shape, axes_of(node.attr("axes"), len(x.type.shape))
-    if own is None or top.type.shape != x.type.shape or any(len(own) >= -axis and own[axis] != ONE for axis in axes):
-        return node
-    if own and not node.attr("keepdims"):
-        bottom = rewrite(reshape(bottom, tuple(dim for i, dim in enumerate(own) if i - len(own) not in axes)))
-    return rewritten("divide", rewrite(apply(node.op, top, **dict(node.attrs))), bottom)
+    return once(replace(remapped(program, mapped), rewrites=program.rewrites + tuple(dict.fromkeys(found))))
 
 
 # scalings beside products --------------------------------------------------------------------------------------------
@@ -102,9 +49,9 @@ def _divided_last(node: Node, readers: Mapping[Node, list[Node]]) -> Node:
 
 def _joined(program: Program) -> Program:
     """``d * x + M @ x`` as ``(M + diag(d)) @ x`` where that is cheaper: one pass over x in place of three."""
-    readers, scale = _readers(program), _scale(program)
+    readers, scale = readers_of(program), scale_of(program)
     mapped: dict[Node, Node] = {}
-    for node in topological(program.every_root):
+    for node in topological(program.roots):
         mapped[node] = _rebuilt(node, mapped, {})
         if _is(node, "add") and all(len(readers[arg]) == 1 for arg in node.args):
             one, two = (flattened(arg, lambda each: len(readers.get(each, ())) == 1) for arg in node.args)
@@ -117,14 +64,6 @@ def _joined(program: Program) -> Program:
 # plans ---------------------------------------------------------------------------------------------------------------
 
 
-def _scale(program: Program) -> Scale:
-    dims = {True: set[str](), False: set[str]()}
-    for each in program.arguments:
-        for dim in each.node.type.shape or ():
-            dims[each.node.name in program.wrt].update(symbol.name for symbol in dim.symbols())
-    return Scale(dict(program.hints), frozenset(dims[False] - dims[True]))
-
-
 @dataclass(frozen=True)
 class Plan:
     """The order that a product is computed in, and the nodes that it takes the place of."""
@@ -134,20 +73,21 @@ class Plan:
 
 
 class _Planner:
-    """Looks at every product of a graph once, those nearest to the roots first."""
+    """Looks at every product of a graph once, those nearest to the roots first. What is ``shown`` stays."""
 
-    def __init__(self, program: Program) -> None:
-        self.scale = _scale(program)
-        self.order = topological(program.every_root)
-        self.roots = set(program.every_root)
-        pair = set(topological(program.roots))
-        self.shown = {node for node in cotangent_names(program, program.adjoints) if node in pair}
-        self.readers, self.sums = _readers(program), sums_within(self.order)
+    # what may be taken apart where several read it
+    shared: tuple[str, ...] = ("einsum",)
+
+    def __init__(self, program: Program, shown: Container[Node] = ()) -> None:
+        self.scale, self.shown = scale_of(program), shown
+        self.order = topological(program.roots)
+        self.roots = set(program.roots)
+        self.readers, self.sums = readers_of(program), sums_within(self.order)
         self.dissolved: set[Node] = set()
 
     def plans(self) -> dict[Node, Plan]:
         for node in reversed(self.order):
-            if len(self.readers[node]) > 1 and _is(node, "einsum") and self.may_go(node) and self.better_without(node):
+            if len(self.readers[node]) > 1 and _is(node, *self.shared) and self.may_go(node) and self.better_without(node):
                 self.dissolved.add(node)
         plans: dict[Node, Plan] = {}
         gone: set[Node] = set()
@@ -169,9 +109,13 @@ class _Planner:
         return node not in self.roots and (_is(node, "einsum") or node not in self.shown) and as_product(node) is not None
 
     def plan(self, node: Node, absorbs: Callable[[Node], bool]) -> Plan | None:
-        found = flattened(node, absorbs, self.sums) if node in self.sums or _scales(node) else None
+        found = flattened(node, absorbs, self.sums) if self.counts(node) else None
         order = best_order(found[0], self.scale) if found else None
         return Plan(order, tuple(found[1])) if found and order and len(order.of.factors) > 1 else None
+
+    def counts(self, node: Node) -> bool:
+        """Whether a product adds anything up, so that its order matters."""
+        return node in self.sums or scales(node)
 
     def better_without(self, node: Node) -> bool:
         """Whether all that read a product are cheaper when they do without it, its own cost saved."""
@@ -196,6 +140,15 @@ class _Planner:
                 yield from self.tops(each)
         else:
             yield reader if _is(reader, *TOPS) and as_product(reader) is not None else None
+
+
+class _Fused(_Planner):
+    """Of the fused graph, which nobody need recognise, every product is looked at: ``x * v * w`` of smaller v and w as ``x * (v * w)``."""
+
+    shared = ("einsum", "multiply")
+
+    def counts(self, node: Node) -> bool:
+        return True
 
 
 def _is(node: Node, *names: str) -> bool:
