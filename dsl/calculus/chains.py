@@ -268,6 +268,9 @@ class Order:
         if not left or not right:
             return left or right, rewritten("multiply", *((x, y) if right else (y, x)))
         labels = tuple(label for label in beside if label in kept) if set(kept) <= set(beside) else _arranged(left, right, kept)
+        if set(labels) in (set(left), set(right)) and {*left, *right} == set(labels):
+            # a factor of fewer axes is stretched, not contracted
+            return labels, rewritten("multiply", _wide(x, left, labels, self.of.sizes), _wide(y, right, labels, self.of.sizes))
         return labels, rewrite(einsum(_spec([left, right], labels), x, y))
 
     def _order(self, tree: Tree, beside: Labels) -> Labels:
@@ -390,6 +393,12 @@ def joined(scaling: Product, matrix_product: Product, mapped: Mapping[Node, Node
         whole = rewritten("add", _aligned(mapped[matrix.node], matrix.labels, matrix.labels, sizes), rewritten("multiply", wide, unit))
         return rewrite(einsum(_spec([matrix.labels, same.labels], matrix_product.output), whole, mapped[x.node]))
     return None
+
+
+def _wide(node: Node, labels: Labels, wanted: Labels, sizes: Mapping[int, Dim]) -> Node:
+    """An array as it broadcasts to all axes that are wanted: those in front that it lacks it need not have."""
+    first = next((i for i, label in enumerate(wanted) if label in labels), len(wanted))
+    return _aligned(node, labels, wanted[first:], sizes)
 
 
 def _aligned(node: Node, labels: Labels, wanted: Labels, sizes: Mapping[int, Dim]) -> Node:

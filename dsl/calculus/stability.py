@@ -39,6 +39,8 @@ def _log(node: Apply) -> Node | None:
     (x,) = node.args
     if isinstance(x, Apply) and x.op.name in MOVES and _logs_well(x):
         return apply(x.op, _log_of(x.args[0]), *x.args[1:], **dict(x.attrs))
+    if _is(x, "exp"):
+        return x.args[0]
     if isinstance(x, Apply) and x.op.name == "softmax":
         return along("log_softmax", x.args[0], x.attr("axis"))
     if isinstance(x, Apply) and x.op.name in ("sigmoid", "expit"):

@@ -8,9 +8,10 @@ import threading
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-_BLOCK_BYTES = 2**22
-_LEAST_ROWS = 1024
+_BLOCK_BYTES = 2**21
+_LEAST_ROWS = 256
 _SMALL_BYTES = 2**25
 
 
@@ -23,30 +24,46 @@ def _blas() -> Any:
         return None
 
 
-def _in_blocks(block: Any, count: int, row_bytes: int, workers: int, join: tuple[Any, ...] | None = None, axes: tuple[int, ...] = ()) -> Any:
-    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
-    along these axes, which are put side by side.
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
 
-    Of a block's _BLOCK_BYTES what is in use at a time stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would
-    cost more than that saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner
-    by one.
+
+def _in_blocks(
+    block: Any,
+    arrays: tuple[Any, ...],
+    count: int,
+    row_bytes: int,
+    workers: int,
+    join: tuple[Any, ...] | None = None,
+    axes: tuple[int, ...] = (),
+    kept: tuple[int, ...] = (),
+) -> Any:
+    """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
+    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
+
+    What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
+    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
     """
+    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
+    if workers == 1 and count <= size:
+        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
-    if count <= size and workers == 1:
-        return block(slice(0, count))
-    wholes: list[Any] = [None] * len(axes)
+    places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
+    wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
         totals: list[Any] = []
         for low in range(start, stop, size):
             rows = slice(low, min(low + size, stop))
-            parts = list(block(rows))
-            for i, axis in reversed(list(enumerate(axes))):
+            parts = list(block(*(array[(*place, rows)] for array, place in zip(arrays, places, strict=True))))
+            for i, axis in reversed(list(enumerate(kept))):
                 part = parts.pop()
                 with lock:
                     if wholes[i] is None:
@@ -57,7 +74,7 @@ def _in_blocks(block: Any, count: int, row_bytes: int, workers: int, join: tuple
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
+    return [*(run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)), *wholes]
 
 
 def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
@@ -88,4 +105,4 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
     return totals
 
 
-__all__ = ["_in_blocks"]
+__all__ = ["_in_blocks", "_in_one_precision"]

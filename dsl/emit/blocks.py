@@ -9,8 +9,8 @@ from itertools import chain
 from dsl.calculus.rows import JOINED
 from dsl.emit.body import Body, live
 from dsl.emit.guard import guarded, indented
+from dsl.emit.reuse import Frugal
 from dsl.nodes import Apply, Node, Walk, of_sizes, topological
-from dsl.ops.spec import ATOM
 from dsl.types import Dim, product
 
 
@@ -69,27 +69,25 @@ class _Block:
 
     def __init__(self, outer: Body, walk: Walk, steps: Sequence[Node], order: Sequence[Node]) -> None:
         self.outer, self.walk, self.steps, self.order = outer, walk, steps, order
-        self.rows = ""
 
     def emit(self, workers: str) -> None:
         outer, walk = self.outer, self.walk
         targets = [*(self._target(node, part) for node, part in walk.totals), *(self._array(node) for node in walk.kept)]
         name = outer.names.fresh("block")
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
-        self.rows = outer.names.fresh("rows")
         inner = _Inner(outer, walk, self.steps)
-        slices = [f"{inner.of_sequence(node)} = {self._cut(node)}" for node in walk.sequences]
+        parts = [inner.of_sequence(node) for node in walk.sequences]
         inner.emit(self.steps)
-        if inner.counted:
-            slices.append(f"{inner.count} = {self.rows}.stop - {self.rows}.start")
-        given = f"return {_listed([inner.texts[node].text for node in walk.roots])}"
-        lines = guarded(live([*slices, *inner.lines, given]), inner.raising, outer.program)
+        counted = [f"{inner.count} = {parts[0]}.shape[{_axis(walk.sequences[0], walk.dim)}]"] if inner.counted else []
+        lines = inner.reused(f"return {_listed([inner.texts[node].text for node in walk.roots])}")
+        lines = guarded(live([*counted, *lines]), inner.raising, outer.program)
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
         # what a block calls its own values may be called so again below
         outer.names.taken, outer.names.chosen = taken, chosen
         outer.names.counts.clear()
-        block = "\n".join([f"def {name}({self.rows}: slice) -> Any:", *map(indented, lines)])
-        call = f"_in_blocks({name}, {outer.dim(walk.dim)}, {self._bytes()}, {workers}{self._joined()})"
+        block = "\n".join([f"def {name}({', '.join(f'{part}: Any' for part in parts)}) -> Any:", *map(indented, lines)])
+        arrays = f"({_listed([outer.texts[node].text for node in walk.sequences])})"
+        call = f"_in_blocks({name}, {arrays}, {outer.dim(walk.dim)}, {self._bytes(inner.buffers.values())}, {workers}{self._joined()})"
         outer.lines += [block, f"{_listed(targets)} = {call}"]
         for node, target in zip((*(node for node, _ in walk.totals), *walk.kept), targets, strict=True):
             outer.bind(node, target)
@@ -107,23 +105,20 @@ class _Block:
         return outer.names.chosen[node]
 
     def _joined(self) -> str:
-        """How the blocks' results become one: where it is not by adding each, and along which axes rows are put side by side."""
+        """How the blocks' results become one, where it is not by adding each, and which axes have the rows, where these are not the first."""
         ways = [JOINED.get(node.op.name, "np.add") if isinstance(node, Apply) else "np.add" for node, _ in self.walk.totals]
-        axes = [str(_axis(node, self.walk.dim)) for node in self.walk.kept]
+        given, made = ([_axis(node, self.walk.dim) for node in nodes] for nodes in (self.walk.sequences, self.walk.kept))
         join = f", join=({_listed(ways)})" if set(ways) - {"np.add"} else ""
-        return join + (f", axes=({_listed(axes)})" if axes else "")
-
-    def _cut(self, node: Node) -> str:
-        """The block's rows of an array."""
-        return f"{self.outer.texts[node].at(ATOM)}[{':, ' * _axis(node, self.walk.dim)}{self.rows}]"
+        axes = f", axes=({_listed(list(map(str, given)))})" if any(given) else ""
+        return join + axes + (f", kept=({_listed(list(map(str, made)))})" if made else "")
 
     def _array(self, node: Node) -> str:
         """The name of an array that is made row by row."""
         return self.outer.names.chosen.get(node) or self.outer.names.give(node, self.outer.wish(node))
 
-    def _bytes(self) -> str:
-        """How many bytes a row takes, with all that is made of it."""
-        rows = [node for node in (*self.walk.sequences, *self.steps) if _has_rows(node, self.walk.dim)]
+    def _bytes(self, made: Iterable[Node]) -> str:
+        """How many bytes a row takes in what a block is given and in the arrays that it makes."""
+        rows = [node for node in (*self.walk.sequences, *made) if _has_rows(node, self.walk.dim)]
         sizes = (product(tuple(dim for dim in node.type.known if dim != self.walk.dim)) for node in rows)
         row = sum(sizes, Dim.number(0))
         if row.constant is not None:
@@ -137,7 +132,7 @@ def _listed(texts: Sequence[str]) -> str:
     return ", ".join(texts) + ("," if len(texts) == 1 else "")
 
 
-class _Inner(Body):
+class _Inner(Frugal):
     """The body of a block: the rows' dimension is the block's, and what is outside has the names that it has there."""
 
     def __init__(self, outer: Body, walk: Walk, steps: Sequence[Node]) -> None:

@@ -55,7 +55,10 @@ class Names:
 
 
 class Body:
-    """Prints nodes in order. ``keep`` are nodes that need a name of their own; ``sizes`` collects the dimensions that the text names."""
+    """Prints nodes in order. ``keep`` are nodes that need a name of their own; ``sizes`` collects the dimensions that the text names.
+    One that is ``uniform`` has float arguments of one precision."""
+
+    uniform = False
 
     def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:
         self.program, self.names, self.uses, self.keep = program, names, uses, set(keep)
@@ -154,13 +157,20 @@ class Body:
             self.texts[node] = text
             return
         name = self.names.chosen.get(node) or self.names.give(node, self.wish(node))
-        self._line(node, f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
+        self._assign(node, name, text)
         self.texts[node] = Text(name)
+
+    def _assign(self, node: Apply, name: str, text: Text) -> None:
+        """The statement of a step."""
+        self._line(node, f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
 
     def _put_together(self, node: Apply, made: Pieces) -> None:
         """A sum of pieces: an array, and each piece put or added where it belongs."""
-        name = self.names.chosen.get(node) or self.names.give(node, self.wish(node))
-        self._line(node, f"{name} = " + (f"np.zeros({self.shape(node)}, dtype={self.dtype})" if made.base is None else self.texts[made.base].text))
+        if made.base is not None and self.texts[made.base].text.isidentifier():
+            name = self.texts[made.base].text
+        else:
+            name = self.names.chosen.get(node) or self.names.give(node, self.wish(node))
+            self._line(node, f"{name} = " + (f"np.zeros({self.shape(node)}, dtype={self.dtype})" if made.base is None else self.texts[made.base].text))
         for i, (sign, piece) in enumerate(made.terms):
             place = items_text(piece, [self.texts[arg] for arg in piece.args[1:]], self)
             value, how = self.texts[scalar_of(piece)], "=" if made.base is None and i == 0 else "+=" if sign > 0 else "-="

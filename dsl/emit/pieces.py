@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from dsl.emit.owned import owns
 from dsl.nodes import Apply, Node
-from dsl.ops.elementwise import Elementwise
 from dsl.ops.indexing import SCATTER, distinct
 
 # a sum of more terms is put together in parts
@@ -73,7 +73,7 @@ def _made(pieces: tuple[tuple[int, Apply], ...], rest: list[tuple[int, Node]], a
     # numbers take the precision of what they are added to; arrays might have more
     ((sign, base),) = rest
     numbers = all(scalar_of(piece).type.weak for _, piece in pieces)
-    return Pieces(base, pieces) if sign > 0 and numbers and alone(base) and isinstance(base, Apply) and isinstance(base.op, Elementwise) else None
+    return Pieces(base, pieces) if sign > 0 and numbers and alone(base) and owns(base) else None
 
 
 def scalar_of(piece: Apply) -> Node:

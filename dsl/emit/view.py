@@ -13,6 +13,7 @@ from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
 from dsl.emit.loop import rows_of_loop
+from dsl.emit.reuse import Frugal
 from dsl.emit.snippets import helpers_for, imports_for
 from dsl.nodes import Apply, Const, Input, Node, Program, cotangent_names, of_sizes, topological
 from dsl.ops.product_text import split_spec
@@ -194,7 +195,7 @@ def _value_and_grad(program: Program) -> FunctionView:
     first = roots[0]
     first_nodes = set(topological([first]))
     order = _backward_order(program, [node for node in program.names if node in first_nodes], roots)
-    body = Body(program, user_names(program, RESERVED, order), _uses(order, roots), roots)
+    body = Frugal(program, user_names(program, RESERVED, order), _uses(order, roots), roots)
     _bind_arguments(body, program)
     arguments, said = _signature(program), f"{program.outputs[0][0]} and its gradients."
     if program.walks:
@@ -205,8 +206,8 @@ def _value_and_grad(program: Program) -> FunctionView:
     else:
         body.emit(order)
     copies = _fresh(program.fused[1:], body, {each.node for each in program.arguments})
-    result = _scalar(first, body.texts[first].text)
-    lines = live([*_head(program, body, ()), *body.lines, f"return {result}, Gradients({', '.join(copies)})"])
+    lines = body.reused(f"return {_scalar(first, body.texts[first].text)}, Gradients({', '.join(copies)})")
+    lines = live([*_head(program, body, ()), *lines])
     return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(guarded(lines, body.raising, program)))
 
 
@@ -267,12 +268,19 @@ def _bind_arguments(body: Body, program: Program) -> None:
 
 def _head(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
     lines = [f"{_arguments(program)} = {CHECKED}({_arguments(program)})"] if program.arguments else []
+    floats = [each.node.name for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
+    if body.uniform and len(floats) > 1:
+        same = " == ".join(f"{name}.dtype" for name in floats)
+        lines.append(f"if not {same}:\n    {', '.join(floats)} = _in_one_precision({', '.join(floats)})")
     lines += sizes(program, [*body.sizes, *extra])
     lines += [f"{size} = {size.replace('_shape_', '.shape[')}]" for size in extra if "_shape_" in size]
     if body.needs_dtype:
-        floats = [each.node.name for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
-        lines.append(f"{body.dtype} = " + (f"{floats[0]}.dtype" if len(floats) == 1 else f"np.result_type({', '.join(floats) or 'np.float64'})"))
+        lines.append(f"{body.dtype} = " + (f"{floats[0]}.dtype" if len(floats) == 1 or (floats and body.uniform) else _common(floats)))
     return lines
+
+
+def _common(floats: Sequence[str]) -> str:
+    return f"np.result_type({', '.join(floats) or 'np.float64'})"
 
 
 def _tape_sizes(after: Body, saved: Iterable[Node], names: Names) -> tuple[list[str], list[str]]:

@@ -75,9 +75,6 @@ class Plan:
 class _Planner:
     """Looks at every product of a graph once, those nearest to the roots first. What is ``shown`` stays."""
 
-    # what may be taken apart where several read it
-    shared: tuple[str, ...] = ("einsum",)
-
     def __init__(self, program: Program, shown: Container[Node] = ()) -> None:
         self.scale, self.shown = scale_of(program), shown
         self.order = topological(program.roots)
@@ -87,7 +84,7 @@ class _Planner:
 
     def plans(self) -> dict[Node, Plan]:
         for node in reversed(self.order):
-            if len(self.readers[node]) > 1 and _is(node, *self.shared) and self.may_go(node) and self.better_without(node):
+            if len(self.readers[node]) > 1 and _is(node, "einsum") and self.may_go(node) and self.better_without(node):
                 self.dissolved.add(node)
         plans: dict[Node, Plan] = {}
         gone: set[Node] = set()
@@ -118,7 +115,9 @@ class _Planner:
         return node in self.sums or scales(node)
 
     def better_without(self, node: Node) -> bool:
-        """Whether all that read a product are cheaper when they do without it, its own cost saved."""
+        """Whether all that read a product are cheaper when they do without it, its own cost saved. A square does not do without."""
+        if any((read := as_product(reader)) and sum(factor.node is node for factor in read.factors) > 1 for reader in self.readers[node]):
+            return False
         tops = dict.fromkeys(top for reader in self.readers[node] for top in self.tops(reader))
         kept, apart = self.cost(node, self.absorbs), Dim.number(0)
         for top in tops:
@@ -144,8 +143,6 @@ class _Planner:
 
 class _Fused(_Planner):
     """Of the fused graph, which nobody need recognise, every product is looked at: ``x * v * w`` of smaller v and w as ``x * (v * w)``."""
-
-    shared = ("einsum", "multiply")
 
     def counts(self, node: Node) -> bool:
         return True

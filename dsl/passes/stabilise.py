@@ -16,6 +16,7 @@ _SAID = {
     "log_sigmoid": ("log(sigmoid(x))", "log_sigmoid(x)"),
     "softplus": ("log(1 + exp(x))", "softplus(x)"),
     "logsumexp": ("log(sum(exp(x)))", "logsumexp(x)"),
+    "log": ("log(exp(x))", "x"),
     "log1p": ("log(1 + x)", "log1p(x)"),
     "expm1": ("exp(x) - 1", "expm1(x)"),
     "sigmoid": ("1 - sigmoid(x)", "sigmoid(-x)"),
@@ -80,6 +81,9 @@ def _factors(node: Node) -> set[Node]:
 
 
 def _applied(node: Apply, new: Node) -> str:
+    """Which of the changes was made."""
+    if node.op.name == "log" and isinstance(node.args[0], Apply) and node.args[0].op.name == "exp":
+        return "log"
     while isinstance(new, Apply) and new.op.name in (*MOVES, "negative"):
         new = new.args[0]
     return new.op.name if isinstance(new, Apply) else node.op.name

@@ -108,7 +108,8 @@ class _Plan:
                 if not self._inside(node) and node not in self.parts:
                     kept.add(arg)
                 elif walk > self.when[arg] // 2:
-                    kept |= self._dear(arg)
+                    dear = self._dear(arg)
+                    kept |= dear if len(dear) < 2 else {arg}
         self.kept = dict.fromkeys(node for node in self.order if node in kept)
 
     def _dear(self, node: Node) -> set[Node]:

@@ -1,0 +1,136 @@
+"""A function that is fast rather than a derivation to follow: an array that nothing reads any more is overwritten.
+
+Before: ``difference = Z - target``, ``scaled = difference * gain + bias``. After: ``difference = Z - target``, ``difference *= gain``,
+``difference += bias``, all under the name of the last. What is overwritten is an array of the function's own and of the result's very shape. It
+has the result's precision, for such a function begins with arguments of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from dsl.emit.body import Body, Names
+from dsl.emit.owned import owns
+from dsl.nodes import Apply, Node, Program
+from dsl.ops.elementwise import CAST, Elementwise
+from dsl.ops.spec import Text
+
+_SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
+_COMMUTE = ("add", "multiply")
+# what NumPy writes into an array that it is given
+_UFUNC = re.compile(r"np\.(?:exp|exp2|expm1|log|log2|log10|log1p|sqrt|square|tanh|sin|cos|abs|maximum|minimum|reciprocal)\(")
+_WORD = re.compile(r"(?<![\w.])[^\W\d]\w*\b(?!=)")
+
+
+class Frugal(Body):
+    """A body that keeps account of its steps, so that arrays may be overwritten."""
+
+    uniform = True
+
+    def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:
+        super().__init__(program, names, uses, keep)
+        # the step of each line that makes an array under a name of its own
+        self.made: dict[int, tuple[str, Apply]] = {}
+        # the arrays that are left in the end, and the first value of each
+        self.buffers: dict[str, Apply] = {}
+
+    def _assign(self, node: Apply, name: str, text: Text) -> None:
+        """A step, its first part in a line of its own where the rest can be done to that."""
+        place = next((i for i in self._places(node) if not self.texts[node.args[i]].text.isidentifier() and self.uses[node.args[i]] == 1), None)
+        if place is None:
+            super()._assign(node, name, text)
+            self.made[len(self.lines) - 1] = name, node
+            return
+        part = node.args[place]
+        assert isinstance(part, Apply)
+        inner = self.texts[part]
+        self._assign(part, name, inner)
+        self.texts[part] = Text(name)
+        self._line(node, self._overwriting(node, place, name))
+        self.texts[part] = inner
+
+    def _places(self, node: Apply) -> list[int]:
+        """The operands that a result could overwrite."""
+        if not isinstance(node.op, Elementwise) or node.op is CAST or not owns(node) or not (node.op.name in _SIGNS or self._is_ufunc(node)):
+            return []
+        return [i for i, arg in enumerate(node.args) if owns(arg) and arg.type.shape == node.type.shape and (i == 0 or node.op.name != "power")]
+
+    def _is_ufunc(self, node: Apply) -> bool:
+        return node.op.name == "negative" or _UFUNC.match(node.op.emit(node, [Text("x")] * len(node.args), self).text) is not None
+
+    def _overwriting(self, node: Apply, place: int, name: str) -> str:
+        """The statement that does a step to the variable of one of its operands."""
+        args = [self.texts[arg] for arg in node.args]
+        if node.op.name in _SIGNS and (place == 0 or node.op.name in _COMMUTE):
+            return f"{name} {_SIGNS[node.op.name]}= {args[1 - place].text}"
+        if node.op.name in _SIGNS or node.op.name == "negative":
+            return f"np.{node.op.name}({', '.join(arg.text for arg in args)}, out={name})"
+        return f"{node.op.emit(node, args, self).text[:-1]}, out={name})"
+
+    def reused(self, last: str) -> list[str]:
+        """The lines, and the last that follows them, with arrays overwritten by what is made of them last."""
+        lines = [*self.lines, last]
+        risky = [line in self.raising for line in lines]
+        ends = _ends(lines, {name for name, node in self.made.values() if owns(node)})
+        shared = {word for line in lines if "\n" in line for word in _words(line)}
+        chains: dict[str, list[str]] = {}
+        for i, (name, node) in self.made.items():
+            for place in self._places(node) if name in ends else ():
+                old = self.texts[node.args[place]].text
+                chain = chains.get(old, [old])
+                once = _words(lines[i].partition(" = ")[2]).count(old) == 1
+                # a name that a loop or a block has too stays as it is
+                if ends.get(old) == i and once and self._is_made(old) and len(shared & {*chain, name}) < 2:
+                    lines[i] = self._overwriting(node, place, old)
+                    chains[name] = [*chain, name]
+                    break
+        called = {name: self._called(chain, shared) for chain in chains.values() for name in chain}
+        lines = [_renamed(line, called) for line in lines]
+        self.raising = {line for line, raises in zip(lines, risky, strict=True) if raises}
+        self.buffers = {called.get(name, name): node for name, node in self.made.values()}
+        return lines
+
+    def _is_made(self, name: str) -> bool:
+        return any(name == each and owns(node) for each, node in self.made.values())
+
+    def _called(self, chain: Sequence[str], shared: set[str]) -> str:
+        """What all values are called that one array holds in turn: as the user calls one of them, or the last."""
+        mine = [name for name in chain if name in shared] or [name for name in chain if self._means(name)]
+        return mine[-1] if mine else chain[-1]
+
+    def _means(self, name: str) -> bool:
+        """Whether a name says more than how its value is computed."""
+        nodes = [node for each, node in self.made.values() if each == name]
+        return any(node in self.program.names or node in self.program.wishes or node in self.program.adjoints for node in nodes)
+
+
+def _words(text: str) -> list[str]:
+    """The names in a text, without those of keyword arguments."""
+    return [word for i, part in enumerate(text.split('"')) if i % 2 == 0 for word in _WORD.findall(part)]
+
+
+def _ends(lines: Sequence[str], owned: set[str]) -> dict[str, int]:
+    """The last line that reads each name, or what may be a view of it."""
+    ends: dict[str, int] = {}
+    for i in range(len(lines) - 1, -1, -1):
+        if lines[i].startswith("#"):
+            continue
+        target, sign, rest = lines[i].partition(" = ") if "\n" not in lines[i] else ("", "", lines[i])
+        targets = _words(target) if sign else _words(lines[i].partition("(")[0]) if lines[i].startswith("def ") else []
+        end = max((ends.get(each, i) for each in targets if each not in owned), default=i)
+        for word in _words(rest if sign else lines[i]):
+            ends[word] = max(ends.get(word, i), end)
+    return ends
+
+
+def _renamed(line: str, called: Mapping[str, str]) -> str:
+    if line.startswith("#"):
+        return line
+    parts = line.split('"')
+    parts[::2] = [_WORD.sub(lambda match: called.get(match[0], match[0]), part) for part in parts[::2]]
+    return '"'.join(parts)
+
+
+__all__ = ["Frugal"]
