@@ -69,7 +69,7 @@ def _ordered(atoms: Monomial) -> Monomial:
     return tuple(sorted(atoms, key=str))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Dim:
     """An integer polynomial: ``terms`` maps each monomial to its coefficient, in a canonical order."""
 
@@ -221,6 +221,8 @@ class Dim:
     def __str__(self) -> str:
         return self.text()
 
+    __repr__ = __str__
+
 
 def as_dim(value: Dim | int) -> Dim:
     return Dim.number(value) if isinstance(value, int) else value
@@ -320,6 +322,10 @@ class Assumptions:
         """A dimension with everything known put in."""
         return dim.substitute(self.equal) if self.equal else dim
 
+    def divides(self, left: Dim, right: Dim) -> bool:
+        """Whether a check of this is recorded."""
+        return any((each.left, each.relation, each.right) == (left, "divides", right) for each in self.checks)
+
 
 _active: ContextVar[Assumptions | None] = ContextVar("assumptions", default=None)
 
@@ -361,7 +367,20 @@ def same(left: Dim, right: Dim) -> bool:
     if left.flexible or right.flexible:
         require(left, "==", right, "the sizes must agree")
         return True
-    return False
+    return not _undivided(left - right, assumptions).terms
+
+
+def _undivided(dim: Dim, assumptions: Assumptions | None) -> Dim:
+    """A dimension in which D // k * k is D, wherever k is required to divide D. Who proves nothing takes that for granted of all quotients."""
+    atoms = {atom: None for monomial, _ in dim.terms for atom in monomial if isinstance(atom, FloorDiv)}
+    for atom in atoms:
+        if assumptions is not None and not assumptions.divides(atom.denominator, atom.numerator):
+            continue
+        factor = Dim.of({tuple(other for other in monomial if other != atom): count for monomial, count in dim.terms if monomial.count(atom) == 1})
+        exact = factor.divided(atom.denominator)
+        if exact is not None:
+            dim = dim - factor * Dim.atom(atom) + exact * atom.numerator
+    return dim
 
 
 def join(left: Dim, right: Dim) -> Dim:

@@ -106,5 +106,7 @@ def _relation(check: Check) -> list[str]:
         "divides": (f"{check.right.text(3)} % {check.left.text(3)}", f"{check.left} must divide {check.right}"),
         "broadcasts": (f"{left} != {right} and 1 not in ({left}, {right})", f"{check.left} must be {check.right} or 1"),
     }[check.relation]
+    if check.relation == "divides" and check.left.constant is None:
+        wrong = f"{left} == 0 or {wrong}"
     sizes = ", ".join(f"{symbol} = {{{symbol}}}" for symbol in dict.fromkeys(check.left.symbols() + check.right.symbols()))
     return [f"if {wrong}:", f'    raise ValueError(f"{said}: {check.reason} ({sizes})")']

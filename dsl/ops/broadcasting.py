@@ -14,7 +14,7 @@ from dsl.nodes import Apply, Node, apply
 from dsl.ops.core import axes_of, shape_of, typed
 from dsl.ops.elementwise import cast
 from dsl.ops.spec import ATOM, PRODUCT, Emit, Op, Printer, Text, function
-from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, join, product, same, shape_text
+from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, join, product, require, same, shape_text
 
 Axes = tuple[int, ...] | None
 
@@ -102,6 +102,8 @@ def reshape_to(x: Node, shape: Shape) -> Node:
         exact = have.divided(rest) if rest.terms else None
         if exact is None and have.constant is not None and rest.constant is not None:
             raise ShapeError(Code.E0305, f"{have} entries cannot be split by {rest}", f"{{0}} is {x.type}")
+        if exact is None and rest.terms:
+            require(rest, "divides", have, "all entries must fit into the shape")
         shape = tuple((exact or have // rest) if i == holes[0] else dim for i, dim in enumerate(shape))
     return reshape(x, shape)
 

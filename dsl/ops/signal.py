@@ -42,46 +42,55 @@ def _padding(value: object, size: Shape, stride: tuple[int, ...], dilation: tupl
         return tuple((span // 2, span - span // 2) for span in spans)
     if isinstance(value, str):
         raise ShapeError(Code.E0204, f"`padding` may be 'same', 'valid', an integer or a tuple of them, not {value!r}")
-    each = _steps(value, len(size), "padding", 0)
-    return tuple((as_dim(one), as_dim(one)) for one in each)
+    given = value if isinstance(value, tuple) else (value,) * len(size)
+    sizes = tuple(as_dim(each) for each in given if isinstance(each, (int, Dim)) and not isinstance(each, bool))
+    if not len(sizes) == len(given) == len(size) or any((each.constant or 0) < 0 for each in sizes):
+        raise ShapeError(Code.E0204, f"`padding` must be an integer or a dimension, not negative, or a tuple of {len(size)}, not {value!r}")
+    for each in sizes:
+        if not each.certain:
+            require(each, ">=", ZERO, "the padding must not be negative")
+    return tuple((each, each) for each in sizes)
 
 
-def _channels(x: Node, w: Node, groups: int, name: str, n: int) -> None:
-    """Raises ShapeError where w's channels do not fit x's."""
+def _groups(x: Node, w: Node, groups: object, name: str, n: int) -> Dim:
+    """Into how many groups the channels fall. Raises ShapeError where w's channels do not fit x's."""
     if len(shape_of(w, n + 2)) != n + 2 or len(shape_of(x, n + 2)) < n + 1:
         raise ShapeError(Code.E0302, f"`{name}` takes x with {n + 2} axes and w with {n + 2}", f"{{0}} is {x.type}, {{1}} is {w.type}")
-    if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
-        raise ShapeError(Code.E0204, f"`groups` must be a positive integer, not {groups!r}")
+    many = as_dim(groups) if isinstance(groups, (int, Dim)) and not isinstance(groups, bool) else ZERO
+    if many.constant is not None and many.constant < 1:
+        raise ShapeError(Code.E0204, f"`groups` must be a positive integer or a dimension, not {groups!r}")
     channels, out, mine = shape_of(x)[-n - 1], shape_of(w)[0], shape_of(w)[1]
-    if not same(channels, mine * groups):
-        wanted = f"{mine} channels" if groups == 1 else f"{groups} groups of {mine} channels"
-        raise ShapeError(Code.E0304, f"w is for {wanted}, and x has {channels}", f"{{0}} is {x.type}, {{1}} is {w.type}")
-    if groups > 1 and out.divided(Dim.number(groups)) is None:
-        if out.constant is not None:
-            raise ShapeError(Code.E0305, f"{out} output channels do not split into {groups} groups", f"{{1}} is {w.type}")
-        require(Dim.number(groups), "divides", out, "the groups must share the output channels")
+    if not same(channels, mine * many):
+        wanted = f"{mine} channels" if many == ONE else f"{many} groups of {mine} channels"
+        help = f"the second axis of w is x's channels over `groups`: {channels if many == ONE else f'{channels} // {many}'}"
+        raise ShapeError(Code.E0304, f"w is for {wanted}, and x has {channels}", f"{{0}} is {x.type}, {{1}} is {w.type}", help)
+    if out.divided(many) is None:
+        if out.constant is not None and many.constant is not None:
+            raise ShapeError(Code.E0305, f"{out} output channels do not split into {many} groups", f"{{1}} is {w.type}")
+        require(many, "divides", out, "the groups must share the output channels")
+    return many
 
 
-def _conv(n: int, x: Node, w: Node, b: Node | None, stride: object, padding: object, dilation: object, groups: int) -> Node:
+def _conv(n: int, x: Node, w: Node, b: Node | None, stride: object, padding: object, dilation: object, groups: object) -> Node:
     """The cross-correlation of x with w over the last n axes."""
-    _channels(x, w, groups, f"conv{n}d", n)
+    many = _groups(x, w, groups, f"conv{n}d", n)
     x, w = cast(x, "float"), cast(w, "float")
     size, steps, within = shape_of(w)[2:], _steps(stride, n, "stride"), _steps(dilation, n, "dilation")
     wide = windows(x, Window(size, steps, within, _padding(padding, size, steps, within)))
-    *lead, channels = shape_of(x)[:-n]
-    positions, out = shape_of(wide)[-n:], shape_of(w)[0]
+    lead = shape_of(x)[: -n - 1]
+    positions, out, mine = shape_of(wide)[-n:], shape_of(w)[0], shape_of(w)[1]
     batch, inner, outer = ascii_lowercase[: len(lead)], "uv"[:n], "xy"[:n]
-    if groups == 1:
+    if many == ONE:
         y = einsum(f"oc{inner},{batch}c{inner}{outer}->{batch}o{outer}", w, wide)
     else:
-        wide = reshape(wide, (*lead, as_dim(groups), channels // groups, *shape_of(wide)[-2 * n :]))
-        w = reshape(w, (as_dim(groups), out // groups, *shape_of(w)[1:]))
+        wide = reshape(wide, (*lead, many, mine, *shape_of(wide)[-2 * n :]))
+        w = reshape(w, (many, out // many, *shape_of(w)[1:]))
         y = einsum(f"goc{inner},{batch}gc{inner}{outer}->{batch}go{outer}", w, wide)
         y = reshape(y, (*lead, out, *positions))
     if b is None:
         return y
     if len(shape_of(b, 1)) != 1 or not same(shape_of(b)[0], out):
-        raise ShapeError(Code.E0304, f"the bias must be a vector of {out}", f"{{2}} is {b.type}")
+        raise ShapeError(Code.E0304, f"the bias must be a vector of {out}", f"{{2}} is {b.type}", f"declare it `[{out}]`")
     return add(y, reshape(b, (*shape_of(b), *[ONE] * n)))
 
 
@@ -130,7 +139,7 @@ def _conv_function(n: int) -> Function:
         f"{name}(x, w, b=None, stride: static = 1, padding: static = 0, dilation: static = 1, groups: static = 1)",
         FAMILY,
         f"The cross-correlation over the last {'axis' if n == 1 else 'two axes'}, as PyTorch's: x [N, C, …], w [O, C // groups, …], b [O]. "
-        "padding is an int, a tuple, 'same' or 'valid'.",
+        "padding is an int, a tuple, 'same' or 'valid'; it and groups may be dimensions.",
         lambda *args: _conv(n, *args),
         derivative="the same windows contracted with g for w; windows of w with g, added up where they overlap, for x",
         cases=(
