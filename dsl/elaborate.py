@@ -482,4 +482,9 @@ def _operands(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
 
 def call(function: Function, args: list[Value], keywords: Mapping[str, Value]) -> Value:
     """A built-in function on values. Raises ShapeError."""
-    return function.build(*arguments(function, args, keywords, array))
+    try:
+        return function.build(*arguments(function, args, keywords, array))
+    except ShapeError as problem:
+        if problem.code is Code.E0204 and not problem.help:
+            problem.help = f"`gradc ops {function.name}` shows what it takes"
+        raise

@@ -12,6 +12,8 @@ from dsl.syntax import Comment
 _RAW_LINE = r"^[ \t]+(?P<key>numpy|latex|doc|family|kind|kink)[ \t]+(?!=)[^\n]*"
 _TOKEN = re.compile(rf"(?m)\\[ \t]*\n|{_RAW_LINE}|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|#[^\n]*|[()\[\]{{}}]|\n")
 _BLOCK = re.compile(r"(?:def|rule)\b")
+# a block of Python's within a function, which is told as such by its first line
+_FOREIGN = re.compile(r"[ \t]+(?:def|for|while|if|elif|else|with)\b[^\n]*:[ \t]*$")
 _OPENS = {"(": ")", "[": "]", "{": "}"}
 # controls, other languages' line ends, lone surrogates, and what reorders text on a screen so that it reads as something else
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
@@ -113,6 +115,7 @@ def _chunks(source: Source, code: str, lines: tuple[tuple[int, int], ...]) -> tu
     chunks: list[tuple[int, int]] = []
     problems: list[Diagnostic] = []
     margin = ""
+    foreign = False
     for start, stop in lines:
         line = code[start:stop]
         stripped = line.lstrip(" \t")
@@ -125,8 +128,9 @@ def _chunks(source: Source, code: str, lines: tuple[tuple[int, int], ...]) -> tu
             continue
         inside = bool(chunks) and _BLOCK.match(code, chunks[-1][0]) is not None
         margin = margin or indent
+        foreign = bool(_FOREIGN.match(line)) or (foreign and len(indent) > len(margin))
         why, help = _indentation(indent, margin, inside)
-        if why:
+        if why and not (foreign and inside):
             problems.append(Diagnostic(Code.E0107, why, Span(source, start, start + len(indent)), "", help))
         if inside:
             chunks[-1] = (chunks[-1][0], stop)

@@ -124,13 +124,21 @@ def check_closed(rule: syntax.Rule, body: syntax.Expr, value: Node, params: list
             stack += node.args
 
 
+def _written(target: Any) -> str:
+    """A tuple of names as it is written."""
+    if isinstance(target, syntax.Name):
+        return target.id
+    return f"({', '.join(map(_written, target))}{',' * (len(target) == 1)})"
+
+
 def assign(scope: Scope, target: Any, value: Value) -> None:
     if isinstance(target, syntax.Name):
         scope.make(target, value)
         return
     if not isinstance(value, (tuple, list)) or len(value) != len(target):
-        parts = ", ".join("abcdefghijkl"[: len(target)])
-        raise ShapeError(Code.E0204, f"a tuple of {len(target)} is needed", help=f"write `({parts}{',' * (len(target) == 1)})`")
+        found = f"a tuple of {len(value)}" if isinstance(value, (tuple, list)) else f"an array {value.type}" if isinstance(value, Node) else "a number"
+        message = f"`{_written(target)}` needs a tuple of {len(target)}, not {found}"
+        raise ShapeError(Code.E0204, message, help=f"write `{_written(target)}` in its place, a value for each name")
     for one, each in zip(target, value, strict=True):
         assign(scope, one, each)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dsl import syntax
-from dsl.diagnostics import Code, Diagnostic, Source, Span
+from dsl.diagnostics import Code, Diagnostic, Source, Span, nearest
 
 STATEMENT_WORDS = ("input", "param", "const", "dim", "output", "rule")
 GENERATED_NAMES = ("np", "tape", "Tape", "Gradients", "Outputs", "NamedTuple", "forward", "backward", "value", "value_and_grad")
@@ -39,6 +39,7 @@ _HABITS = _table(
     (r";", "a newline ends a statement", "write each statement on a line of its own"),
     (r"(?<=[=(,])[ \t]*\b(lambda\b[^\n]*)", "functions have names", "write `def f(x) = …` above, and pass `f`"),
     (r"^(?:import|from[ \t]+(?:numpy|jax|scipy|torch|math)\b)[^\n]*", "NumPy's functions are in scope", "leave the line out, and write `tanh(x)`"),
+    (r"^[ \t]+(?:def|rule)\b[^\n]*", "a function may not stand in another", "move it out, above, and give it what it needs as arguments"),
     (r"^[ \t]*(?:for|while)\b[^\n]*:[ \t]*$", "loops are functions of the language", "write `h = fold(step, h0, X)`"),
     (r"^[ \t]*(?:if|elif|else)\b[^\n]*:[ \t]*$", "a choice is an expression", "write `y = a if c else b`"),
     (r"^return\b[^\n]*", "`return` stands in a function", "write `output L`"),
@@ -204,6 +205,8 @@ def explain(failure: Failure, text: str, source: Source, base: int) -> Diagnosti
     label = "expected " + " or ".join(shown[:3]) if shown else ""
     if before in STATEMENT_WORDS and found == "=":
         return Diagnostic(Code.E0203, f"`{before}` is a word of the language", Span(source, base, base + len(before)), "", f"write `{before}_`")
+    if "EQUAL" in expected and (misspelt := _misspelt(text, failure.at, source, base)):
+        return misspelt
     if "EQUAL" in expected and not before.startswith(tuple(_FORMS)):
         other = Diagnostic(Code.E0105, f"unexpected `{found}`", place, label)
         return _unassigned(text, before, found, Span(source, base, at)) or other
@@ -219,6 +222,18 @@ def explain(failure: Failure, text: str, source: Source, base: int) -> Diagnosti
     return Diagnostic(Code.E0105, f"unexpected `{found}`", place, label, help)
 
 
+def _misspelt(text: str, at: int, source: Source, base: int) -> Diagnostic | None:
+    """A line that begins with nearly a word of the language and another word."""
+    start = text.rfind("\n", 0, at) + 1
+    match = re.compile(r"[ \t]*([^\W\d]\w*)[ \t]+$").match(text, start, at)
+    words = ("return",) if start else (*STATEMENT_WORDS, "from", "def")
+    close = nearest(match[1], words) if match else None
+    if match is None or close is None or not re.match(r"\w", text[at : at + 1]):
+        return None
+    place = Span(source, base + match.start(1), base + match.end(1))
+    return Diagnostic(Code.E0105, f"no statement begins with `{match[1]}`", place, "", f"did you mean `{close}`?")
+
+
 def _unassigned(text: str, before: str, found: str, place: Span) -> Diagnostic | None:
     """What is wrong with a statement that begins as an assignment and is none."""
     if found in ("", "\n", "("):
@@ -232,6 +247,8 @@ def _unassigned(text: str, before: str, found: str, place: Span) -> Diagnostic |
 def _next_step(text: str, before: str, found: str, expected: frozenset[str]) -> str:
     """What to do about a text that is not of a statement's form."""
     step = next((step for kind, step in _STEPS.items() if kind in expected), "")
+    if re.search(r"\bin\b[^:]*$", before) and "COLON" in expected:
+        return "a domain has both ends: write `in 0:K`"
     if text.startswith("def ") and found == "*":
         return "leave the `*` out: any parameter may be given by its name"
     first = re.match(r"\w*", text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from string import ascii_lowercase
 
-from dsl.diagnostics import Code
+from dsl.diagnostics import Code, counted
 from dsl.nodes import Apply, Const, Node
 from dsl.ops.broadcasting import reshape
 from dsl.ops.contraction import einsum, matmul
@@ -19,7 +19,7 @@ from dsl.types import ONE, Shape, ShapeError, TensorType, broadcast, same
 def as_matrix(x: Node, name: str, position: int = 0) -> Node:
     """An argument that must be a matrix of floats, or a stack of them. Raises ShapeError for fewer than two axes."""
     if len(shape_of(x, 2)) < 2:
-        raise ShapeError(Code.E0302, f"`{name}` needs a matrix, and this has {len(shape_of(x))} axes", f"{{{position}}} is {x.type}")
+        raise ShapeError(Code.E0302, f"`{name}` needs a matrix, and this has {counted(len(shape_of(x)), 'axis', 'axes')}", f"{{{position}}} is {x.type}")
     return cast(x, "float")
 
 
@@ -28,7 +28,8 @@ def as_square(x: Node, name: str) -> Node:
     x = as_matrix(x, name)
     rows, columns = shape_of(x)[-2:]
     if not same(rows, columns):
-        raise ShapeError(Code.E0305, f"`{name}` needs a square matrix: {rows} rows and {columns} columns", f"{{0}} is {x.type}")
+        message = f"`{name}` needs a square matrix: {rows} rows and {columns} columns"
+        raise ShapeError(Code.E0305, message, f"{{0}} is {x.type}", "give it a square one, such as `{0}.T @ {0}`")
     return x
 
 
