@@ -107,6 +107,30 @@ def test_no_turns_at_all() -> None:
     np.testing.assert_array_equal(gradients.W, np.zeros_like(W))
 
 
+@pytest.mark.parametrize("turns", [0, 2])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_number_is_numpys_and_a_gradient_its_own(turns: int, kind: Any) -> None:
+    """Also without a turn, where the result is what the loop began with."""
+    program = """
+input x: [T, D]
+param h0: [D]
+param s0, a: []
+def step((h, s, k, l), v) = h + v, where(v[0] > 0, a * s, s), a * k, l + a
+h, s, k, l = fold(step, (h0, s0, 1.0, 0.0), x)
+output l, h, s, k
+"""
+    module = module_of(dsl.compile_text(program), "program")
+    arguments = (np.ones((turns, 3), kind), np.ones(3, kind), kind(2), kind(0.5))
+    outputs, tape = module.forward(*arguments)
+    cotangent = np.ones(3, kind)
+    gradients, others = module.backward(tape, 1.0, cotangent, 1.0, 1.0), module.value_and_grad(*arguments)[1]
+    for found in (outputs, module.value(*arguments)):
+        assert [type(each) for each in (found.l, found.s, found.k)] == [kind] * 3
+    for each in (gradients, others):
+        assert type(each.s0) is kind and type(each.a) is kind and each.h0.flags.writeable
+    assert not np.shares_memory(gradients.h0, cotangent)
+
+
 def test_float32_stays() -> None:
     module = compiled(PROGRAMS["tuples of carries"][0])
     value, gradients = module.value_and_grad(*(each.astype(np.float32) for each in (X, Z, W, H0)), 2)

@@ -48,6 +48,14 @@ def rows_of_loop(node: Node) -> bool:
     return found is not None and isinstance(found[0], Apply) and found[0].op is PART and isinstance(found[0].args[0], Apply) and found[0].args[0].op.nested
 
 
+def last_carry(node: Node) -> tuple[Node, Node] | None:
+    """What a node is where it is a loop's last carry: the first one if there is no turn, else what a turn makes of it."""
+    if not (isinstance(node, Apply) and node.op is PART and isinstance(node.args[0], Apply) and node.args[0].op.nested):
+        return None
+    made, i = as_loop(node.args[0]), int(str(node.attr("index")))
+    return (made.initial[i], made.turn.nexts[i]) if i < len(made.turn.carries) else None
+
+
 def kept_by_loops(nodes: Iterable[Node]) -> set[Node]:
     """What loops read in every turn, and so has a name before them."""
     loops = [as_loop(node) for node in nodes if isinstance(node, Apply) and node.op.nested]
@@ -87,11 +95,15 @@ class LoopPrinter:
         uses = Counter([*(arg for node in order for arg in node.args), *self.roots])
         inner = outer.nested(uses, {node for node in self.roots if uses[node] == 1}, self.wishes)
         variables: dict[int, str] = {}
+        length = self.made.length
         for i, carry in ((i, self.made.turn.carries[i]) for i in self.live):
-            start = outer.texts[self.made.initial[i]].text
+            start, trail = outer.texts[self.made.initial[i]].text, self.parts.get(self.n + i)
             if carry.type.dtype == "int" and isinstance(self.made.initial[i], Const):
                 # a number of Python's has no methods
                 start = f"np.int64({start})"
+            elif trail is None and i in self.parts and self.made.initial[i].type.weak and carry.type.dtype == "float" and length.constant is None:
+                # where there is no turn, it is the result
+                start = f"{outer.dtype}.type({start})"
             if i in self.sums and self.parts.get(i) in outer.totals:
                 # what is added up in a turn of a loop around this one is added to its sum at once
                 variables[i] = outer.totals[self.parts[i]]
@@ -100,7 +112,6 @@ class LoopPrinter:
             if i in self.sums and carry.type.shape:
                 # a sum is added to in place: zeros of its own
                 start = f"np.zeros({outer.shape(carry)}, dtype={dtype_text(carry.type.dtype, outer)})"
-            trail = self.parts.get(self.n + i)
             if trail is None:
                 variables[i] = self._variable(i, carry.name)
                 setup += [f"{variables[i]} = {start}"] if variables[i] != start else []
@@ -124,8 +135,8 @@ class LoopPrinter:
         ends += self._carried(inner, variables)
         turn = [*head, *inner.lines, *ends]
         turn = [line for line in turn if line not in head or any(_reads(other, line.partition(" = ")[0]) for other in turn if other is not line)] or ["pass"]
-        length = outer.dim(self.made.length)
-        count = f"reversed(range({length}))" if self.made.backwards else f"range({length})"
+        count = f"range({outer.dim(length)})"
+        count = f"reversed({count})" if self.made.backwards else count
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
         # what a turn calls its own values may be called so again below
         outer.names.taken &= taken | {*outer.names.counters}
@@ -254,4 +265,4 @@ class LoopPrinter:
         return lines
 
 
-__all__ = ["LoopPrinter", "kept_by_loops", "rows", "rows_of_loop"]
+__all__ = ["LoopPrinter", "kept_by_loops", "last_carry", "rows", "rows_of_loop"]

@@ -12,7 +12,7 @@ from dsl.emit.blocks import emit_in_walks
 from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
-from dsl.emit.loop import rows_of_loop
+from dsl.emit.loop import last_carry, rows_of_loop
 from dsl.emit.reuse import Frugal
 from dsl.emit.snippets import helpers_for, imports_for
 from dsl.nodes import Apply, Const, Input, Node, Program, cotangent_names, of_sizes, topological
@@ -354,6 +354,8 @@ def _shares(node: Node, made: set[Node]) -> bool:
         if node.op.name == "diagonal":
             return True
         node = node.args[0]
+    if carried := last_carry(node):
+        return any(_shares(each, made) for each in carried)
     return node in made or not isinstance(node, Apply)
 
 
@@ -371,9 +373,18 @@ def _scalar(node: Node, text: str, body: Body | None = None) -> str:
         return text
     if body is not None and (isinstance(node, Const) or (isinstance(node, Input) and node.role == "const") or node.type.weak):
         return f"{body.dtype}.type({text})"
-    if isinstance(node, Input) or (isinstance(node, Apply) and node.op.name in ("where", "cast", "reshape", "broadcast_to", "scatter")):
+    if _may_be_array(node):
         return f"{text}[()]" if text.isidentifier() else f"({text})[()]"
     return text
+
+
+def _may_be_array(node: Node) -> bool:
+    """Whether what has no axes may be an array all the same."""
+    if carried := last_carry(node):
+        return any(map(_may_be_array, carried))
+    if isinstance(node, Input):
+        return node.role != "const" and not node.role.startswith("loop")
+    return isinstance(node, Apply) and node.op.name in ("where", "cast", "reshape", "broadcast_to", "scatter")
 
 
 def _result(program: Program, texts: Sequence[str]) -> str:
