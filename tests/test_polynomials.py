@@ -65,6 +65,25 @@ def evaluated(node: Node, x: float) -> float:
     return values[node]
 
 
+def test_what_some_terms_are_divided_by_is_not_put_over_all() -> None:
+    """exp(800) is infinite, and what is divided by it nothing: the rest stays as it is."""
+    module = module_of(
+        dsl.compile_text("""
+input y: [N]
+param A: [M, N]
+param B: [M, M]
+param s: []
+V = B @ A
+L = sum((y + sum(A ** 2, axis=0) + sum(V ** 2, axis=0)) / exp(2 * s)) + sum(A)
+"""),
+        "program",
+    )
+    A, B = np.full((2, 3), 1.5), np.eye(2)
+    with np.errstate(over="ignore"):
+        for gradients in (module.backward(module.forward(np.ones(3), A, B, 400.0)[1]), module.value_and_grad(np.ones(3), A, B, 400.0)[1]):
+            assert np.array_equal(gradients.A, np.ones((2, 3))) and np.array_equal(gradients.B, np.zeros((2, 2)))
+
+
 def test_random_sums_keep_their_values() -> None:
     rng = np.random.default_rng(3)
     collected_some = 0

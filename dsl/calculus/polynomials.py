@@ -137,7 +137,7 @@ class _Collector:
         """A sum of terms, what all of them have in common before it."""
         if not terms:
             return const(0.0)
-        common = [(i, min(dict(term).get(i, 0) for term in terms)) for i in range(len(self.factors))]
+        common = [(i, _shared([dict(term).get(i, 0) for term in terms])) for i in range(len(self.factors))]
         shared = tuple((i, power) for i, power in common if power)
         over = lcm(*(factor.denominator for factor in terms.values()))
         number = Fraction(gcd(*(int(factor * over) for factor in terms.values())), over) if over <= SMALL else Fraction(1)
@@ -199,6 +199,11 @@ def _addends(node: Node, opened: Opened | None = None) -> Iterator[tuple[int, No
             stack.append((-sign, each.args[0]))
         else:
             yield sign, each
+
+
+def _shared(powers: Sequence[int]) -> int:
+    """The power of a factor that all terms have. One that only some are divided by is not put over all of them: ``a / x + b`` is b for an infinite x."""
+    return max(min(powers), 0) or min(max(powers), 0)
 
 
 def _times(one: Term, other: Term) -> Term:
