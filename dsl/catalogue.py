@@ -8,6 +8,8 @@ from functools import cache
 
 from dsl.calculus.derivatives import FUNCTIONS as OPERATORS
 from dsl.calculus.loops import FUNCTIONS as LOOPS
+from dsl.elaborate import COMPARISONS
+from dsl.elaborate import OPERATORS as SIGNS
 from dsl.library import library
 from dsl.ops.builtins import functions
 from dsl.ops.elementwise import elementwise_ops
@@ -31,8 +33,17 @@ class Entry:
     source: str = ""
 
 
+# what is no call: how else it is looked up, and the name that it goes by here
+SPELT = {**SIGNS, **COMPARISONS, "@": "matmul", "and": "logical_and", "or": "logical_or", "not": "logical_not", ".at": "at", "set": "at"}
+UPDATE = Entry(
+    *("making", "at", "x.at[i, j].set(v), x.at[i, j].add(v)"),
+    "A copy of x with v in the place of some entries, or added to them; where an index repeats, the last v is set, and all are added.",
+    ("to x where nothing was set, to v what is read there",),
+)
+
+
 def _builtin() -> list[Entry]:
-    found = []
+    found = [UPDATE]
     for each in (*functions().values(), *OPERATORS, *LOOPS):
         if each.name in elementwise_ops():
             stanza = elementwise_ops()[each.name].stanza
@@ -59,6 +70,11 @@ def catalogue() -> Mapping[str, Entry]:
     found = _builtin() + _written()
     families = list(dict.fromkeys(each.family for each in found))
     return {each.name: each for each in sorted(found, key=lambda each: families.index(each.family))}
+
+
+def entry(name: str) -> Entry | None:
+    """What is known by a name, an operator's sign, or a method's."""
+    return catalogue().get(SPELT.get(name, name))
 
 
 def described(entry: Entry) -> str:

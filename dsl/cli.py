@@ -347,7 +347,7 @@ def explain_command(file: Path, form: str | None, out: Path | None, wrt: tuple[s
 @click.argument("name", required=False)
 def ops_command(name: str | None) -> None:
     """List what exists, or tell all about one function."""
-    from dsl.catalogue import catalogue, described
+    from dsl.catalogue import catalogue, described, entry
     from dsl.diagnostics import nearest
     from dsl.terminal import table
 
@@ -355,10 +355,11 @@ def ops_command(name: str | None) -> None:
     if name is None:
         table(("family", "function", ""), [(each.family, each.head, each.doc.partition(". ")[0]) for each in entries.values()])
         return
-    if name not in entries:
+    found = entry(name)
+    if found is None:
         close = nearest(name, entries)
         raise click.UsageError(f"there is no function {name}" + (f"; did you mean {close}?" if close else ""))
-    click.echo(described(entries[name]))
+    click.echo(described(found))
 
 
 if __name__ == "__main__":

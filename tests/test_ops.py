@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from dsl.catalogue import catalogue, described
+from dsl.catalogue import catalogue, described, entry
 from dsl.diagnostics import Code, DslError
 from dsl.nodes import Apply, topological
 from dsl.ops.builtins import FUNCTIONS, MODULES, functions, of_rule, operations
@@ -162,6 +162,12 @@ NAMES = """
 
 def test_every_name_of_the_language_is_there() -> None:
     assert [name for name in NAMES if name not in catalogue()] == []
+
+
+def test_operators_and_updates_are_told_of_too() -> None:
+    for sign, name in (("@", "matmul"), ("+", "add"), ("**", "power"), ("<=", "less_equal"), ("not", "logical_not"), ("at", "at"), ("set", "at")):
+        found = entry(sign)
+        assert found is not None and found.name == name and described(found)
 
 
 def test_every_function_has_cases() -> None:

@@ -10,11 +10,13 @@ from dsl.ops.broadcasting import broadcast_to, flat, reshape, total
 from dsl.ops.contraction import contract, einsum, matmul, permute
 from dsl.ops.core import axis_of, mul, shape_of, sub
 from dsl.ops.diagonals import DIAG, DIAGONAL
+from dsl.ops.elementwise import cast
 from dsl.ops.indexing import pick
+from dsl.ops.linalg_ops import inv
 from dsl.ops.making import eye
 from dsl.ops.shaping import stack
 from dsl.ops.spec import function
-from dsl.types import ONE, Dim, ShapeError
+from dsl.types import ONE, Dim, ShapeError, same
 
 # products ------------------------------------------------------------------------------------------------------------
 
@@ -87,12 +89,12 @@ def cross(a: Node, b: Node, axis: int) -> Node:
 
 
 def matrix_power(a: Node, n: int) -> Node:
-    """By repeated squaring."""
+    """By repeated squaring; of the inverse for a negative exponent."""
     shape = shape_of(a, 2)
-    if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ShapeError(Code.E0305, "only a square matrix has powers", f"{{0}} is {a.type}")
+    if len(shape) < 2 or not same(shape[-1], shape[-2]):
+        raise ShapeError(Code.E0305, "only a square matrix has powers", f"{{0}} is {a.type}", "give it a square one, such as `{0}.T @ {0}`")
     if n < 0:
-        raise ShapeError(Code.E0204, "the exponent must not be negative", help="write `matrix_power(inv(A), 2)`")
+        a, n = inv(cast(a, "float")), -n
     result: Node | None = None
     while n:
         if n & 1:
@@ -223,10 +225,13 @@ FUNCTIONS = (
     function(
         "matrix_power(a, n: int)",
         "products",
-        "a @ a @ …, n times, by repeated squaring; the identity for 0.",
+        "a @ a @ …, n times, by repeated squaring; the identity for 0, powers of the inverse below.",
         matrix_power,
         derivative="that of the products",
-        cases=("matrix_power(x, 3) | x: [3, 3]", "matrix_power(x, 1) | x: [3, 3]", "x @ matrix_power(x, 0) | x: [3, 3]", "matrix_power(x, 5) | x: [2, 3, 3]"),
+        cases=(
+            *("matrix_power(x, 3) | x: [3, 3]", "matrix_power(x, 1) | x: [3, 3]", "x @ matrix_power(x, 0) | x: [3, 3]"),
+            *("matrix_power(x, 5) | x: [2, 3, 3]", "matrix_power(A, -2) | A: [3, 3] nonsingular"),
+        ),
     ),
     function(
         "diag(v, k: int = 0)",

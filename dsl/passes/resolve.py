@@ -212,6 +212,9 @@ class Resolver:
             place = first_line(self.defined[name.id])
             raise DslError(Diagnostic(Code.E0202, f"the function `{name.id}` is defined twice", name.span, place, "use a new name"))
         if name.id in functions() or name.id in library():
+            # the calls below mean this one
+            self.functions[name.id] = function
+            self.defined[name.id] = name.span
             raise DslError(
                 Diagnostic(Code.E0203, f"`{name.id}` is a function of the language already", name.span, help=f"use another name, such as `my_{name.id}`")
             )
