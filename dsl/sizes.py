@@ -36,6 +36,7 @@ def solve(arguments: Iterable[Declared]) -> list[Solved]:
     progress = True
     while progress:
         progress = False
+        places = [(name, axis, dim) for name, axis, dim in places if any(symbol not in found and not symbol.flexible for symbol in dim.symbols())]
         for name, axis, dim in places:
             unknown = [symbol for symbol in dim.symbols() if symbol not in found and not symbol.flexible]
             split = _linear(dim, unknown[0]) if len(unknown) == 1 else None

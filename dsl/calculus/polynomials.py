@@ -38,6 +38,7 @@ class _Collector:
 
     def __init__(self) -> None:
         self.factors: dict[Node, int] = {}
+        self.multiplied: dict[tuple[Node, Opened], Sum | None] = {}
 
     def collected(self, node: Node) -> Node:
         addends = list(islice(_addends(node), MOST + 1))
@@ -62,6 +63,8 @@ class _Collector:
                 return None
             for term, factor in terms.items():
                 total[term] = total.get(term, Fraction(0)) + sign * factor
+            if len(total) > MOST:
+                return None
         return {term: factor for term, factor in total.items() if factor}
 
     def terms(self, node: Node, opened: Opened) -> Sum | None:
@@ -97,11 +100,17 @@ class _Collector:
             for each in sums:
                 powers[each] = powers.get(each, 0) + 1
             return {self.term(powers): factor}
-        inner = self.added(list(islice(_addends(sums[0], opened), MOST + 1)), opened)
+        inner = self.out_of(sums[0], opened)
         if inner is None:
             return None
         mine = self.term(powers)
         return {_times(mine, term): factor * other for term, other in inner.items()}
+
+    def out_of(self, node: Node, opened: Opened) -> Sum | None:
+        """The terms of a sum among the factors of a product. A sum within sums is met from many of them, and read once."""
+        if (node, opened) not in self.multiplied:
+            self.multiplied[node, opened] = self.added(list(islice(_addends(node, opened), MOST + 1)), opened)
+        return self.multiplied[node, opened]
 
     def term(self, powers: Powers) -> Term:
         return tuple(sorted((self.factors.setdefault(each, len(self.factors)), power) for each, power in powers.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dsl.nodes import Declared, Program
-from dsl.sizes import solve
+from dsl.sizes import Solved, solve
 from dsl.types import Check, Dim, shape_text
 
 
@@ -15,7 +15,8 @@ def checks(program: Program) -> list[str]:
     lines = [f'{name} = _{each.node.type.dtype}_array({name}, "{name}"{_rank(each)})' for each in arrays for name in (each.node.name,)]
     consts = (each for each in program.arguments if each.node.role == "const")
     lines += [f'{each.node.name} = _{each.node.type.dtype}_number({each.node.name}, "{each.node.name}")' for each in consts]
-    checked = [each for each in arrays if _needs_check(each, arrays)]
+    solved = {(one.argument, one.axis) for one in solve(arrays) if not one.rest.terms and one.factor == Dim.number(1)}
+    checked = [each for each in arrays if _needs_check(each, solved)]
     wanted = {*(s.name for each in checked for dim in each.node.type.known for s in dim.symbols())}
     wanted |= {s.name for check in program.checks if isinstance(check, Check) for s in check.left.symbols() + check.right.symbols()}
     ranges = [each for each in arrays if each.node.type.dtype == "int" and (each.low is not None or each.high is not None)]
@@ -44,9 +45,8 @@ def _bound(value: object) -> str:
     return value.text() if isinstance(value, Dim) else repr(value)
 
 
-def _needs_check(each: Declared, arrays: list[Declared]) -> bool:
+def _needs_check(each: Declared, solved: Collection[tuple[str, int]]) -> bool:
     """Whether a shape could be wrong: some axis is not merely where its dimension is read from."""
-    solved = {(one.argument, one.axis) for one in solve(arrays) if not one.rest.terms and one.factor == Dim.number(1)}
     for axis, dim in enumerate(each.node.type.shape or ()):
         own = f"{each.node.name}.shape[{axis}]"
         if str(dim) != own and (each.node.name, axis) not in solved:
@@ -64,12 +64,16 @@ def sizes(program: Program, wanted: Collection[str]) -> list[str]:
         if one.symbol.name in needed:
             needed.update(symbol.name for symbol in (*one.rest.symbols(), *one.factor.symbols()))
     found = {one.symbol.name: one for one in solved if one.symbol.name in needed}
+    ranks = {each.node.name: len(each.node.type.shape or ()) for each in arrays}
+    alone: dict[str, list[Solved]] = {}
+    for one in found.values():
+        if one.text == f"{one.argument}.shape[{one.axis}]":
+            alone.setdefault(one.argument, []).append(one)
     for name, one in list(found.items()):
         if name not in found:
             continue
-        mine = [other for other in found.values() if other.argument == one.argument and other.text == f"{other.argument}.shape[{other.axis}]"]
-        shape = next(each.node.type.known for each in arrays if each.node.name == one.argument)
-        if len(mine) == len(shape) > 1:
+        mine = [other for other in alone.get(one.argument, ()) if other.symbol.name in found]
+        if len(mine) == ranks[one.argument] > 1:
             lines.append(f"{', '.join(other.symbol.name for other in sorted(mine, key=lambda other: other.axis))} = {one.argument}.shape")
             for other in mine:
                 del found[other.symbol.name]

@@ -37,11 +37,12 @@ def sums_of_pieces(nodes: Iterable[Node], alone: Callable[[Node], bool]) -> tupl
             inner: set[Node] = set()
             terms = _terms(node, alone, inner)
             pieces = tuple((sign, each) for sign, each in terms if _is_piece(each, node) and alone(each) and isinstance(each, Apply))
-            rest = [(sign, each) for sign, each in terms if all(each is not piece for _, piece in pieces)]
+            whole = {each for _, each in pieces}
+            rest = [(sign, each) for sign, each in terms if each not in whole]
             made = _made(pieces, rest, alone)
             if made is not None:
                 found[node] = made
-                taken |= inner | {each for _, each in pieces}
+                taken |= inner | whole
     return found, taken
 
 

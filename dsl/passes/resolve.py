@@ -137,7 +137,7 @@ class Resolver:
 
     def complete(self, outputs: list[tuple[str, Node]]) -> None:
         """Imported consts that the outputs use become arguments; every dimension that they use must come from a shape."""
-        nodes = topological(node for _, node in outputs)
+        nodes = dict.fromkeys(topological(node for _, node in outputs))
         for declared in self.imports.consts:
             name = declared.node.name
             mine = self.arguments.get(name)
