@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cache, cached_property, reduce
 from itertools import count
 from operator import or_
 from string import ascii_letters
@@ -324,9 +324,12 @@ def best_order(of: Product, scale: Scale) -> Order | None:
     def union(members: int) -> int:
         return reduce(or_, (mask for i, mask in enumerate(masks) if members >> i & 1), 0)
 
+    @cache
+    def entries(labels: int) -> float:
+        return _multiplied(size for bit, size in usual.items() if labels & bit)
+
     def work(labels: int, kept: int) -> float:
-        entries = _multiplied(size for bit, size in usual.items() if labels & bit)
-        return entries if kept or not labels else 2 * entries
+        return entries(labels) if kept or not labels else 2 * entries(labels)
 
     inside = [union(members) for members in range(every + 1)]
     kept = [inside[members] & (result | inside[every ^ members]) for members in range(every + 1)]

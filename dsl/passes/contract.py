@@ -9,10 +9,10 @@ else what is written stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 
-from dsl.calculus.chains import Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
+from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
 from dsl.calculus.identities import rewrite
 from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales
 from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, fused_alone, remapped, topological, with_fused
@@ -118,27 +118,34 @@ class _Planner:
         """Whether all that read a product are cheaper when they do without it, its own cost saved. A square does not do without."""
         if any((read := as_product(reader)) and sum(factor.node is node for factor in read.factors) > 1 for reader in self.readers[node]):
             return False
-        tops = dict.fromkeys(top for reader in self.readers[node] for top in self.tops(reader))
         kept, apart = self.cost(node, self.absorbs), Dim.number(0)
-        for top in tops:
-            if top is None:
-                return False
+        for top in (tops := self.tops(node)):
             kept, apart = kept + self.cost(top, self.absorbs), apart + self.cost(top, lambda each: each is node or self.absorbs(each))
-        return self.scale.cheaper(apart, kept)
+        return bool(tops) and self.scale.cheaper(apart, kept)
 
     def cost(self, top: Node, absorbs: Callable[[Node], bool]) -> Dim:
         plan = self.plan(top, absorbs)
         return plan.order.cost if plan else own_cost(top)
 
-    def tops(self, reader: Node) -> Iterator[Node | None]:
-        """The products that a node is a step of; None where it is a step of something else."""
-        while len(self.readers[reader]) == 1 and self.absorbs(reader):
-            reader = self.readers[reader][0]
-        if reader in self.dissolved or (is_view(reader) and self.absorbs(reader)):
-            for each in self.readers[reader]:
-                yield from self.tops(each)
-        else:
-            yield reader if _is(reader, *TOPS) and as_product(reader) is not None else None
+    def tops(self, node: Node) -> list[Node]:
+        """The products that a node is a step of; none where it is a step of something else, or of too many."""
+        found, seen, waiting = list[Node](), set[Node](), [*self.readers[node]]
+        while waiting:
+            reader = waiting.pop()
+            while len(self.readers[reader]) == 1 and self.absorbs(reader):
+                reader = self.readers[reader][0]
+            if reader in seen:
+                continue
+            seen.add(reader)
+            if reader in self.dissolved or (is_view(reader) and self.absorbs(reader)):
+                waiting += self.readers[reader]
+            elif _is(reader, *TOPS) and as_product(reader) is not None:
+                found.append(reader)
+            else:
+                return []
+            if len(found) + len(waiting) > MOST:
+                return []
+        return found
 
 
 class _Fused(_Planner):
