@@ -44,6 +44,8 @@ class Started:
 def process(command: list[str], folder: str, runs: int) -> list[tuple[float, str]]:
     """Seconds and output of whole processes. The first one, which fills caches, is not counted."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)])}
+    # installed packages are compiled to bytecode, JAX and NumPy by pip; here the first run does it for this checkout
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     found = []
     for _ in range(runs + 1):
         start = perf_counter()
