@@ -12,6 +12,7 @@ import pytest
 
 from dsl.api import compile_path
 from dsl.emit.render import WIDTH
+from dsl.emit.snippets import standing
 from tests.test_golden import MODULES, ROOT
 
 PATHS = sorted(MODULES.values())
@@ -70,6 +71,12 @@ def test_the_same_when_compiled_again(path: Path) -> None:
 def test_in_blacks_style(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert black.format_str(text, mode=black.Mode(line_length=WIDTH)) == text
+
+
+def test_helpers_that_black_does_not_see_are_in_its_style() -> None:
+    assert standing(WIDTH)
+    for text in standing(WIDTH):
+        assert black.format_str(text, mode=black.Mode(line_length=WIDTH)) == text + "\n"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=SHORT)

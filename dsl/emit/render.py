@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from dsl.emit.snippets import standing
 from dsl.emit.view import ModuleView
 
 if TYPE_CHECKING:
@@ -28,30 +30,46 @@ def render_module(view: ModuleView) -> str:
 
 
 def format_module(text: str) -> str:
-    """The text as Black writes it. Black takes milliseconds a statement, so what stands in its style already, most assignments, is kept
-    from it: a run of such lines goes through as one name."""
+    """The text as Black writes it. Black takes milliseconds a statement, so what stands in its style already, helpers and most statements, is
+    kept from it: a run of such lines goes through as one name."""
     import black
 
     kept: list[str] = []
     lines: list[str] = []
-    for line in text.split("\n"):
-        settled = line if line.startswith("    #") else _POWER.sub(r"\1**\2", line)
-        if not _SETTLED.match(settled) or len(settled) > WIDTH or any(not _PLAIN_SLICE.match(part) for part in _SLICE.findall(settled)):
-            lines.append(line)
-        elif lines and lines[-1].startswith(_HOLE):
-            kept[-1] += "\n" + settled
-        else:
+    for part in text.split("\n\n\n"):
+        lines += ["", ""] if lines else []
+        if part.strip("\n") in standing(WIDTH):
             lines.append(f"{_HOLE}{len(kept)}")
-            kept.append(settled)
+            kept.append(part)
+        else:
+            _keep_settled(part.split("\n"), lines, kept)
     formatted = black.format_str("\n".join(lines), mode=black.Mode(line_length=WIDTH))
     return _HOLES.sub(lambda match: kept[int(match[1])], formatted)
 
 
+def _keep_settled(part: Iterable[str], lines: list[str], kept: list[str]) -> None:
+    """The lines of a function, those that Black would not change put into ``kept``."""
+    quoted = False
+    for line in part:
+        settled = line if line.lstrip().startswith("#") else _POWER.sub(r"\1**\2", line)
+        quotes = line.count('"""')
+        if quoted or quotes or not _SETTLED.match(settled) or len(settled) > WIDTH or any(not _PLAIN_SLICE.match(each) for each in _SLICE.findall(settled)):
+            lines.append(line)
+            quoted ^= quotes == 1
+            continue
+        hole = " " * (len(line) - len(line.lstrip())) + _HOLE
+        if lines and lines[-1].startswith(hole):
+            kept[-1] += "\n" + settled
+        else:
+            lines.append(f"{hole}{len(kept)}")
+            kept.append(settled)
+
+
 WIDTH = 100
-_HOLE = "    _kept_"
-_HOLES = re.compile(rf"^{_HOLE}(\d+)$", re.MULTILINE)
-# an assignment, or a comment, that is one level deep and has no quotes, no strings of its own layout and no trailing comma but a 1-tuple's
-_SETTLED = re.compile(r"""    (?:# \S.*|\w+(?:, \w+)* = (?!\()(?:[^'"#,]|,(?! *[)\]])|(?<=\(\w),\))*)$""")
+_HOLE = "_kept_"
+_HOLES = re.compile(rf"^ *{_HOLE}(\d+)$", re.MULTILINE)
+# an assignment, a return or a comment that has no quotes but of plain strings, none of its own layout and no trailing comma but a 1-tuple's
+_SETTLED = re.compile(r"""    (?:# \S.*| *(?:\w+(?:, \w+)* = |return )(?!\()(?:[^'"#,]|f?"[^"\\]*"|,(?! *(?:[)\]]|$))|(?<=\(\w),\))*)$""")
 _SLICE = re.compile(r"\[([^\[\]]*:[^\[\]]*)\]")
 _PLAIN_SLICE = re.compile(r"(?:None|\.\.\.|-?\d*:(?:-?\d+)?(?::-?\d+)?|\w+)(?:, (?:None|\.\.\.|-?\d*:(?:-?\d+)?(?::-?\d+)?|\w+))*$")
 # Black writes x**2 where both operands are names, dotted names or numbers, and x[0] ** 2 elsewhere

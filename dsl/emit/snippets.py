@@ -33,6 +33,13 @@ def _sources() -> dict[str, tuple[str, tuple[str, ...]]]:
     return found
 
 
+@cache
+def standing(width: int) -> frozenset[str]:
+    """The functions and classes among the helpers that no line's length keeps from standing in a module as they stand here."""
+    texts = (text for text, _ in _sources().values() if text.startswith(("def ", "class ", "@")))
+    return frozenset(text for text in texts if max(map(len, text.split("\n"))) <= width)
+
+
 def _source(text: str, item: ast.stmt) -> str:
     """A statement as it stands, its decorators above it."""
     first = min([item.lineno, *(each.lineno for each in getattr(item, "decorator_list", ()))])
