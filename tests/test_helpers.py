@@ -10,6 +10,7 @@ import pytest
 import scipy.special
 
 from dsl.emit import helpers as h
+from dsl.emit import index_helpers
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -227,12 +228,50 @@ def test_scatter_add(k: int, dtype: Any) -> None:
     g = frozen(rng.normal(size=np.zeros(shape)[index].shape), dtype)
     want = np.zeros(shape)
     np.add.at(want, index, g)
-    got = h._scatter_add(shape, index, g)
+    got = index_helpers._scatter_add(shape, index, g)
     assert got.dtype == dtype and got.shape == shape
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
-def test_scatter_add_refuses_an_index_out_of_range() -> None:
+@pytest.mark.parametrize("rest", [(), (1,), (2,), (3,), (4, 5), (0,), (300,), (40_001,)])
+@pytest.mark.parametrize("rows", [np.zeros(0, int), PICKS[:6], PICKS, PICKS.reshape(20, 20).astype(np.int8)[:, ::2], np.arange(7, dtype=np.uint64)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_rows_are_added_where_they_were_taken(rest: tuple[int, ...], rows: Any, dtype: Any) -> None:
+    rows = rows[:3] if rest == (40_001,) else rows
+    g = frozen(10 * rng.normal(size=rows.shape + rest)).astype(dtype)
+    want = np.zeros((7, *rest))
+    np.add.at(want, rows, g)
+    got = index_helpers._add_rows((7, *rest), rows, g)
+    assert got.dtype == dtype and got.shape == want.shape
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-4)
+    turned = np.broadcast_to(g.T, g.T.shape).T  # not in one piece
+    np.testing.assert_array_equal(index_helpers._add_rows((7, *rest), rows, turned), got)
+
+
+def test_added_rows_keep_what_is_not_finite_to_themselves() -> None:
+    g = np.ones((300, 4))
+    g[5, 1], g[6, 2] = np.nan, np.inf
+    got = index_helpers._add_rows((10, 4), np.arange(300) % 10, g)
+    assert np.isnan(got[5, 1]) and got[6, 2] == np.inf
+    assert np.isfinite(got).sum() == 38
+
+
+@pytest.mark.parametrize("rows", [PICKS[:6], PICKS.reshape(20, 20), np.zeros(0, int), np.arange(7, dtype=np.uint64), np.array([3], np.int8)])
+@pytest.mark.parametrize("x", [np.arange(7.0), np.arange(21.0).reshape(7, 3), np.arange(21.0).reshape(3, 7).T, np.ones((7, 4, 5), np.float32)])
+def test_rows(x: Any, rows: Any) -> None:
+    got = index_helpers._rows(x, rows)
+    assert got.dtype == x.dtype and got.flags.owndata
+    np.testing.assert_array_equal(got, x[rows])
+
+
+def test_rows_out_of_range_are_refused() -> None:
     for bad in (7, -8):
-        with pytest.raises(IndexError):
-            h._scatter_add((7, 3), (np.full(400, bad),), np.ones((400, 3)))
+        for call in (
+            lambda index: index_helpers._scatter_add((7, 3), (index,), np.ones((400, 3))),
+            lambda index: index_helpers._add_rows((7, 3), index, np.ones((400, 3))),
+            lambda index: index_helpers._add_rows((7, 4), index, np.ones((400, 4))),
+            lambda index: index_helpers._add_rows((7, 4), index[:9], np.ones((9, 4))),
+            lambda index: index_helpers._rows(np.ones((7, 3)), index),
+        ):
+            with pytest.raises(IndexError):
+                call(np.full(400, bad))

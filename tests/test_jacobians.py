@@ -215,7 +215,7 @@ STRUCTURE = {
     "jacobian(cumsum(x), x)": "np.tril(np.ones((N, N), dtype=dtype))",
     "grad(sum(x * diag(M)) * trace(M), x)": "np.trace(M)",
     "hessian(sum(log(1 + exp(M @ x))), x)": "M.T * (sigmoid * (1 - sigmoid)) @ M",
-    "jacobian(x[i] ** 2, x)": "_scatter((Q, N), np.s_[np.arange(Q), i], 2 * x[i])",
+    "jacobian(x[i] ** 2, x)": "_scatter((Q, N), (np.arange(Q), i), 2 * _rows(x, i))",
     "jacobian(solve(M, x), x)": "np.linalg.inv(M)",
     "solve(diag(x), y)": "y / _nonzero(x)",
     "solve(hessian(sum(x ** 4), x) + eye(N), y)": "y / _nonzero(12 * x**2 + 1.0)",

@@ -403,13 +403,6 @@ def _prod_others(x: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> 
     return out
 
 
-def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    out[index] = g
-    return out
-
-
 def _on_diagonal(shape: tuple[int, ...], view: str, values: Any) -> NDArray[Any]:
     """Zeros of `shape` with the values where axes of one label in `view` have one index."""
     out = np.zeros(shape, np.asarray(values).dtype)
@@ -422,30 +415,3 @@ def _plus_diagonal(x: NDArray[Any], values: Any, view: str = "ii->i") -> NDArray
     x = x.astype(np.result_type(x, values), copy=False)
     np.einsum(view, x)[...] += values
     return x
-
-
-def _set_at(x: NDArray[Any], index: Any, value: Any) -> NDArray[Any]:
-    """A copy of x with `value` assigned at `index`; of repeated indices the last one wins."""
-    out = np.array(x)
-    out[index] = value
-    return out
-
-
-def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g added at `index`, repeated indices accumulating (the transpose of x[index])."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    parts = index if isinstance(index, tuple) else (index,)
-    first = parts[0] if parts else None
-    if (
-        isinstance(first, np.ndarray)
-        and first.ndim == 1
-        and np.size(g) > 500
-        and first.dtype.kind in "iu"
-        and all(isinstance(part, slice) and part == slice(None) for part in parts[1:])
-    ):  # many rows: one flat index for each entry, where np.add.at is ten times as fast
-        width = int(np.prod(shape[1:], dtype=np.intp))
-        flat = (first.astype(np.intp)[:, None] * width + np.arange(width)).reshape(-1)
-        np.add.at(out.reshape(-1), flat, np.broadcast_to(g, (first.size, *shape[1:])).reshape(-1))
-    else:
-        np.add.at(out, index, g)
-    return out

@@ -1,4 +1,4 @@
-"""Run-time helpers for matrices, windows and errors, copied as they stand into the generated modules that call them (see helpers.py)."""
+"""Run-time helpers for matrices and errors, copied as they stand into the generated modules that call them (see helpers.py)."""
 
 from __future__ import annotations
 
@@ -80,53 +80,4 @@ def _reciprocal_gaps(w: NDArray[Any], squared: bool = False) -> NDArray[Any]:
     if squared:
         gap *= w[..., None, :] + w[..., :, None]
     out: NDArray[Any] = np.where(equal, 0.0, 1.0 / np.where(equal, 1.0, gap))
-    return out
-
-
-def _windows(
-    x: NDArray[Any],
-    size: tuple[int, ...],
-    stride: tuple[int, ...] | None = None,
-    dilation: tuple[int, ...] | None = None,
-    padding: tuple[tuple[int, int], ...] | None = None,
-    fill: float = 0.0,
-) -> NDArray[Any]:
-    """The windows over x's last axes, [..., *axes] to [..., *size, *positions]: a view of x, or of x padded with `fill`."""
-    n = len(size)
-    axes = x.shape[-n:]
-    if padding is not None:
-        ends = [slice(before, before + m) for m, (before, _) in zip(axes, padding, strict=True)]
-        wide = np.full((*x.shape[:-n], *(m + sum(pair) for m, pair in zip(axes, padding, strict=True))), fill, x.dtype)
-        inside: tuple[Any, ...] = (..., *ends)
-        wide[inside] = x
-        x = wide
-    stride, dilation = stride or (1,) * n, dilation or (1,) * n
-    spans = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
-    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-n, 0)))
-    steps: tuple[Any, ...] = (..., *(slice(None, None, step) for step in stride + dilation))
-    out: NDArray[Any] = np.moveaxis(view[steps], range(-n, 0), range(-2 * n, -n))
-    return out
-
-
-def _unwindows(
-    g: NDArray[Any],
-    axes: tuple[int, ...],
-    stride: tuple[int, ...] | None = None,
-    dilation: tuple[int, ...] | None = None,
-    padding: tuple[tuple[int, int], ...] | None = None,
-) -> NDArray[Any]:
-    """The transpose of `_windows`: [..., *size, *positions] added up to [..., *axes], a place within the window at a time."""
-    n = len(axes)
-    size, positions = g.shape[-2 * n : -n], g.shape[-n:]
-    stride, dilation, padding = stride or (1,) * n, dilation or (1,) * n, padding or ((0, 0),) * n
-    out = np.zeros((*g.shape[: -2 * n], *axes), g.dtype)
-    for place in np.ndindex(*size):
-        source: list[Any] = [..., *place]
-        target: list[Any] = [...]
-        for i, m, p, s, d, (before, _) in zip(place, axes, positions, stride, dilation, padding, strict=True):
-            start = i * d - before  # where the first window has this place; what falls on padding is left out
-            low, high = max(0, -(start // s)), min(p, (m - 1 - start) // s + 1)
-            source.append(slice(low, max(low, high)))
-            target.append(slice(start + low * s, max(start + low * s, start + (high - 1) * s + 1), s))
-        out[tuple(target)] += g[tuple(source)]
     return out

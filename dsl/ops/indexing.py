@@ -132,7 +132,15 @@ def items_text(node: Apply, arrays: Sequence[Text], printer: Printer) -> str:
 
 
 def _emit_index(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    if _picks_rows(node, node.args[1:]):
+        return Text(f"_rows({args[0].text}, {args[1].text})")
     return Text(f"{args[0].at(ATOM)}[{items_text(node, args[1:], printer)}]")
+
+
+def _picks_rows(node: Apply, arrays: Sequence[Node]) -> bool:
+    """Whether the index is one array, along the first axis."""
+    first, *others = _items(node)
+    return first[0] == "array" and all(item == FULL for item in others) and arrays[0].type.shape != ()
 
 
 def _vjp_index(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -194,18 +202,65 @@ def _infer_scatter(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -
 
 def _emit_scatter(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     shape = tuple_text([printer.dim(dim) for dim in node.type.known])
-    helper = "_scatter" if distinct(node.args[1:]) else "_scatter_add"
     # a Python number has no precision of its own
     placed = f"{printer.dtype}.type({args[0].text})" if node.args[0].type.weak else args[0].text
-    return Text(f"{helper}({shape}, np.s_[{items_text(node, args[1:], printer)}], {placed})")
+    if distinct(node.args[1:]):
+        return Text(f"_scatter({shape}, {_place(node, args[1:], printer)}, {placed})")
+    if _picks_rows(node, node.args[1:]):
+        return Text(f"_add_rows({shape}, {args[1].text}, {placed})")
+    return Text(f"_scatter_add({shape}, {_place(node, args[1:], printer)}, {placed})")
+
+
+def _place(node: Apply, arrays: Sequence[Text], printer: Printer) -> str:
+    """An index as a value."""
+    text = items_text(node, arrays, printer)
+    if any(item[0] == "slice" for item in _items(node)):
+        return f"np.s_[{text}]"
+    return f"({text})" if len(_items(node)) > 1 else text
 
 
 def distinct(arrays: Sequence[Node]) -> bool:
-    """Whether no entry is named twice: there are only slices, or an index array that counts 0, 1, 2, … beside others of its shape."""
+    """Whether no entry is named twice: there are only slices, or the index arrays count the entries that they name along every axis, but for one
+    where they may be the order of a sort; or they are a triangle's rows and columns."""
     if not arrays:
         return True
-    every = broadcast(tuple(each.type for each in arrays))
-    return any(isinstance(each, Apply) and each.op.name == "arange" and each.type.shape == every for each in arrays)
+    every = broadcast(tuple(each.type for each in arrays)) or ()
+    if all(each.type.shape == every for each in arrays) and _is_triangle(arrays):
+        return True
+    counted = {axis for each in arrays if (axis := _counted_axis(each)) is not None and each.type.known[axis] == every[axis]}
+    rest = [axis for axis in range(-len(every), 0) if axis not in counted and every[axis] != ONE]
+    return not rest or (len(rest) == 1 and any(_orders(each, rest[0]) and each.type.known[rest[0]] == every[rest[0]] for each in arrays))
+
+
+def _counted_axis(node: Node) -> int | None:
+    """The axis, counted from the right, along which an index array counts upwards from 0 or more."""
+    if isinstance(node, Apply) and node.op.name in ("reshape", "index") and len(node.args) == 1:
+        long = [i - len(node.type.known) for i, dim in enumerate(node.type.known) if dim != ONE]
+        inner = node.args[0]
+        same_entries = len(long) == 1 and len(inner.type.known) == 1 and node.type.known[long[0]] == inner.type.known[0]
+        whole = node.op.name == "reshape" or all(item in (FULL, ("newaxis",)) for item in _items(node))
+        return long[0] if same_entries and whole and _counted_axis(inner) is not None else None
+    if not (isinstance(node, Apply) and node.op.name == "arange"):
+        return None
+    start, step = (typing_cast(Dim, node.attr(name)) for name in ("start", "step"))
+    return -1 if all(factor > 0 for dim in (start, step) for _, factor in dim.terms) else None
+
+
+def _orders(node: Node, axis: int) -> bool:
+    """Whether an index array is the order of a sort along an axis, or some of it."""
+    while isinstance(node, Apply) and node.op.name == "index" and all(item[0] == "slice" for item in _items(node)):
+        node = node.args[0]
+    return isinstance(node, Apply) and node.op.name == "argsort" and node.attr("axis") == axis
+
+
+def _is_triangle(arrays: Sequence[Node]) -> bool:
+    """Whether the rows and the columns of one triangle are among the index arrays."""
+    parts = [each for each in arrays if isinstance(each, Apply) and each.op.name == "index" and _is_op(each.args[0], "triangle_indices")]
+    return len({each.args[0] for each in parts}) == 1 and {_items(each) for each in parts} == {(("int", ZERO),), (("int", ONE),)}
+
+
+def _is_op(node: Node, name: str) -> bool:
+    return isinstance(node, Apply) and node.op.name == name
 
 
 def _vjp_scatter(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -228,7 +283,7 @@ def _infer_set(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> Te
 
 
 def _emit_set(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    return Text(f"_set_at({args[0].text}, np.s_[{items_text(node, args[2:], printer)}], {args[1].text})")
+    return Text(f"_set_at({args[0].text}, {_place(node, args[2:], printer)}, {args[1].text})")
 
 
 def _vjp_set(node: Apply, g: Node) -> Sequence[Node | None]:
