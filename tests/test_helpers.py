@@ -275,3 +275,23 @@ def test_rows_out_of_range_are_refused() -> None:
         ):
             with pytest.raises(IndexError):
                 call(np.full(400, bad))
+
+
+@pytest.mark.parametrize("padding", [None, ((1, 1), (2, 0)), ((3, 0), (0, 3))])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize(("size", "dilation"), [((2, 2), (1, 1)), ((3, 1), (2, 1)), ((1, 3), (1, 2))])
+@pytest.mark.parametrize("lead", [(), (2, 3), (0,)])
+def test_windows(lead: tuple[int, ...], size: Any, dilation: Any, stride: Any, padding: Any) -> None:
+    x = frozen(rng.normal(size=(*lead, 7, 8)))
+    wide = np.pad(x, [(0, 0)] * len(lead) + list(padding or [(0, 0)] * 2), constant_values=-1.5)
+    spans = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
+    view = np.lib.stride_tricks.sliding_window_view(wide, spans, (-2, -1))[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    got = index_helpers._windows(x, size, stride, dilation, padding, -1.5)
+    np.testing.assert_array_equal(got, np.moveaxis(view, (-2, -1), (-4, -3)))
+    turned = np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2)  # not in one piece
+    np.testing.assert_array_equal(index_helpers._windows(turned, size, stride, dilation, padding, -1.5), got)
+    # the transpose: <windows(x), g> = <x, unwindows(g)>
+    g = frozen(rng.normal(size=got.shape))
+    back = index_helpers._unwindows(g, (7, 8), stride, dilation, padding)
+    assert back.shape == x.shape
+    np.testing.assert_allclose((back * x).sum(), (index_helpers._windows(x, size, stride, dilation, padding) * g).sum(), rtol=1e-12, atol=1e-12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,29 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
     return out
 
 
+@functools.lru_cache(64)
+def _places(
+    axes: tuple[int, ...],
+    size: tuple[int, ...],
+    positions: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: tuple[tuple[int, int], ...],
+) -> list[tuple[Any, Any]]:
+    """For each place within a window, two indices: of [..., *size, *positions], where it is not on padding, and of the same entries in [..., *axes]."""
+    along: list[list[tuple[int, slice, slice]]] = []
+    for m, k, p, s, d, (before, _) in zip(axes, size, positions, stride, dilation, padding, strict=True):
+        places = []
+        for i in range(k):
+            start = i * d - before  # where the first window has this place
+            low = max(0, -(start // s))
+            high = max(low, min(p, (m - 1 - start) // s + 1))
+            first = start + low * s
+            places.append((i, slice(low, high), slice(first, max(first, start + (high - 1) * s + 1), s)))
+        along.append(places)
+    return [((..., *(i for i, _, _ in each), *(at for _, at, _ in each)), (..., *(at for _, _, at in each))) for each in itertools.product(*along)]
+
+
 def _windows(
     x: NDArray[Any],
     size: tuple[int, ...],
@@ -75,17 +100,16 @@ def _windows(
     n = len(size)
     axes = x.shape[-n:]
     if padding is not None:
-        ends = [slice(before, before + m) for m, (before, _) in zip(axes, padding, strict=True)]
-        wide = np.full((*x.shape[:-n], *(m + sum(pair) for m, pair in zip(axes, padding, strict=True))), fill, x.dtype)
-        inside: tuple[Any, ...] = (..., *ends)
+        inside: tuple[Any, ...] = (..., *(slice(before, before + m) for m, (before, _) in zip(axes, padding, strict=True)))
+        wide = np.full((*x.shape[:-n], *(m + before + after for m, (before, after) in zip(axes, padding, strict=True))), fill, x.dtype)
         wide[inside] = x
         x = wide
     stride, dilation = stride or (1,) * n, dilation or (1,) * n
-    spans = tuple((k - 1) * d + 1 for k, d in zip(size, dilation, strict=True))
-    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-n, 0)))
-    steps: tuple[Any, ...] = (..., *(slice(None, None, step) for step in stride + dilation))
-    out: NDArray[Any] = np.moveaxis(view[steps], range(-n, 0), range(-2 * n, -n))
-    return out
+    positions = ((m - (k - 1) * d - 1) // s + 1 for m, k, s, d in zip(x.shape[-n:], size, stride, dilation, strict=True))
+    x = np.ascontiguousarray(x)
+    within = (step * d for step, d in zip(x.strides[-n:], dilation, strict=True))
+    between = (step * s for step, s in zip(x.strides[-n:], stride, strict=True))
+    return np.ndarray((*x.shape[:-n], *size, *positions), x.dtype, x, strides=(*x.strides[:-n], *within, *between))
 
 
 def _unwindows(
@@ -95,18 +119,15 @@ def _unwindows(
     dilation: tuple[int, ...] | None = None,
     padding: tuple[tuple[int, int], ...] | None = None,
 ) -> NDArray[Any]:
-    """The transpose of `_windows`: [..., *size, *positions] added up to [..., *axes], a place within the window at a time."""
+    """The transpose of `_windows`: [..., *size, *positions] added up to [..., *axes]; what fell on padding is left out."""
     n = len(axes)
     size, positions = g.shape[-2 * n : -n], g.shape[-n:]
     stride, dilation, padding = stride or (1,) * n, dilation or (1,) * n, padding or ((0, 0),) * n
     out = np.zeros((*g.shape[: -2 * n], *axes), g.dtype)
-    for place in np.ndindex(*size):
-        source: list[Any] = [..., *place]
-        target: list[Any] = [...]
-        for i, m, p, s, d, (before, _) in zip(place, axes, positions, stride, dilation, padding, strict=True):
-            start = i * d - before  # where the first window has this place; what falls on padding is left out
-            low, high = max(0, -(start // s)), min(p, (m - 1 - start) // s + 1)
-            source.append(slice(low, max(low, high)))
-            target.append(slice(start + low * s, max(start + low * s, start + (high - 1) * s + 1), s))
-        out[tuple(target)] += g[tuple(source)]
+    apart = all(s > (k - 1) * d for s, k, d in zip(stride, size, dilation, strict=True))
+    for window, place in _places(axes, size, positions, stride, dilation, padding):
+        if apart:
+            out[place] = g[window]
+        else:
+            out[place] += g[window]
     return out

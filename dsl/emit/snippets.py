@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 FILES = ("helpers.py", "softmax_helpers.py", "index_helpers.py", "linalg_helpers.py", "block_helpers.py")
-STANDARD = ("functools", "importlib", "math", "threading")
+STANDARD = ("functools", "importlib", "itertools", "math", "threading")
 _NAME = re.compile(r"\b_[a-zA-Z]\w*")
 
 

@@ -1,7 +1,7 @@
 """Convolution and pooling, as PyTorch has them: x is [N, C, …], or has any other number of axes before C, none included.
 
 A convolution is ``windows`` of x, [N, C, *size, *positions], contracted with w, [O, C, *size]: in NumPy one matrix product of w with a
-strided copy of x. The gradient of w is the same contraction of the windows with g; that of x adds up overlapping windows of w's with g.
+copy of the strided windows. The gradient of w is a product of the same copy with g; that of x adds up overlapping windows of w's with g.
 """
 
 from __future__ import annotations
@@ -77,16 +77,13 @@ def _conv(n: int, x: Node, w: Node, b: Node | None, stride: object, padding: obj
     x, w = cast(x, "float"), cast(w, "float")
     size, steps, within = shape_of(w)[2:], _steps(stride, n, "stride"), _steps(dilation, n, "dilation")
     wide = windows(x, Window(size, steps, within, _padding(padding, size, steps, within)))
-    lead = shape_of(x)[: -n - 1]
-    positions, out, mine = shape_of(wide)[-n:], shape_of(w)[0], shape_of(w)[1]
-    batch, inner, outer = ascii_lowercase[: len(lead)], "uv"[:n], "xy"[:n]
-    if many == ONE:
-        y = einsum(f"oc{inner},{batch}c{inner}{outer}->{batch}o{outer}", w, wide)
-    else:
-        wide = reshape(wide, (*lead, many, mine, *shape_of(wide)[-2 * n :]))
-        w = reshape(w, (many, out // many, *shape_of(w)[1:]))
-        y = einsum(f"goc{inner},{batch}gc{inner}{outer}->{batch}go{outer}", w, wide)
-        y = reshape(y, (*lead, out, *positions))
+    lead, positions, out = shape_of(x)[: -n - 1], shape_of(wide)[-n:], shape_of(w)[0]
+    # the copy of the windows is a value of its own, which both products read
+    split = () if many == ONE else (many,)
+    columns = reshape(wide, (*lead, *split, product(shape_of(w)[1:]), product(positions)))
+    filters = reshape(w, (*split, out // many, product(shape_of(w)[1:])))
+    batch, group = ascii_lowercase[: len(lead)], "g"[: len(split)]
+    y = reshape(einsum(f"{group}ok,{batch}{group}kp->{batch}{group}op", filters, columns), (*lead, out, *positions))
     if b is None:
         return y
     if len(shape_of(b, 1)) != 1 or not same(shape_of(b)[0], out):

@@ -18,6 +18,8 @@ def word(node: Node) -> str:
     if isinstance(node, Apply) and node.op.name in ("broadcast_to", "spread") and isinstance(node.args[0], Const):
         value = node.args[0].value
         return "zeros" if value == 0 else "ones" if value == 1 else "spread"
+    if isinstance(node, Apply) and node.op.name == "reshape" and isinstance(node.args[0], Apply) and node.args[0].op.name == "windows":
+        return "columns"
     if isinstance(node, Apply):
         return _WORDS.get(node.op.name, node.op.name).replace(" ", "_")
     return node.name if isinstance(node, Input) else "value"
