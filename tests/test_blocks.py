@@ -64,6 +64,8 @@ PROGRAMS = {
     "gathered": "L = -mean(log_softmax(x * w)[arange(N), i])",
     "counted": "L = sum(tanh(x @ w) * exp(-arange(N) / N))",
     "picked": "L = sum(tanh(w[i] * x[:, 0]) * sin(w[i]))",
+    "pairs": "L = sum(tanh(w[stack([i, D - 1 - i], axis=1)] * x[:, :1]) * sin(w[i])[:, None] * cos(y[:, :1]))",
+    "crossed": "M = outer(w, w)\nL = sum(tanh(M[i[:, None], arange(2)] * x[:, :1]) * sin(M[arange(2)[:, None], i].T) * cos(y[:, :1]))",
     "normed": "z = (x - mean(x, axis=0)) / sqrt(var(x, axis=0) + 1e-3)\nL = sum(sigmoid(z @ w) ** 2)",
     "apart": "L = sum(tanh(x[1:] - x[:-1]) ** 2 * exp(w))",
     "joined": "L = sum(tanh(concatenate([x * w, y], axis=1)) ** 2)",

@@ -110,12 +110,12 @@ def _broadcast_to(node: Apply, axes: Axes, places: Container[Node]) -> bool:
 
 
 def _index(node: Apply, axes: Axes, places: Container[Node]) -> bool:
-    """All rows are taken, or an array beside others that have rows counts them, or it is an array with rows that picks from something without."""
+    """All rows are taken, or an array beside others that have rows counts them, or arrays with rows pick from something without."""
     x, *arrays = node.args
+    if x not in axes:
+        return len({axes[each] for each in arrays if each in axes}) == 1
     if any(axes.get(each, -1) != -1 or len(each.type.known) > 1 for each in arrays):
         return False
-    if x not in axes:
-        return all(each in axes for each in arrays)
     item = _items_of_axes(node)[axes[x]]
     return _whole_or_counted(item, arrays, axes, places)
 
