@@ -295,3 +295,21 @@ def test_windows(lead: tuple[int, ...], size: Any, dilation: Any, stride: Any, p
     back = index_helpers._unwindows(g, (7, 8), stride, dilation, padding)
     assert back.shape == x.shape
     np.testing.assert_allclose((back * x).sum(), (index_helpers._windows(x, size, stride, dilation, padding) * g).sum(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "widths"), [((5,), ((1, 2),)), ((2, 3), ((0, 0), (3, 0))), ((0, 2, 1), ((1, 1), (0, 1), (2, 2)))])
+@pytest.mark.parametrize("fill", [0, -np.inf, 2.5])
+def test_pad(shape: tuple[int, ...], widths: Any, fill: float) -> None:
+    x = frozen(rng.normal(size=shape), np.float32)
+    got = index_helpers._pad(x, widths, fill)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, np.pad(x, widths, constant_values=fill))
+
+
+@pytest.mark.parametrize("shift", [0, 1, -1, 3, 4, -9, 11])
+@pytest.mark.parametrize(("shape", "axis"), [((4,), 0), ((4,), -1), ((3, 4, 2), 1), ((3, 4, 2), -1), ((0, 2), 0), ((2, 0), 0)])
+def test_roll(shape: tuple[int, ...], axis: int, shift: int) -> None:
+    x = frozen(rng.normal(size=shape), np.float32)
+    got = index_helpers._roll(x, shift, axis)
+    assert got.dtype == np.float32 and got.flags.owndata
+    np.testing.assert_array_equal(got, np.roll(x, shift, axis))

@@ -65,6 +65,21 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
     return out
 
 
+def _pad(x: NDArray[Any], widths: tuple[tuple[int, int], ...], fill: float = 0) -> NDArray[Any]:
+    """x with so many entries of `fill` before and after it along each axis: np.pad, without the 30 us that it takes to see what is asked."""
+    shape = [m + before + after for m, (before, after) in zip(x.shape, widths, strict=True)]
+    out = np.full(shape, fill, x.dtype) if fill else np.zeros(shape, x.dtype)
+    out[tuple([slice(before, before + m) for m, (before, _) in zip(x.shape, widths, strict=True)])] = x
+    return out
+
+
+def _roll(x: NDArray[Any], shift: int, axis: int) -> NDArray[Any]:
+    """np.roll along one axis, an eighth of its time where x is small."""
+    cut = -shift % max(x.shape[axis], 1)
+    before = (slice(None),) * (axis % x.ndim)
+    return np.concatenate((x[(*before, slice(cut, None))], x[(*before, slice(cut))]), axis=axis)
+
+
 @functools.lru_cache(64)
 def _places(
     axes: tuple[int, ...],
@@ -98,12 +113,8 @@ def _windows(
 ) -> NDArray[Any]:
     """The windows over x's last axes, [..., *axes] to [..., *size, *positions]: a view of x, or of x padded with `fill`."""
     n = len(size)
-    axes = x.shape[-n:]
     if padding is not None:
-        inside: tuple[Any, ...] = (..., *(slice(before, before + m) for m, (before, _) in zip(axes, padding, strict=True)))
-        wide = np.full((*x.shape[:-n], *(m + before + after for m, (before, after) in zip(axes, padding, strict=True))), fill, x.dtype)
-        wide[inside] = x
-        x = wide
+        x = _pad(x, (*[(0, 0)] * (x.ndim - n), *padding), fill)
     stride, dilation = stride or (1,) * n, dilation or (1,) * n
     positions = ((m - (k - 1) * d - 1) // s + 1 for m, k, s, d in zip(x.shape[-n:], size, stride, dilation, strict=True))
     x = np.ascontiguousarray(x)

@@ -47,7 +47,9 @@ def _emit_roll(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     if axes is None:
         return Text(f"np.roll({args[0].text}, {shift})")
     left = [axis if axis == -1 else axis + len(node.type.known) for axis in axes]
-    return Text(f"np.roll({args[0].text}, {shift}, axis={left[0] if len(left) == 1 else tuple(left)})")
+    if len(left) == 1:
+        return Text(f"_roll({args[0].text}, {shift}, axis={left[0]})")
+    return Text(f"np.roll({args[0].text}, {shift}, axis={tuple(left)})")
 
 
 def _vjp_roll(node: Apply, g: Node) -> Sequence[Node | None]:

@@ -286,9 +286,10 @@ def _emit_pad(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     mode, fill = node.attr("mode"), node.attr("fill")
     widths = [(printer.dim(before), printer.dim(after)) for before, after in _widths(dict(node.attrs))]
     pairs = [f"({before}, {after})" for before, after in widths]
+    if mode == "constant":
+        return Text(f"_pad({args[0].text}, {tuple_text(pairs)}{f', {fill!r}' if fill else ''})")
     shown = tuple_text(pairs) if len(set(pairs)) > 1 else pairs[0] if widths[0][0] != widths[0][1] else widths[0][0]
-    kind = f', mode="{mode}"' if mode != "constant" else f", constant_values={fill!r}" if fill else ""
-    return Text(f"np.pad({args[0].text}, {shown}{kind})")
+    return Text(f'np.pad({args[0].text}, {shown}, mode="{mode}")')
 
 
 def _vjp_pad(node: Apply, g: Node) -> Sequence[Node | None]:
