@@ -25,7 +25,7 @@ FOREIGN = {
     "lark": {"parse"},
     "jinja2": {"emit.render"},
     "black": {"emit.render"},
-    "numpy": {"emit.helpers", "emit.index_helpers", "emit.linalg_helpers", "emit.block_helpers", "sample", "gradcheck", "views.panel"},
+    "numpy": {*(f"emit.{name}helpers" for name in ("", "special_", "softmax_", "index_", "linalg_", "block_")), "sample", "gradcheck", "views.panel"},
     "click": {"cli"},
     "rich": {"terminal"},
     "pygraphviz": {"views.layout"},

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-FILES = ("helpers.py", "softmax_helpers.py", "index_helpers.py", "linalg_helpers.py", "block_helpers.py")
+FILES = ("helpers.py", "special_helpers.py", "softmax_helpers.py", "index_helpers.py", "linalg_helpers.py", "block_helpers.py")
 STANDARD = ("functools", "importlib", "itertools", "math", "threading")
 _NAME = re.compile(r"\b_[a-zA-Z]\w*")
 
