@@ -313,3 +313,35 @@ def test_roll(shape: tuple[int, ...], axis: int, shift: int) -> None:
     got = index_helpers._roll(x, shift, axis)
     assert got.dtype == np.float32 and got.flags.owndata
     np.testing.assert_array_equal(got, np.roll(x, shift, axis))
+
+
+def test_a_number_is_numpys() -> None:
+    for x, dtype in ((0.5, np.float64), (np.float64(0.5), np.float64), (np.float32(0.5), np.float32), (3, np.float64)):
+        for rank in (0, None):
+            found = h._float_array(x, "x", rank)
+            assert isinstance(found, dtype) and found == x
+    with pytest.raises(ValueError, match=r"x must be an array of 1 axis, not of shape \(\)"):
+        h._float_array(0.5, "x", 1)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 4), (2, 3)])
+def test_cotangent(shape: tuple[int, ...]) -> None:
+    for g in (2.0, 2, np.array(2.0), np.float32(2), None):
+        found = h._cotangent(g, "dL", shape, np.dtype(np.float32))
+        assert found.shape == shape and found.dtype == np.float32 and (found == (0 if g is None else 2)).all()
+        assert isinstance(found, np.generic) or not found.flags.writeable
+    g = rng.normal(size=shape)
+    np.testing.assert_array_equal(h._cotangent(g, "dL", shape, g.dtype), g)
+    with pytest.raises(ValueError, match=r"dL must have the shape .*, not \(5,\)"):
+        h._cotangent(np.ones(5), "dL", shape, g.dtype)
+
+
+@pytest.mark.parametrize("count", [1, 5, 1000])
+def test_range(count: int) -> None:
+    x = rng.integers(2, 7, (count, 2))
+    x[0] = 2, 6
+    h._check_range(x, "x", 2, 7)
+    h._check_range(x[:0], "x", 2, 2)
+    for low, high in ((3, 7), (2, 6)):
+        with pytest.raises(ValueError, match=f"x must lie in {low}:{high}, and holds 2 to 6"):
+            h._check_range(x, "x", low, high)
