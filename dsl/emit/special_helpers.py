@@ -115,18 +115,18 @@ def _horner(t: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any]:
     return out
 
 
-def _entrywise(x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, above: float = -math.inf) -> NDArray[Any]:
+def _entrywise(x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, above: float | None = None) -> NDArray[Any]:
     """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), by Python, which costs
     less than a kernel's many calls of NumPy."""
     v = np.asarray(x)
-    dtype = np.float32 if v.dtype == np.float32 else np.float64
+    dtype = np.float32 if v.dtype.char == "f" else np.float64
     values = v.ravel().tolist() if v.size <= few else ()
-    if values and min(values) > above:
+    if values and (above is None or min(values) > above):
         out = np.array([one(each) for each in values], dtype)
     else:
         out = np.empty(v.size, dtype)
         _in_cache(kernel, v.reshape(-1), out)
-    result: NDArray[Any] = out.reshape(v.shape)[()]
+    result: NDArray[Any] = out if v.ndim == 1 else out.reshape(v.shape)[()]
     return result
 
 
