@@ -26,18 +26,17 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     return array
 
 
-def _float_array(x: Any, name: str, rank: int | None = None) -> Any:
+def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of float32 or float64 with the declared number of axes; a number as NumPy's, which is faster than an array of none."""
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
-    if isinstance(x, float | np.float32) and not rank:
-        return np.float64(x) if type(x) is float else x
-    array = _array(x, name, rank)
+    array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    return array if array.ndim else array[()]
+    result: NDArray[Any] = array[()]
+    return result
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
@@ -139,7 +138,7 @@ def _logit(p: NDArray[Any]) -> NDArray[Any]:
 def _xlogy(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """x log(y), and 0 where x is 0 (unless y is nan)."""
     y = np.asarray(y, np.result_type(x, y))
-    out: NDArray[Any] = x * np.log(np.where(np.equal(x, 0.0) & (y == y), y.dtype.type(1.0), y))
+    out: NDArray[Any] = x * np.log(np.where(np.equal(x, 0.0) & np.equal(y, y), y.dtype.type(1.0), y))
     return out
 
 
