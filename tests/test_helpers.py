@@ -10,7 +10,7 @@ import pytest
 import scipy.special
 
 from dsl.emit import helpers as h
-from dsl.emit import index_helpers
+from dsl.emit import index_helpers, softmax_helpers
 from dsl.emit import special_helpers as s
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -155,24 +155,31 @@ def test_log_sums(axis: Any, dtype: Any) -> None:
     x = frozen(500 * rng.normal(size=(3, 4, 5)), dtype)
     tolerance = 1e-4 if dtype == np.float32 else 1e-11
     for keepdims in (False, True):
-        got = h._logsumexp(x, axis, keepdims)
+        got = softmax_helpers._logsumexp(x, axis, keepdims)
         want = scipy.special.logsumexp(x.astype(float), axis=axis, keepdims=keepdims)
         assert got.dtype == dtype and got.shape == want.shape
         np.testing.assert_allclose(got, want, rtol=tolerance)
-    for got, want in ((h._softmax(x, axis), scipy.special.softmax), (h._log_softmax(x, axis), scipy.special.log_softmax)):
+    for got, want in ((softmax_helpers._softmax(x, axis), scipy.special.softmax), (softmax_helpers._log_softmax(x, axis), scipy.special.log_softmax)):
         assert got.dtype == dtype
         np.testing.assert_allclose(got, want(x.astype(float), axis=axis), rtol=tolerance, atol=tolerance)
+    # of one exponential, the same to the last bit
+    both, log = softmax_helpers._softmax_and_log(x, axis)
+    np.testing.assert_array_equal(both, softmax_helpers._softmax(x, axis))
+    np.testing.assert_array_equal(log, softmax_helpers._log_softmax(x, axis))
+    both, total = softmax_helpers._softmax_and_logsumexp(x, axis)
+    np.testing.assert_array_equal(both, softmax_helpers._softmax(x, axis))
+    np.testing.assert_array_equal(total, softmax_helpers._logsumexp(x, axis, True))
 
 
 def test_log_sums_at_infinity() -> None:
     inf = np.inf
     x = frozen([[-inf, -inf], [inf, 1000], [inf, -inf], [0, np.nan]])
-    np.testing.assert_array_equal(h._logsumexp(x, 1), [-inf, inf, inf, np.nan])
-    np.testing.assert_array_equal(h._logsumexp(np.zeros((2, 0)), 1), [-inf, -inf])
-    assert h._logsumexp(np.zeros((0,))) == -inf
-    np.testing.assert_array_equal(h._softmax(frozen([-inf, 0.0])), [0, 1])
-    assert np.isnan(h._softmax(x)[0]).all() and np.isnan(h._log_softmax(x)[0]).all()
-    assert h._softmax(np.zeros((2, 0)), 1).shape == h._log_softmax(np.zeros((2, 0)), 1).shape == (2, 0)
+    np.testing.assert_array_equal(softmax_helpers._logsumexp(x, 1), [-inf, inf, inf, np.nan])
+    np.testing.assert_array_equal(softmax_helpers._logsumexp(np.zeros((2, 0)), 1), [-inf, -inf])
+    assert softmax_helpers._logsumexp(np.zeros((0,))) == -inf
+    np.testing.assert_array_equal(softmax_helpers._softmax(frozen([-inf, 0.0])), [0, 1])
+    assert np.isnan(softmax_helpers._softmax(x)[0]).all() and np.isnan(softmax_helpers._log_softmax(x)[0]).all()
+    assert softmax_helpers._softmax(np.zeros((2, 0)), 1).shape == softmax_helpers._log_softmax(np.zeros((2, 0)), 1).shape == (2, 0)
 
 
 @pytest.mark.parametrize("have", [(), (1,), (3,), (2, 3), (1, 3), (2, 1), (4, 2, 3), (4, 1, 1), (0, 3), (1, 0, 1)])

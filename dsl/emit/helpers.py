@@ -150,32 +150,6 @@ def _entr(x: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
-@np.errstate(divide="ignore", over="ignore")
-def _logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> NDArray[Any]:
-    """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
-    most = np.finfo(x.dtype).max
-    top = np.minimum(np.maximum.reduce(x, axis=axis, keepdims=True, initial=-most), most)
-    log = np.log(np.exp(x - top).sum(axis=axis, keepdims=keepdims))
-    out: NDArray[Any] = log + top.reshape(log.shape)[()]
-    return out
-
-
-@np.errstate(invalid="ignore", over="ignore")
-def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
-    """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
-    e /= np.add.reduce(e, axis=axis, keepdims=True)
-    return e
-
-
-@np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
-    """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    z -= np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
-    return z
-
-
 def _unbroadcast(g: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """The cotangent g of a broadcast value, summed (or, where g is smaller, repeated) to exactly `shape`."""
     if np.shape(g) == shape:
