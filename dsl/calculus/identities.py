@@ -153,7 +153,7 @@ def _subtract(node: Apply) -> Node | None:
 
 def is_factor(node: Node) -> bool:
     """A number whose size nobody worries about: a constant, a count, a scalar cotangent, and what is made of these."""
-    while isinstance(node, Apply) and node.op.name in ("multiply", "divide", "negative") and node.type.shape == ():
+    while isinstance(node, Apply) and node.op.name in ("multiply", "divide", "negative", "power", "sqrt") and node.type.shape == ():
         if len(node.args) == 2 and not is_factor(node.args[1]):
             return False
         node = node.args[0]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
+_MOST_BYTES = 2**24
 _SMALL_BYTES = 2**25
 
 
@@ -44,16 +45,19 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    least = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), 1)
+    size = max(least, _BLOCK_BYTES // row_bytes)
     if workers == 1 and count <= size:
         return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    size = max(least, workers * _BLOCK_BYTES // row_bytes)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()

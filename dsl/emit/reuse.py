@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dsl.emit.body import Body, Names
 from dsl.emit.owned import owns
 from dsl.nodes import Apply, Node, Program
+from dsl.ops.core import is_number
 from dsl.ops.elementwise import CAST, Elementwise
 from dsl.ops.spec import Text
 
@@ -62,30 +63,43 @@ class Frugal(Body):
 
     def _overwriting(self, node: Apply, place: int, name: str) -> str:
         """The statement that does a step to the variable of one of its operands."""
-        args = [self.texts[arg] for arg in node.args]
+        args = [self.texts[arg].text for arg in node.args]
         if node.op.name in _SIGNS and (place == 0 or node.op.name in _COMMUTE):
-            return f"{name} {_SIGNS[node.op.name]}= {args[1 - place].text}"
+            return f"{name} {_SIGNS[node.op.name]}= {args[1 - place]}"
+        return self._into(node, name)
+
+    def _into(self, node: Apply, name: str) -> str:
+        """A step whose result is written into an array."""
+        args = [self.texts[arg] for arg in node.args]
+        if node.op.name == "power" and is_number(node.args[1], 2):
+            return f"np.square({args[0].text}, out={name})"
         if node.op.name in _SIGNS or node.op.name == "negative":
             return f"np.{node.op.name}({', '.join(arg.text for arg in args)}, out={name})"
         return f"{node.op.emit(node, args, self).text[:-1]}, out={name})"
 
     def reused(self, last: str) -> list[str]:
-        """The lines, and the last that follows them, with arrays overwritten by what is made of them last."""
+        """The lines, and the last that follows them, with arrays overwritten. A step on the way is overwritten under the name of what comes of it;
+        a value that is read elsewhere too keeps its name, and so does what is written into its place."""
         lines = [*self.lines, last]
         risky = [line in self.raising for line in lines]
-        ends = _ends(lines, {name for name, node in self.made.values() if owns(node)})
+        ends = _ends(lines, {name for name, node in self.made.values() if owns(node) or node.type.shape == ()})
         shared = {word for line in lines if "\n" in line for word in _words(line)}
         chains: dict[str, list[str]] = {}
         for i, (name, node) in self.made.items():
             for place in self._places(node) if name in ends else ():
-                old = self.texts[node.args[place]].text
+                arg = node.args[place]
+                old = self.texts[arg].text
                 chain = chains.get(old, [old])
                 once = _words(lines[i].partition(" = ")[2]).count(old) == 1
+                if ends.get(old) != i or not once or not self._is_made(old):
+                    continue
                 # a name that a loop or a block has too stays as it is
-                if ends.get(old) == i and once and self._is_made(old) and len(shared & {*chain, name}) < 2:
+                if self.uses[arg] == 1 and len(shared & {*chain, name}) < 2:
                     lines[i] = self._overwriting(node, place, old)
                     chains[name] = [*chain, name]
-                    break
+                else:
+                    lines[i] = f"{name} = {self._into(node, old)}"
+                break
         called = {name: self._called(chain, shared) for chain in chains.values() for name in chain}
         lines = [_renamed(line, called) for line in lines]
         self.raising = {line for line, raises in zip(lines, risky, strict=True) if raises}

@@ -237,8 +237,20 @@ def _saved(program: Program, later: Sequence[Node], made: set[Node]) -> dict[Nod
     saved: dict[Node, None] = {}
     for node in _read(program, later):
         if node in made and not isinstance(node, Const):
-            saved.update(dict.fromkeys(node.args if rows_of_loop(node) else () if _free(node) else (node,)))
+            saved.update(dict.fromkeys(node.args if rows_of_loop(node) else _seen_through(node) if _of_windows(node) else () if _free(node) else (node,)))
     return saved
+
+
+def _of_windows(node: Node) -> bool:
+    """Whether an array is the windows over another, or their copy, which is many times as large."""
+    return isinstance(node, Apply) and (node.op.name == "windows" or (node.op.name == "reshape" and _of_windows(node.args[0])))
+
+
+def _seen_through(node: Node) -> tuple[Node, ...]:
+    """What the windows lie over."""
+    while isinstance(node, Apply) and _of_windows(node):
+        (node,) = node.args
+    return (node,)
 
 
 def _read(program: Program, later: Iterable[Node]) -> list[Node]:
@@ -247,8 +259,8 @@ def _read(program: Program, later: Iterable[Node]) -> list[Node]:
 
 
 def _free(node: Node) -> bool:
-    """What backward makes again rather than keep: a number of the program's sizes, rows of what a loop leaves."""
-    return of_sizes(node) or rows_of_loop(node) or (isinstance(node, Apply) and not node.args and node.op.name in ("arange", "eye"))
+    """What backward makes again rather than keep: a number of the program's sizes, rows of what a loop leaves, windows over an array."""
+    return of_sizes(node) or rows_of_loop(node) or _of_windows(node) or (isinstance(node, Apply) and not node.args and node.op.name in ("arange", "eye"))
 
 
 def _uses(order: Iterable[Node], roots: Iterable[Node]) -> Counter[Node]:

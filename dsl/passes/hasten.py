@@ -33,11 +33,15 @@ def hasten(program: Program) -> Program:
     order = topological(alone.roots)
     shared = _shared(order, scale_of(alone))
     mapped: dict[Node, Node] = {}
+    relus = {node.args[0]: node for node in order if isinstance(node, Apply) and node.op.name == "maximum" and is_number(node.args[1], 0)}
     for node in order:
         mapped[node] = node
         if isinstance(node, Apply):
-            new = _in_shared(node, shared, mapped) or rewrite(apply(node.op, *(mapped[arg] for arg in node.args), **dict(node.attrs)))
-            mapped[node] = _cheaper(new)
+            args = [mapped[arg] for arg in node.args]
+            if node.op.name == "greater" and node.args[0] in relus and is_number(node.args[1], 0):
+                # relu(x) tells whether x > 0, and x need not be kept
+                args[0] = mapped.get(relus[node.args[0]], args[0])
+            mapped[node] = _cheaper(_in_shared(node, shared, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
     return with_fused(program, outside(late(remapped(alone, mapped))))
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_FLOATS = np.dtype(np.float64), np.dtype(np.float32)
+
 
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
@@ -31,15 +33,16 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+    """x as an array of float32 or float64 with the declared number of axes; a number as NumPy's, which is faster than an array of none."""
+    if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
-    array = _array(x, name, rank)
+    array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    return array
+    result: NDArray[Any] = array[()]
+    return result
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
@@ -62,44 +65,64 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     if not shape and isinstance(g, float):
         return dtype.type(g)
     array = np.asarray(0.0 if g is None else g, dtype)
-    if array.ndim and array.shape != shape:
+    if array.shape == shape:
+        return array[()]
+    if array.ndim:
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-    return np.broadcast_to(array, shape)[()]
+    # what np.broadcast_to gives, in a tenth of the time
+    out = np.ndarray(shape, dtype, array, strides=(0,) * len(shape))
+    out.flags.writeable = False
+    return out
 
 
 def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
     """Refuse integers outside low:high."""
-    if x.size and not (low <= x.min() and x.max() < high):
-        raise ValueError(f"{name} must lie in {low}:{high}, and holds {x.min()} to {x.max()}")
+    if x.size:
+        few = x.ravel().tolist() if x.size <= 128 else None
+        least, most = (min(few), max(few)) if few else (x.min(), x.max())
+        if least < low or most >= high:
+            raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e = np.exp(np.minimum(x, 40.0))
-    out: NDArray[Any] = e / (1.0 + e)
-    return out
+    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    e /= 1.0 + e
+    return e
 
 
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        z = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
-        z -= np.log(np.exp(z).sum(axis=axis, keepdims=True))
-    out: NDArray[Any] = z
-    return out
+    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    z -= np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    return z
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def _softmax_and_log(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Softmax and its logarithm, of one exponential."""
+    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    e: NDArray[Any] = np.exp(z)
+    total = np.add.reduce(e, axis=axis, keepdims=True)
+    e /= total
+    z -= np.log(total)
+    return e, z
 
 
 def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
     """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
-    out = np.zeros(shape, np.asarray(g).dtype)
+    out = np.zeros(shape, g.dtype)
     out[index] = g
     return out
 
 
-_BLOCK_BYTES = 2**22
+_BLOCK_BYTES = 2**21
 
 
-_LEAST_ROWS = 1024
+_LEAST_ROWS = 256
 
 
 _SMALL_BYTES = 2**25
@@ -114,37 +137,48 @@ def _blas() -> Any:
         return None
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _in_blocks(
     block: Any,
+    arrays: tuple[Any, ...],
     count: int,
     row_bytes: int,
     workers: int,
     join: tuple[Any, ...] | None = None,
     axes: tuple[int, ...] = (),
+    kept: tuple[int, ...] = (),
 ) -> Any:
-    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
-    along these axes, which are put side by side.
+    """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
+    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
-    Of a block's _BLOCK_BYTES what is in use at a time stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would
-    cost more than that saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner
-    by one.
+    What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
+    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
     """
+    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
+    if workers == 1 and count <= size:
+        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
-    if count <= size and workers == 1:
-        return block(slice(0, count))
-    wholes: list[Any] = [None] * len(axes)
+    places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
+    wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
         totals: list[Any] = []
         for low in range(start, stop, size):
             rows = slice(low, min(low + size, stop))
-            parts = list(block(rows))
-            for i, axis in reversed(list(enumerate(axes))):
+            parts = list(
+                block(*(array[(*place, rows)] for array, place in zip(arrays, places, strict=True)))
+            )
+            for i, axis in reversed(list(enumerate(kept))):
                 part = parts.pop()
                 with lock:
                     if wholes[i] is None:
@@ -157,7 +191,7 @@ def _in_blocks(
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
+    return [*(run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)), *wholes]
 
 
 def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
@@ -355,7 +389,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_derror = np.where(below, ratio_5 * error, ratio_5 * np.sign(error))
     dL_daverage_over_N = dL_daverage / N
     dL_dlog_probs = _scatter(
-        (N, K), np.s_[np.arange(N), y], np.full((N,), dL_daverage_over_N, dtype=dtype)
+        (N, K), (np.arange(N), y), np.full((N,), dL_daverage_over_N, dtype=dtype)
     )
     added_3 = np.zeros((N, K), dtype=dtype)
     added_3[1] = dL_dpicked_logits_2
@@ -418,45 +452,49 @@ def value_and_grad(
     workers: how many threads share the blocks.
     """
     X, y, W, b, gain, bias = _checked(X, y, W, b, gain, bias)
+    if not X.dtype == W.dtype == b.dtype == gain.dtype == bias.dtype:
+        X, W, b, gain, bias = _in_one_precision(X, W, b, gain, bias)
     N, D = X.shape
     K = W.shape[1]
-    dtype = np.result_type(X, W, b, gain, bias)
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
     ratio = 1.0 / max(D * N, 1)
 
-    def block(rows: slice) -> Any:
-        X_rows = X[rows]
-        y_rows = y[rows]
-        n_rows = rows.stop - rows.start
+    def block(X_rows: Any, y_rows: Any) -> Any:
+        n_rows = X_rows.shape[0]
         # hidden = gelu(layer_norm(X, gain, bias))
-        centred = X_rows - X_rows.mean(axis=-1, keepdims=True)
-        added = np.square(centred).mean(axis=-1, keepdims=True) + 1e-05
-        scale = np.sqrt(added)
-        added_2 = centred / scale * gain + bias
-        scaled = 1.5957691216057308 * (added_2 + 0.044715 * added_2**3)
-        sigmoid = _sigmoid(scaled)
-        hidden = added_2 * sigmoid
+        centred = X_rows - X_rows.sum(axis=-1, keepdims=True) / D
+        scale = np.vecdot(centred, centred)[:, None] / D
+        scale += 1e-05
+        np.sqrt(scale, out=scale)
+        centred *= 1.0 / scale
+        centred *= gain
+        centred += bias
+        scaled_2 = centred**3
+        scaled_2 *= 0.044715
+        scaled_2 += centred
+        scaled_2 *= 1.5957691216057308
+        sigmoid = _sigmoid(scaled_2)
+        hidden = centred * sigmoid
         # logits = dense(hidden, W, b)
-        logits = hidden @ W + b
+        logits = hidden @ W
+        logits += b
         # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-        log_probs = _log_softmax(logits, axis=-1)
+        softmax, log_probs = _softmax_and_log(logits, axis=-1)
         arange = np.arange(n_rows)
-        total = log_probs[arange, y_rows].sum() / N
+        total = log_probs[arange, y_rows].sum()
         error = hidden - X_rows
         size = np.abs(error)
         below = size <= 1.0
-        total_3 = np.where(below, 0.5 * error**2, size - 0.5).sum()
-        total_2 = total_3 / (D * N)
-        dL_dpicked = np.full((n_rows,), -1.0 / max(N, 1), dtype=dtype)
-        dL_dlog_softmax = _scatter((n_rows, K), np.s_[arange, y_rows], dL_dpicked)
-        exp = np.exp(log_probs)
-        sign = np.sign(error)
+        total_2 = np.where(below, 0.5 * error**2, size - 0.5).sum()
+        softmax[arange, y_rows] -= 1.0
+        scaled = 1.0 / max(N, 1) * softmax
+        dL_ddifference = np.where(below, ratio * error, ratio * np.sign(error))
         # hidden = gelu(layer_norm(X, gain, bias))
-        power = added_2**2
-        return total, total_2, scale, sigmoid, logits, below, dL_dlog_softmax, exp, sign, power
+        centred **= 2
+        return total, total_2, scale, sigmoid, hidden, logits, scaled, dL_ddifference, centred
 
-    total, total_2, scale, sigmoid, logits, below, dL_dlog_softmax, exp, sign, power = _in_blocks(
-        block, N, 8 * (20 * D + 5 * K + 8), workers, axes=(0, 0, 0, 0, 0, 0, 0, 0)
+    total, total_2, scale, sigmoid, hidden, logits, scaled, dL_ddifference, power = _in_blocks(
+        block, (X, y), N, 8 * (9 * D + 2 * K + 3), workers, kept=(0, 0, 0, 0, 0, 0, 0)
     )
     picked_logits = logits[0]
     picked_logits_2 = logits[1]
@@ -466,55 +504,65 @@ def value_and_grad(
     tied = lengths == 0
     chosen = np.where(tied, np.inf, lengths)
     ratio_2 = (picked_logits * picked_logits_2).sum() / chosen
-    L = -total + total_2 + ratio_2
+    L = -(total / N) + total_2 / (D * N) + ratio_2
     ratio_2_over_chosen = ratio_2 / chosen
     dL_dnorm_2 = np.where(tied, 0.0, -(ratio_2_over_chosen * norm))
     dL_dnorm = np.where(tied, 0.0, -(ratio_2_over_chosen * norm_2))
     dL_dtotal = 1.0 / chosen
     tied_2 = norm_2 == 0
     chosen_2 = np.where(tied_2, 0.0, dL_dnorm_2 / np.where(tied_2, 1.0, norm_2))
-    dL_dpicked_logits_2 = chosen_2 * picked_logits_2 + dL_dtotal * picked_logits
+    dL_dpicked_logits_2 = chosen_2 * picked_logits_2
+    dL_dpicked_logits_2 += dL_dtotal * picked_logits
     tied_3 = norm == 0
     chosen_3 = np.where(tied_3, 0.0, dL_dnorm / np.where(tied_3, 1.0, norm))
-    dL_dpicked_logits = chosen_3 * picked_logits + dL_dtotal * picked_logits_2
-    scattered = _scatter((N, K), np.s_[1], dL_dpicked_logits_2)
-    scattered_2 = _scatter((N, K), np.s_[0], dL_dpicked_logits)
+    dL_dpicked_logits = chosen_3 * picked_logits
+    dL_dpicked_logits += dL_dtotal * picked_logits_2
+    scattered = _scatter((N, K), 1, dL_dpicked_logits_2)
+    scattered_2 = _scatter((N, K), 0, dL_dpicked_logits)
 
-    def block_2(rows: slice) -> Any:
-        scattered_rows = scattered[rows]
-        scattered_2_rows = scattered_2[rows]
-        exp_rows = exp[rows]
-        dL_dlog_softmax_rows = dL_dlog_softmax[rows]
-        X_rows = X[rows]
-        scale_rows = scale[rows]
-        sigmoid_rows = sigmoid[rows]
-        sign_rows = sign[rows]
-        below_rows = below[rows]
-        power_rows = power[rows]
+    def block_2(
+        scattered_rows: Any,
+        scattered_2_rows: Any,
+        scaled_rows: Any,
+        hidden_rows: Any,
+        dL_ddifference_rows: Any,
+        sigmoid_rows: Any,
+        X_rows: Any,
+        scale_rows: Any,
+        power_rows: Any,
+    ) -> Any:
         # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-        added = dL_dlog_softmax_rows + 1.0 / max(N, 1) * exp_rows
-        dL_dlogits = scattered_rows + scattered_2_rows + added
-        # hidden = gelu(layer_norm(X, gain, bias))
-        ratio_3 = (X_rows - X_rows.mean(axis=-1, keepdims=True)) / scale_rows
-        added_2 = ratio_3 * gain + bias
-        hidden = added_2 * sigmoid_rows
+        dL_dlogits = scattered_rows + scattered_2_rows
+        dL_dlogits += scaled_rows
         # logits = dense(hidden, W, b)
-        dL_dW = hidden.T @ dL_dlogits
+        dL_dW = hidden_rows.T @ dL_dlogits
         dL_db = dL_dlogits.sum(axis=0)
-        # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-        dL_ddifference = np.where(below_rows, ratio * (hidden - X_rows), ratio * sign_rows)
-        # logits = dense(hidden, W, b)
-        dL_dhidden = dL_ddifference + dL_dlogits @ W.T
+        added = dL_dlogits @ W.T
+        added += dL_ddifference_rows
         # hidden = gelu(layer_norm(X, gain, bias))
-        dL_dscaled = dL_dhidden * added_2 * (sigmoid_rows * (1 - sigmoid_rows))
-        added_3 = dL_dhidden * sigmoid_rows + 1.5957691216057308 * dL_dscaled
-        dL_dadded_2 = added_3 + 0.21406444881780073 * dL_dscaled * power_rows
-        dL_dgain = np.einsum("ij,ij->j", dL_dadded_2, ratio_3)
-        dL_dbias = dL_dadded_2.sum(axis=0)
+        scaled_2 = X_rows - X_rows.sum(axis=-1, keepdims=True) / D
+        scaled_2 *= 1.0 / scale_rows
+        dL_dadded = scaled_2 * gain
+        dL_dadded += bias
+        dL_dadded *= added
+        dL_dadded *= sigmoid_rows * (1 - sigmoid_rows)
+        added *= sigmoid_rows
+        added += 1.5957691216057308 * dL_dadded
+        dL_dadded *= 0.21406444881780073
+        dL_dadded *= power_rows
+        dL_dadded += added
+        dL_dgain = np.einsum("ij,ij->j", dL_dadded, scaled_2)
+        dL_dbias = dL_dadded.sum(axis=0)
         return dL_dW, dL_db, dL_dgain, dL_dbias
 
-    dL_dW, dL_db, dL_dgain, dL_dbias = _in_blocks(block_2, N, 8 * (26 * D + 8 * K + 2), workers)
+    dL_dW, dL_db, dL_dgain, dL_dbias = _in_blocks(
+        block_2,
+        (scattered, scattered_2, scaled, hidden, dL_ddifference, sigmoid, X, scale, power),
+        N,
+        8 * (8 * D + 4 * K + 1),
+        workers,
+    )
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 33dfff9c7690675d90ad22c2c8f5df4bb009882205d2f28470edc99939fea83a
+# gradc: 30708ea6a15c446565027a27a115d9534ebbb3d090bbdda6fe41fb3daad7541d

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_FLOATS = np.dtype(np.float64), np.dtype(np.float32)
+
 
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
@@ -28,15 +30,16 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+    """x as an array of float32 or float64 with the declared number of axes; a number as NumPy's, which is faster than an array of none."""
+    if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
-    array = _array(x, name, rank)
+    array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    return array
+    result: NDArray[Any] = array[()]
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -44,9 +47,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     if not shape and isinstance(g, float):
         return dtype.type(g)
     array = np.asarray(0.0 if g is None else g, dtype)
-    if array.ndim and array.shape != shape:
+    if array.shape == shape:
+        return array[()]
+    if array.ndim:
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-    return np.broadcast_to(array, shape)[()]
+    # what np.broadcast_to gives, in a tenth of the time
+    out = np.ndarray(shape, dtype, array, strides=(0,) * len(shape))
+    out.flags.writeable = False
+    return out
 
 
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
@@ -79,26 +87,6 @@ def _prod_others(x: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> 
     return out
 
 
-def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g added at `index`, repeated indices accumulating (the transpose of x[index])."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    parts = index if isinstance(index, tuple) else (index,)
-    first = parts[0] if parts else None
-    if (
-        isinstance(first, np.ndarray)
-        and first.ndim == 1
-        and np.size(g) > 500
-        and first.dtype.kind in "iu"
-        and all(isinstance(part, slice) and part == slice(None) for part in parts[1:])
-    ):  # many rows: one flat index for each entry, where np.add.at is ten times as fast
-        width = int(np.prod(shape[1:], dtype=np.intp))
-        flat = (first.astype(np.intp)[:, None] * width + np.arange(width)).reshape(-1)
-        np.add.at(out.reshape(-1), flat, np.broadcast_to(g, (first.size, *shape[1:])).reshape(-1))
-    else:
-        np.add.at(out, index, g)
-    return out
-
-
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
@@ -109,7 +97,7 @@ class Tape(NamedTuple):
     added: NDArray[Any]
     total: NDArray[Any]
     picked: NDArray[Any]
-    argsort_x: NDArray[Any]
+    x: NDArray[Any]
     dtype: Any
 
 
@@ -140,15 +128,14 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     x = _checked(x)
     dtype = x.dtype
     # total = cumsum(x, axis=0)
-    total = np.cumsum(x, axis=0)
+    total = x.cumsum(axis=0)
     # grown = cumprod(1 + x / 10, axis=-1)
     added = 1 + x / 10
-    grown = np.cumprod(added, axis=-1)
+    grown = added.cumprod(axis=-1)
     # ranked = sort(x, axis=0)
-    argsort_x = np.argsort(x, axis=0, kind="stable")
-    ranked = np.take_along_axis(x, argsort_x, axis=0)
+    ranked = np.sort(x, axis=0)
     # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
-    picked = np.argsort(x, axis=-1, kind="stable")[:, -1:]
+    picked = x.argsort(axis=-1, kind="stable")[:, -1:]
     where_most = np.take_along_axis(x, picked, axis=-1)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     grown_squared = grown**2
@@ -159,21 +146,18 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     )
     L = added_2 + where_most.sum()
     tape = Tape(
-        picked_ranked, picked_ranked_2, grown_squared, grown, added, total, picked, argsort_x, dtype
+        picked_ranked, picked_ranked_2, grown_squared, grown, added, total, picked, x, dtype
     )
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    picked_ranked, picked_ranked_2, grown_squared, grown, added, total, picked, argsort_x, dtype = (
-        tape
-    )
+    picked_ranked, picked_ranked_2, grown_squared, grown, added, total, picked, x, dtype = tape
     N = grown_squared.shape[0]
     D = picked_ranked.shape[0]
     dL = _cotangent(dL, "dL", (), picked_ranked.dtype)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
-    dL_dwhere_most = np.full((N, 1), dL, dtype=dtype)
     dL_dranked = np.zeros((N, D), dtype=dtype)
     dL_dranked[-1] = dL * picked_ranked
     dL_dranked[0] += dL * picked_ranked_2
@@ -187,14 +171,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     chosen = _masked(below, dL_dgrown[:, :, None] * prod_others)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dtotal = scaled * total
-    # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
-    scattered = _scatter_add((N, D), np.s_[np.arange(N)[:, None], picked], dL_dwhere_most)
     # ranked = sort(x, axis=0)
-    scattered_2 = _scatter_add((N, D), np.s_[argsort_x, arange], dL_dranked)
-    # grown = cumprod(1 + x / 10, axis=-1)
-    added_3 = scattered + scattered_2 + chosen.sum(axis=1) / 10
+    added_3 = np.zeros((N, D), dtype=dtype)
+    added_3[np.arange(N)[:, None], picked] = dL
+    added_3[x.argsort(axis=0, kind="stable"), arange] += dL_dranked
     # total = cumsum(x, axis=0)
-    dL_dx = added_3 + np.cumsum(dL_dtotal[::-1], axis=0)[::-1]
+    dL_dx = added_3 + chosen.sum(axis=1) / 10 + dL_dtotal[::-1].cumsum(axis=0)[::-1]
     return Gradients(dL_dx)
 
 
@@ -202,13 +184,13 @@ def value(x: ArrayLike) -> Any:
     """Compute L."""
     x = _checked(x)
     # total = cumsum(x, axis=0)
-    total = np.cumsum(x, axis=0)
+    total = x.cumsum(axis=0)
     # grown = cumprod(1 + x / 10, axis=-1)
-    grown = np.cumprod(1 + x / 10, axis=-1)
+    grown = (1 + x / 10).cumprod(axis=-1)
     # ranked = sort(x, axis=0)
-    ranked = np.take_along_axis(x, np.argsort(x, axis=0, kind="stable"), axis=0)
+    ranked = np.sort(x, axis=0)
     # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
-    where_most = np.take_along_axis(x, np.argsort(x, axis=-1, kind="stable")[:, -1:], axis=-1)
+    where_most = np.take_along_axis(x, x.argsort(axis=-1, kind="stable")[:, -1:], axis=-1)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     added = (total**2).sum() + np.log(grown**2).sum() + (ranked[0] * ranked[-1]).sum()
     L = added + where_most.sum()
@@ -221,16 +203,16 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     N, D = x.shape
     dtype = x.dtype
     # total = cumsum(x, axis=0)
-    total = np.cumsum(x, axis=0)
-    # grown = cumprod(1 + x / 10, axis=-1)
-    added = 1 + x / 10
-    grown = np.cumprod(added, axis=-1)
+    total = x.cumsum(axis=0)
     # ranked = sort(x, axis=0)
-    argsort_x = np.argsort(x, axis=0, kind="stable")
-    ranked = np.take_along_axis(x, argsort_x, axis=0)
+    ranked = np.sort(x, axis=0)
     # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
-    picked = np.argsort(x, axis=-1, kind="stable")[:, -1:]
+    picked = x.argsort(axis=-1, kind="stable")[:, -1:]
     where_most = np.take_along_axis(x, picked, axis=-1)
+    # grown = cumprod(1 + x / 10, axis=-1)
+    added = 0.1 * x
+    added += 1
+    grown = added.cumprod(axis=-1)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     grown_squared = grown**2
     picked_ranked = ranked[0]
@@ -239,11 +221,11 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
         (total**2).sum() + np.log(grown_squared).sum() + (picked_ranked * picked_ranked_2).sum()
     )
     L = added_2 + where_most.sum()
-    dL_dwhere_most = np.ones((N, 1), dtype=dtype)
     dL_dranked = np.zeros((N, D), dtype=dtype)
     dL_dranked[-1] = picked_ranked
     dL_dranked[0] += picked_ranked_2
-    dL_dgrown = 2.0 / grown_squared * grown
+    dL_dgrown = 2.0 / grown_squared
+    dL_dgrown *= grown
     # ranked = sort(x, axis=0)
     arange = np.arange(D)
     # grown = cumprod(1 + x / 10, axis=-1)
@@ -252,15 +234,17 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     chosen = _masked(below, dL_dgrown[:, :, None] * prod_others)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dtotal = 2 * total
-    # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
-    scattered = _scatter_add((N, D), np.s_[np.arange(N)[:, None], picked], dL_dwhere_most)
     # ranked = sort(x, axis=0)
-    scattered_2 = _scatter_add((N, D), np.s_[argsort_x, arange], dL_dranked)
+    added_3 = np.zeros((N, D), dtype=dtype)
+    added_3[np.arange(N)[:, None], picked] = 1.0
+    added_3[x.argsort(axis=0, kind="stable"), arange] += dL_dranked
     # grown = cumprod(1 + x / 10, axis=-1)
-    added_3 = scattered + scattered_2 + chosen.sum(axis=1) / 10
+    dL_dx = chosen.sum(axis=1)
+    dL_dx *= 0.1
+    dL_dx += added_3
     # total = cumsum(x, axis=0)
-    dL_dx = added_3 + np.cumsum(dL_dtotal[::-1], axis=0)[::-1]
+    dL_dx += dL_dtotal[::-1].cumsum(axis=0)[::-1]
     return L, Gradients(dL_dx)
 
 
-# gradc: 3e5723801409289c38ef0405683ff933e14b6149fb75eebc8c452b642a8ae5f2
+# gradc: fefdec54fd8d20bb1516aeea13b60130d350141a5521d473166a61e59f75ee39
