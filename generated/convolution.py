@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_FLOATS = np.dtype(np.float64), np.dtype(np.float32)
+
 
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
@@ -29,15 +31,16 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+    """x as an array of float32 or float64 with the declared number of axes; a number as NumPy's, which is faster than an array of none."""
+    if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
-    array = _array(x, name, rank)
+    array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    return array
+    result: NDArray[Any] = array[()]
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -45,29 +48,68 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     if not shape and isinstance(g, float):
         return dtype.type(g)
     array = np.asarray(0.0 if g is None else g, dtype)
-    if array.ndim and array.shape != shape:
+    if array.shape == shape:
+        return array[()]
+    if array.ndim:
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-    return np.broadcast_to(array, shape)[()]
-
-
-def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g added at `index`, repeated indices accumulating (the transpose of x[index])."""
-    out = np.zeros(shape, np.asarray(g).dtype)
-    parts = index if isinstance(index, tuple) else (index,)
-    first = parts[0] if parts else None
-    if (
-        isinstance(first, np.ndarray)
-        and first.ndim == 1
-        and np.size(g) > 500
-        and first.dtype.kind in "iu"
-        and all(isinstance(part, slice) and part == slice(None) for part in parts[1:])
-    ):  # many rows: one flat index for each entry, where np.add.at is ten times as fast
-        width = int(np.prod(shape[1:], dtype=np.intp))
-        flat = (first.astype(np.intp)[:, None] * width + np.arange(width)).reshape(-1)
-        np.add.at(out.reshape(-1), flat, np.broadcast_to(g, (first.size, *shape[1:])).reshape(-1))
-    else:
-        np.add.at(out, index, g)
+    # what np.broadcast_to gives, in a tenth of the time
+    out = np.ndarray(shape, dtype, array, strides=(0,) * len(shape))
+    out.flags.writeable = False
     return out
+
+
+def _rows(x: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
+    """x[index]. `take` is up to eight times as fast, but copies an x that does not lie in one piece, and takes no uint64."""
+    return x.take(index, axis=0) if x.flags.c_contiguous and index.dtype.kind == "i" else x[index]
+
+
+def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
+    """Zeros of `shape` with the rows of g added at `index`, repeated indices accumulating (the transpose of x[index]).
+
+    np.add.at is ten times as fast with one flat index, and again twice as fast with pairs of entries as complex numbers, which add up in the
+    same way. The flat index is made for so many rows at a time as leave it in the cache. Sorting, np.bincount by columns, np.add.reduceat
+    and products with one-hot rows are slower, but for the last, which would spread a nan to all rows.
+    """
+    out = np.zeros(shape, g.dtype)
+    if g.size <= 400:
+        np.add.at(out, index, g)
+        return out
+    entries, values, rows = (
+        out.reshape(-1),
+        g.reshape(-1),
+        index.reshape(-1).astype(np.intp, copy=False),
+    )
+    width = values.size // rows.size
+    if width % 2 == 0 and g.dtype.char in "fd":
+        entries, values, width = (
+            entries.view(g.dtype.char.upper()),
+            values.view(g.dtype.char.upper()),
+            width // 2,
+        )
+    if width == 1:
+        np.add.at(entries, rows, values)
+        return out
+    step, columns = 32768 // width + 1, np.arange(width)
+    for start in range(0, rows.size, step):
+        flat = rows[start : start + step, None] * width + columns
+        np.add.at(entries, flat.reshape(-1), values[start * width : (start + step) * width])
+    return out
+
+
+def _pad(x: NDArray[Any], widths: tuple[tuple[int, int], ...], fill: float = 0) -> NDArray[Any]:
+    """x with so many entries of `fill` before and after it along each axis: np.pad, without the 30 us that it takes to see what is asked."""
+    shape = [m + before + after for m, (before, after) in zip(x.shape, widths, strict=True)]
+    out = np.full(shape, fill, x.dtype) if fill else np.zeros(shape, x.dtype)
+    out[
+        tuple([slice(before, before + m) for m, (before, _) in zip(x.shape, widths, strict=True)])
+    ] = x
+    return out
+
+
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -104,10 +146,10 @@ def forward(x: ArrayLike, w: ArrayLike) -> tuple[Any, Tape]:
     K = w.shape[0]
     dtype = np.result_type(x, w)
     # padded = pad(x, K // 2)
-    padded = np.pad(x, K // 2)
+    padded = _pad(x, ((K // 2, K // 2),))
     # windows = padded[arange(N)[:, None] + arange(K)]
     added = np.arange(N)[:, None] + np.arange(K)
-    windows = padded[added]
+    windows = _rows(padded, added)
     # L = sum(windows @ w)
     L = (windows @ w).sum()
     tape = Tape(windows, w, added, dtype)
@@ -124,7 +166,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dw = dL * windows.sum(axis=0)
     dL_dwindows = np.broadcast_to(dL * w, (N, K))
     # windows = padded[arange(N)[:, None] + arange(K)]
-    dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
+    dL_dpadded = _add_rows((2 * (K // 2) + N,), added, dL_dwindows)
     # padded = pad(x, K // 2)
     dL_dx = dL_dpadded[K // 2 : K // 2 + N]
     return Gradients(dL_dx, dL_dw)
@@ -136,9 +178,9 @@ def value(x: ArrayLike, w: ArrayLike) -> Any:
     N = x.shape[0]
     K = w.shape[0]
     # padded = pad(x, K // 2)
-    padded = np.pad(x, K // 2)
+    padded = _pad(x, ((K // 2, K // 2),))
     # windows = padded[arange(N)[:, None] + arange(K)]
-    windows = padded[np.arange(N)[:, None] + np.arange(K)]
+    windows = _rows(padded, np.arange(N)[:, None] + np.arange(K))
     # L = sum(windows @ w)
     L = (windows @ w).sum()
     return L
@@ -147,22 +189,24 @@ def value(x: ArrayLike, w: ArrayLike) -> Any:
 def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     x, w = _checked(x, w)
+    if not x.dtype == w.dtype:
+        x, w = _in_one_precision(x, w)
     N = x.shape[0]
     K = w.shape[0]
     # padded = pad(x, K // 2)
-    padded = np.pad(x, K // 2)
+    padded = _pad(x, ((K // 2, K // 2),))
     # windows = padded[arange(N)[:, None] + arange(K)]
     added = np.arange(N)[:, None] + np.arange(K)
-    windows = padded[added]
+    windows = _rows(padded, added)
     # L = sum(windows @ w)
     L = (windows @ w).sum()
     dL_dw = windows.sum(axis=0)
     dL_dwindows = np.broadcast_to(w, (N, K))
     # windows = padded[arange(N)[:, None] + arange(K)]
-    dL_dpadded = _scatter_add((2 * (K // 2) + N,), np.s_[added], dL_dwindows)
+    dL_dpadded = _add_rows((2 * (K // 2) + N,), added, dL_dwindows)
     # padded = pad(x, K // 2)
     dL_dx = dL_dpadded[K // 2 : K // 2 + N]
     return L, Gradients(dL_dx, dL_dw)
 
 
-# gradc: 25cd00b7a277b410b44136011a85e54946e4f6e7f064a2a8369a064adde09d9e
+# gradc: a792dd5899edfe6e1ffc8af5163cd2a0c529ac74082eb5f23efb1c3348516de3

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_FLOATS = np.dtype(np.float64), np.dtype(np.float32)
+
 
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
@@ -31,15 +33,16 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+    """x as an array of float32 or float64 with the declared number of axes; a number as NumPy's, which is faster than an array of none."""
+    if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
-    array = _array(x, name, rank)
+    array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    return array
+    result: NDArray[Any] = array[()]
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -47,9 +50,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     if not shape and isinstance(g, float):
         return dtype.type(g)
     array = np.asarray(0.0 if g is None else g, dtype)
-    if array.ndim and array.shape != shape:
+    if array.shape == shape:
+        return array[()]
+    if array.ndim:
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-    return np.broadcast_to(array, shape)[()]
+    # what np.broadcast_to gives, in a tenth of the time
+    out = np.ndarray(shape, dtype, array, strides=(0,) * len(shape))
+    out.flags.writeable = False
+    return out
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -60,10 +68,10 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-_BLOCK_BYTES = 2**22
+_BLOCK_BYTES = 2**21
 
 
-_LEAST_ROWS = 1024
+_LEAST_ROWS = 256
 
 
 _SMALL_BYTES = 2**25
@@ -78,37 +86,48 @@ def _blas() -> Any:
         return None
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _in_blocks(
     block: Any,
+    arrays: tuple[Any, ...],
     count: int,
     row_bytes: int,
     workers: int,
     join: tuple[Any, ...] | None = None,
     axes: tuple[int, ...] = (),
+    kept: tuple[int, ...] = (),
 ) -> Any:
-    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
-    along these axes, which are put side by side.
+    """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
+    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
-    Of a block's _BLOCK_BYTES what is in use at a time stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would
-    cost more than that saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner
-    by one.
+    What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
+    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
     """
+    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
+    if workers == 1 and count <= size:
+        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
-    if count <= size and workers == 1:
-        return block(slice(0, count))
-    wholes: list[Any] = [None] * len(axes)
+    places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
+    wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
         totals: list[Any] = []
         for low in range(start, stop, size):
             rows = slice(low, min(low + size, stop))
-            parts = list(block(rows))
-            for i, axis in reversed(list(enumerate(axes))):
+            parts = list(
+                block(*(array[(*place, rows)] for array, place in zip(arrays, places, strict=True)))
+            )
+            for i, axis in reversed(list(enumerate(kept))):
                 part = parts.pop()
                 with lock:
                     if wholes[i] is None:
@@ -121,7 +140,7 @@ def _in_blocks(
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
+    return [*(run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)), *wholes]
 
 
 def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
@@ -160,8 +179,8 @@ class Tape(NamedTuple):
     weight: Any
     difference_2: NDArray[Any]
     slope: NDArray[Any]
-    v_W_difference: NDArray[Any]
-    v_W: NDArray[Any]
+    v_times_W_difference: NDArray[Any]
+    v_times_W: NDArray[Any]
     tanh: NDArray[Any]
     difference: NDArray[Any]
     v: NDArray[Any]
@@ -239,11 +258,11 @@ def forward(
     # between = fake + t * (real - fake)
     between = fake + t * (real - fake)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    v_W = v * W
+    v_times_W = v * W
     tanh = np.tanh(between @ W + b)
     difference = 1 - tanh**2
-    v_W_difference = difference @ v_W.T
-    slope = np.linalg.norm(v_W_difference, axis=-1)
+    v_times_W_difference = difference @ v_times_W.T
+    slope = np.linalg.norm(v_times_W_difference, axis=-1)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     tanh_2 = np.tanh(fake @ W + b)
     tanh_3 = np.tanh(real @ W + b)
@@ -253,8 +272,8 @@ def forward(
         weight,
         difference_2,
         slope,
-        v_W_difference,
-        v_W,
+        v_times_W_difference,
+        v_times_W,
         tanh,
         difference,
         v,
@@ -274,8 +293,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         weight,
         difference_2,
         slope,
-        v_W_difference,
-        v_W,
+        v_times_W_difference,
+        v_times_W,
         tanh,
         difference,
         v,
@@ -291,18 +310,18 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
     tied = slope == 0
     ratio = 2 * dL * weight / N * difference_2 / np.where(tied, 1.0, slope)
-    dL_dv_W_difference = np.where(tied, 0.0, ratio)[:, None] * v_W_difference
-    dL_dadded = dL_dv_W_difference @ (-2 * v_W) * (tanh * difference)
-    dL_dv_W = dL_dv_W_difference.T @ difference
+    dL_dv_times_W_difference = np.where(tied, 0.0, ratio)[:, None] * v_times_W_difference
+    dL_dadded = dL_dv_times_W_difference @ (-2 * v_times_W) * (tanh * difference)
+    dL_dv_times_W = dL_dv_times_W_difference.T @ difference
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     ratio_2 = -dL / N
     dL_dadded_2 = ratio_2 * v * (1 - tanh_3**2)
-    added = np.einsum("ij,ij->j", dL_dv_W, W) + ratio_2 * tanh_3.sum(axis=0)
+    added = np.einsum("ij,ij->j", dL_dv_times_W, W) + ratio_2 * tanh_3.sum(axis=0)
     dL_over_N = dL / N
     dL_dv = added + dL_over_N * tanh_2.sum(axis=0)
     dL_dadded_3 = dL_over_N * v * (1 - tanh_2**2)
     dL_db = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0) + dL_dadded_3.sum(axis=0)
-    added_2 = between.T @ dL_dadded + dL_dv_W * v + real.T @ dL_dadded_2
+    added_2 = between.T @ dL_dadded + dL_dv_times_W * v + real.T @ dL_dadded_2
     dL_dW = added_2 + fake.T @ dL_dadded_3
     return Gradients(dL_dW, dL_db, dL_dv)
 
@@ -346,68 +365,80 @@ def value_and_grad(
     workers: how many threads share the blocks.
     """
     real, fake, t, W, b, v, weight = _checked(real, fake, t, W, b, v, weight)
+    if not real.dtype == fake.dtype == t.dtype == W.dtype == b.dtype == v.dtype:
+        real, fake, t, W, b, v = _in_one_precision(real, fake, t, W, b, v)
     N, D = real.shape
     H = W.shape[1]
+    # slope = norm(grad(sum(critic(between)), between), axis=-1)
+    v_times_W = v * W
+    scaled = -2 * W
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     ratio = 1.0 / max(N, 1)
-    # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    v_W = v * W
-    scaled = -2 * v_W
-    # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    scaled_2 = -1.0 / max(N, 1) * v
     ratio_times_v = ratio * v
 
-    def block(rows: slice) -> Any:
-        fake_rows = fake[rows]
-        real_rows = real[rows]
-        t_rows = t[rows]
+    def block(fake_rows: Any, real_rows: Any, t_rows: Any) -> Any:
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        tanh = np.tanh(fake_rows @ W + b)
-        total = (tanh @ v).sum() / N
-        tanh_2 = np.tanh(real_rows @ W + b)
-        total_2 = (tanh_2 @ v).sum() / N
+        tanh = fake_rows @ W
+        tanh += b
+        np.tanh(tanh, out=tanh)
+        total = tanh.sum(axis=0)
+        tanh_2 = real_rows @ W
+        tanh_2 += b
+        np.tanh(tanh_2, out=tanh_2)
+        total_2 = tanh_2.sum(axis=0)
         # between = fake + t * (real - fake)
-        between = fake_rows + t_rows * (real_rows - fake_rows)
+        between = real_rows - fake_rows
+        between *= t_rows
+        between += fake_rows
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
-        tanh_3 = np.tanh(between @ W + b)
-        difference = 1 - tanh_3**2
-        v_W_difference = difference @ v_W.T
-        slope = np.linalg.norm(v_W_difference, axis=-1)
+        tanh_3 = between @ W
+        tanh_3 += b
+        np.tanh(tanh_3, out=tanh_3)
+        difference = tanh_3**2
+        np.subtract(1, difference, out=difference)
+        v_times_W_difference = difference @ v_times_W.T
+        slope = np.linalg.norm(v_times_W_difference, axis=-1)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
         difference_2 = slope - 1
-        total_3 = (difference_2**2).sum() / N
+        total_3 = (difference_2**2).sum()
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
         tied = slope == 0
-        ratio_2 = 2 * weight / max(N, 1) * difference_2 / np.where(tied, 1.0, slope)
-        dL_dv_W_difference = np.where(tied, 0.0, ratio_2)[:, None] * v_W_difference
-        dL_dadded = dL_dv_W_difference @ scaled * (tanh_3 * difference)
-        total_4 = between.T @ dL_dadded
-        dL_dv_W = dL_dv_W_difference.T @ difference
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        dL_dadded_2 = scaled_2 * (1 - tanh_2**2)
-        total_5 = real_rows.T @ dL_dadded_2
-        dL_dadded_3 = ratio_times_v * (1 - tanh**2)
-        dL_dW_sum = fake_rows.T @ dL_dadded_3
+        ratio_2 = 2 * weight / max(N, 1) * difference_2
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
-        total_6 = dL_dadded.sum(axis=0)
+        ratio_2 /= np.where(tied, 1.0, slope)
+        chosen = np.where(tied, 0.0, ratio_2)
+        dL_dadded = v_times_W_difference @ scaled
+        dL_dadded *= np.outer(chosen, v) * (tanh_3 * difference)
+        total_4 = between.T @ dL_dadded
+        dL_dv_times_W = (chosen[:, None] * v_times_W_difference).T @ difference
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        total_7 = dL_dadded_2.sum(axis=0)
-        dL_db_sum = dL_dadded_3.sum(axis=0)
-        total_8 = tanh_2.sum(axis=0)
-        total_9 = tanh.sum(axis=0)
+        difference_3 = tanh_2**2
+        np.subtract(1, difference_3, out=difference_3)
+        total_5 = real_rows.T @ difference_3
+        difference_4 = tanh**2
+        np.subtract(1, difference_4, out=difference_4)
+        total_6 = fake_rows.T @ difference_4
+        # slope = norm(grad(sum(critic(between)), between), axis=-1)
+        total_7 = dL_dadded.sum(axis=0)
+        # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
+        total_8 = difference_3.sum(axis=0)
+        total_9 = difference_4.sum(axis=0)
+        total_10 = tanh_2.sum(axis=0)
+        total_11 = tanh.sum(axis=0)
         return (
             total,
             total_2,
             total_3,
             total_4,
-            dL_dv_W,
+            dL_dv_times_W,
             total_5,
-            dL_dW_sum,
             total_6,
             total_7,
-            dL_db_sum,
             total_8,
             total_9,
+            total_10,
+            total_11,
         )
 
     (
@@ -415,21 +446,34 @@ def value_and_grad(
         total_2,
         total_3,
         total_4,
-        dL_dv_W,
+        dL_dv_times_W,
         total_5,
-        dL_dW_sum,
         total_6,
         total_7,
-        dL_db_sum,
         total_8,
         total_9,
-    ) = _in_blocks(block, N, 8 * (7 * D + 20 * H + 12), workers)
-    L = total - total_2 + weight * total_3
-    difference = np.einsum("ij,ij->j", dL_dv_W, W) - ratio * total_8
-    dL_dv = difference + ratio * total_9
-    dL_db = total_6 + total_7 + dL_db_sum
-    dL_dW = total_4 + dL_dv_W * v + total_5 + dL_dW_sum
+        total_10,
+        total_11,
+    ) = _in_blocks(block, (fake, real, t), N, 8 * (4 * D + 7 * H + 6), workers)
+    L = total @ v / N - total_2 @ v / N + weight * (total_3 / N)
+    # slope = norm(grad(sum(critic(between)), between), axis=-1)
+    difference = np.einsum("ij,ij->j", dL_dv_times_W, W)
+    # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
+    difference -= ratio * total_10
+    dL_dv = ratio * total_11
+    dL_dv += difference
+    dL_db = total_8 * v
+    dL_db *= ratio
+    np.subtract(total_7, dL_db, out=dL_db)
+    dL_db += ratio * (total_9 * v)
+    # slope = norm(grad(sum(critic(between)), between), axis=-1)
+    difference_2 = dL_dv_times_W * v
+    difference_2 += total_4
+    # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
+    difference_2 -= ratio_times_v * total_5
+    dL_dW = ratio_times_v * total_6
+    dL_dW += difference_2
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: 868563e66af65cea2bd95a87f712b09bdfab6dfdf68aaccd5fed6a7c8487bd89
+# gradc: 7da63895682f691a9ea9e86b5368df857ddaff786a1633b129b08d43396471b4

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_FLOATS = np.dtype(np.float64), np.dtype(np.float32)
+
 
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
@@ -31,15 +33,16 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+    """x as an array of float32 or float64 with the declared number of axes; a number as NumPy's, which is faster than an array of none."""
+    if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
-    array = _array(x, name, rank)
+    array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    return array
+    result: NDArray[Any] = array[()]
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -47,9 +50,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     if not shape and isinstance(g, float):
         return dtype.type(g)
     array = np.asarray(0.0 if g is None else g, dtype)
-    if array.ndim and array.shape != shape:
+    if array.shape == shape:
+        return array[()]
+    if array.ndim:
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-    return np.broadcast_to(array, shape)[()]
+    # what np.broadcast_to gives, in a tenth of the time
+    out = np.ndarray(shape, dtype, array, strides=(0,) * len(shape))
+    out.flags.writeable = False
+    return out
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -60,10 +68,10 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-_BLOCK_BYTES = 2**22
+_BLOCK_BYTES = 2**21
 
 
-_LEAST_ROWS = 1024
+_LEAST_ROWS = 256
 
 
 _SMALL_BYTES = 2**25
@@ -78,37 +86,48 @@ def _blas() -> Any:
         return None
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _in_blocks(
     block: Any,
+    arrays: tuple[Any, ...],
     count: int,
     row_bytes: int,
     workers: int,
     join: tuple[Any, ...] | None = None,
     axes: tuple[int, ...] = (),
+    kept: tuple[int, ...] = (),
 ) -> Any:
-    """What block(rows) gives over blocks of rows, shared out among threads: sums, or what join makes of two, and in the end arrays with rows
-    along these axes, which are put side by side.
+    """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
+    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
-    Of a block's _BLOCK_BYTES what is in use at a time stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would
-    cost more than that saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner
-    by one.
+    What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
+    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
     """
+    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
+    if workers == 1 and count <= size:
+        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
-    if count <= size and workers == 1:
-        return block(slice(0, count))
-    wholes: list[Any] = [None] * len(axes)
+    places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
+    wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
 
     def run(start: int, stop: int) -> list[Any]:
         totals: list[Any] = []
         for low in range(start, stop, size):
             rows = slice(low, min(low + size, stop))
-            parts = list(block(rows))
-            for i, axis in reversed(list(enumerate(axes))):
+            parts = list(
+                block(*(array[(*place, rows)] for array, place in zip(arrays, places, strict=True)))
+            )
+            for i, axis in reversed(list(enumerate(kept))):
                 part = parts.pop()
                 with lock:
                     if wholes[i] is None:
@@ -121,7 +140,7 @@ def _in_blocks(
 
     share = -(-count // workers)
     shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return [*(run(0, count) if workers == 1 else _on_threads(run, shares, join)), *wholes]
+    return [*(run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)), *wholes]
 
 
 def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
@@ -161,15 +180,14 @@ class Tape(NamedTuple):
     v: NDArray[Any]
     tanh_2: NDArray[Any]
     difference_2: NDArray[Any]
-    scaled_2: NDArray[Any]
-    tanh_difference: NDArray[Any]
-    scaled: Any
-    a: NDArray[Any]
+    scaled: NDArray[Any]
+    tanh_times_difference: NDArray[Any]
     tanh: NDArray[Any]
-    v_b: NDArray[Any]
+    v_times_b: NDArray[Any]
     difference: NDArray[Any]
     x0: NDArray[Any]
-    a_times_v: NDArray[Any]
+    kappa: Any
+    a: NDArray[Any]
     x: NDArray[Any]
     t: NDArray[Any]
     b: NDArray[Any]
@@ -259,20 +277,16 @@ def forward(
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
     dtype = np.result_type(x, t, x0, u0, a, b, c, v)
     # u_t = grad(sum(u), t)
-    v_b = v * b
+    v_times_b = v * b
     # u = network(x, t)
     tanh = np.tanh(np.outer(x, a) + np.outer(t, b) + c)
     # u_t = grad(sum(u), t)
     difference = 1 - tanh**2
-    u_t = difference @ v_b
+    u_t = difference @ v_times_b
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    scaled = -2 * kappa
-    # u_xx = grad(sum(u_x), x)
-    a_times_v = a * v
-    # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    scaled_2 = scaled * (a_times_v * a)
-    tanh_difference = tanh * difference
-    difference_2 = u_t - tanh_difference @ scaled_2
+    scaled = -2 * kappa * (a * v * a)
+    tanh_times_difference = tanh * difference
+    difference_2 = u_t - tanh_times_difference @ scaled
     tanh_2 = np.tanh(np.outer(x0, a) + c)
     difference_3 = tanh_2 @ v - u0
     L = (difference_2**2).mean() + (difference_3**2).mean()
@@ -281,15 +295,14 @@ def forward(
         v,
         tanh_2,
         difference_2,
-        scaled_2,
-        tanh_difference,
         scaled,
-        a,
+        tanh_times_difference,
         tanh,
-        v_b,
+        v_times_b,
         difference,
         x0,
-        a_times_v,
+        kappa,
+        a,
         x,
         t,
         b,
@@ -305,15 +318,14 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         v,
         tanh_2,
         difference_2,
-        scaled_2,
-        tanh_difference,
         scaled,
-        a,
+        tanh_times_difference,
         tanh,
-        v_b,
+        v_times_b,
         difference,
         x0,
-        a_times_v,
+        kappa,
+        a,
         x,
         t,
         b,
@@ -323,28 +335,27 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     N = difference_2.shape[0]
     dL = _cotangent(dL, "dL", (), dtype)
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    scaled_3 = 2 * dL
-    dL_ddifference_3 = scaled_3 / M * difference_3
+    scaled_2 = 2 * dL
+    dL_ddifference_3 = scaled_2 / M * difference_3
     dL_dadded = np.outer(dL_ddifference_3, v) * (1 - tanh_2**2)
-    dL_ddifference_2 = scaled_3 / N * difference_2
+    dL_ddifference_2 = scaled_2 / N * difference_2
     dL_dproduct = -2 * dL / N * difference_2
-    dL_dtanh_difference = np.outer(dL_dproduct, scaled_2)
-    dL_dproduct_2 = scaled * (dL_dproduct @ tanh_difference)
-    dL_da_times_v = dL_dproduct_2 * a
+    dL_dtanh_times_difference = np.outer(dL_dproduct, scaled)
+    dL_dscaled = dL_dproduct @ tanh_times_difference
     # u_t = grad(sum(u), t)
-    dL_ddifference = dL_dtanh_difference * tanh + np.outer(dL_ddifference_2, v_b)
-    dL_dtanh = dL_dtanh_difference * difference - 2 * (dL_ddifference * tanh)
+    dL_ddifference = dL_dtanh_times_difference * tanh + np.outer(dL_ddifference_2, v_times_b)
+    dL_dtanh = dL_dtanh_times_difference * difference - 2 * (dL_ddifference * tanh)
     # u = network(x, t)
     dL_dadded_2 = dL_dtanh * difference
     dL_dc = dL_dadded.sum(axis=0) + dL_dadded_2.sum(axis=0)
-    # u_xx = grad(sum(u_x), x)
-    added = x0 @ dL_dadded + dL_dproduct_2 * a_times_v + dL_da_times_v * v
-    # u = network(x, t)
-    dL_da = added + x @ dL_dadded_2
+    dL_da = x0 @ dL_dadded - 4 * kappa * dL_dscaled * a * v + x @ dL_dadded_2
     # u_t = grad(sum(u), t)
-    dL_dv_b = dL_ddifference_2 @ difference
-    dL_db = t @ dL_dadded_2 + dL_dv_b * v
-    dL_dv = dL_ddifference_3 @ tanh_2 + dL_da_times_v * a + dL_dv_b * b
+    dL_dv_times_b = dL_ddifference_2 @ difference
+    dL_db = t @ dL_dadded_2 + dL_dv_times_b * v
+    # u_xx = grad(sum(u_x), x)
+    difference_4 = dL_ddifference_3 @ tanh_2 - 2 * kappa * dL_dscaled * a * a
+    # u_t = grad(sum(u), t)
+    dL_dv = difference_4 + dL_dv_times_b * b
     return Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
@@ -393,65 +404,87 @@ def value_and_grad(
     workers: how many threads share the blocks.
     """
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
+    if not x.dtype == t.dtype == x0.dtype == u0.dtype == a.dtype == b.dtype == c.dtype == v.dtype:
+        x, t, x0, u0, a, b, c, v = _in_one_precision(x, t, x0, u0, a, b, c, v)
     N = x.shape[0]
     M = x0.shape[0]
     H = a.shape[0]
     # u_t = grad(sum(u), t)
-    v_b = v * b
+    v_times_b = v * b
     # u_xx = grad(sum(u_x), x)
-    a_times_v = a * v
+    scaled = a * v
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    scaled = -2 * kappa * (a_times_v * a)
-    tanh = np.tanh(np.outer(x0, a) + c)
-    difference = tanh @ v - u0
+    scaled *= a
+    scaled *= -2 * kappa
+    tanh = np.outer(x0, a)
+    tanh += c
+    np.tanh(tanh, out=tanh)
+    difference = tanh @ v
+    difference -= u0
     dL_ddifference = 2.0 / max(M, 1) * difference
-    dL_dadded = np.outer(dL_ddifference, v) * (1 - tanh**2)
+    dL_dadded = np.outer(dL_ddifference, v)
+    dL_dadded *= 1 - tanh**2
 
-    def block(rows: slice) -> Any:
-        x_rows = x[rows]
-        t_rows = t[rows]
+    def block(x_rows: Any, t_rows: Any) -> Any:
         # u = network(x, t)
-        tanh_2 = np.tanh(np.outer(x_rows, a) + np.outer(t_rows, b) + c)
+        tanh_2 = np.outer(x_rows, a)
+        tanh_2 += np.outer(t_rows, b)
+        tanh_2 += c
+        np.tanh(tanh_2, out=tanh_2)
         # u_t = grad(sum(u), t)
-        difference_2 = 1 - tanh_2**2
-        u_t = difference_2 @ v_b
+        difference_2 = tanh_2**2
+        np.subtract(1, difference_2, out=difference_2)
+        u_t = difference_2 @ v_times_b
         # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-        tanh_2_difference_2 = tanh_2 * difference_2
-        difference_3 = u_t - tanh_2_difference_2 @ scaled
-        L_sum = (difference_3**2).sum() / N
+        tanh_2_times_difference_2 = tanh_2 * difference_2
+        difference_3 = tanh_2_times_difference_2 @ scaled
+        np.subtract(u_t, difference_3, out=difference_3)
+        total = (difference_3**2).sum()
         dL_dproduct = -2.0 / max(N, 1) * difference_3
-        dL_dscaled = dL_dproduct @ tanh_2_difference_2
-        dL_dtanh_2_difference_2 = np.outer(dL_dproduct, scaled)
+        dL_dscaled = dL_dproduct @ tanh_2_times_difference_2
+        dL_dadded_2 = np.outer(dL_dproduct, scaled)
         dL_ddifference_3 = 2.0 / max(N, 1) * difference_3
+        dL_ddifference_2 = dL_dadded_2 * tanh_2
         # u_t = grad(sum(u), t)
-        dL_ddifference_2 = dL_dtanh_2_difference_2 * tanh_2 + np.outer(dL_ddifference_3, v_b)
-        dL_dtanh_2 = dL_dtanh_2_difference_2 * difference_2 - 2 * (dL_ddifference_2 * tanh_2)
+        dL_ddifference_2 += np.outer(dL_ddifference_3, v_times_b)
+        # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
+        dL_dadded_2 *= difference_2
+        # u_t = grad(sum(u), t)
+        dL_dadded_2 -= 2 * (dL_ddifference_2 * tanh_2)
         # u = network(x, t)
-        dL_dadded_2 = dL_dtanh_2 * difference_2
+        dL_dadded_2 *= difference_2
         dL_da_sum = x_rows @ dL_dadded_2
         dL_db_sum = t_rows @ dL_dadded_2
         # u_t = grad(sum(u), t)
-        dL_dv_b = dL_ddifference_3 @ difference_2
+        dL_dv_times_b = dL_ddifference_3 @ difference_2
         # u = network(x, t)
         dL_dc_sum = dL_dadded_2.sum(axis=0)
-        return L_sum, dL_dscaled, dL_da_sum, dL_db_sum, dL_dv_b, dL_dc_sum
+        return total, dL_dscaled, dL_da_sum, dL_db_sum, dL_dv_times_b, dL_dc_sum
 
-    L_sum, dL_dscaled, dL_da_sum, dL_db_sum, dL_dv_b, dL_dc_sum = _in_blocks(
-        block, N, 8 * (17 * H + 8), workers
+    total, dL_dscaled, dL_da_sum, dL_db_sum, dL_dv_times_b, dL_dc_sum = _in_blocks(
+        block, (x, t), N, 8 * (5 * H + 6), workers
     )
-    L = L_sum + (difference**2).mean()
-    dL_dproduct = -2 * kappa * dL_dscaled
-    dL_da_times_v = dL_dproduct * a
+    L = total / N + (difference**2).sum() / M
+    dL_dc = dL_dadded.sum(axis=0)
     # u = network(x, t)
-    dL_dc = dL_dadded.sum(axis=0) + dL_dc_sum
+    dL_dc += dL_dc_sum
+    # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
+    dL_da = x0 @ dL_dadded
     # u_xx = grad(sum(u_x), x)
-    added = x0 @ dL_dadded + dL_dproduct * a_times_v + dL_da_times_v * v
+    dL_da -= 4 * kappa * dL_dscaled * a * v
     # u = network(x, t)
-    dL_da = added + dL_da_sum
+    dL_da += dL_da_sum
     # u_t = grad(sum(u), t)
-    dL_db = dL_db_sum + dL_dv_b * v
-    dL_dv = dL_ddifference @ tanh + dL_da_times_v * a + dL_dv_b * b
+    dL_db = dL_dv_times_b * v
+    dL_db += dL_db_sum
+    # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
+    difference_2 = dL_ddifference @ tanh
+    # u_xx = grad(sum(u_x), x)
+    difference_2 -= 2 * kappa * dL_dscaled * a * a
+    # u_t = grad(sum(u), t)
+    dL_dv = dL_dv_times_b * b
+    dL_dv += difference_2
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: e603c2186aa530da3a3461d68ed281dd1a080d0235fdf13bbce47ad7b6246124
+# gradc: da331f5bdadf3ef87caf56f8281c9698474b2750434311377644245cc6f2450f

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_FLOATS = np.dtype(np.float64), np.dtype(np.float32)
+
 
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
@@ -28,15 +30,16 @@ def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
 
 
 def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of float32 or float64 with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.char in "fd" and (rank is None or x.ndim == rank):
+    """x as an array of float32 or float64 with the declared number of axes; a number as NumPy's, which is faster than an array of none."""
+    if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
-    array = _array(x, name, rank)
+    array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
     if array.dtype.char not in "fd":
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
         array = array.astype(np.float64)
-    return array
+    result: NDArray[Any] = array[()]
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -44,9 +47,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     if not shape and isinstance(g, float):
         return dtype.type(g)
     array = np.asarray(0.0 if g is None else g, dtype)
-    if array.ndim and array.shape != shape:
+    if array.shape == shape:
+        return array[()]
+    if array.ndim:
         raise ValueError(f"{name} must have the shape {shape}, not {array.shape}")
-    return np.broadcast_to(array, shape)[()]
+    # what np.broadcast_to gives, in a tenth of the time
+    out = np.ndarray(shape, dtype, array, strides=(0,) * len(shape))
+    out.flags.writeable = False
+    return out
 
 
 def _float_number(x: Any, name: str) -> float:
@@ -55,6 +63,22 @@ def _float_number(x: Any, name: str) -> float:
         return float(x)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {x!r}") from None
+
+
+def _pad(x: NDArray[Any], widths: tuple[tuple[int, int], ...], fill: float = 0) -> NDArray[Any]:
+    """x with so many entries of `fill` before and after it along each axis: np.pad, without the 30 us that it takes to see what is asked."""
+    shape = [m + before + after for m, (before, after) in zip(x.shape, widths, strict=True)]
+    out = np.full(shape, fill, x.dtype) if fill else np.zeros(shape, x.dtype)
+    out[
+        tuple([slice(before, before + m) for m, (before, _) in zip(x.shape, widths, strict=True)])
+    ] = x
+    return out
+
+
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -95,7 +119,7 @@ def forward(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, Tape]:
     u, f, h = _checked(u, f, h)
     dtype = np.result_type(u, f)
     # edged = pad(u, 1)
-    edged = np.pad(u, 1)
+    edged = _pad(u, ((1, 1), (1, 1)))
     # dx = (edged[1:, :] - edged[:-1, :]) / h
     dx = (edged[1:] - edged[:-1]) / h
     # dy = (edged[:, 1:] - edged[:, :-1]) / h
@@ -137,7 +161,7 @@ def value(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> Any:
     """Compute energy."""
     u, f, h = _checked(u, f, h)
     # edged = pad(u, 1)
-    edged = np.pad(u, 1)
+    edged = _pad(u, ((1, 1), (1, 1)))
     # dx = (edged[1:, :] - edged[:-1, :]) / h
     dx = (edged[1:] - edged[:-1]) / h
     # dy = (edged[:, 1:] - edged[:, :-1]) / h
@@ -151,32 +175,38 @@ def value(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> Any:
 def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, Gradients]:
     """energy and its gradients."""
     u, f, h = _checked(u, f, h)
+    if not u.dtype == f.dtype:
+        u, f = _in_one_precision(u, f)
     N, M = u.shape
-    dtype = np.result_type(u, f)
+    dtype = u.dtype
     # edged = pad(u, 1)
-    edged = np.pad(u, 1)
-    # dx = (edged[1:, :] - edged[:-1, :]) / h
-    dx = (edged[1:] - edged[:-1]) / h
-    # dy = (edged[:, 1:] - edged[:, :-1]) / h
-    dy = (edged[:, 1:] - edged[:, :-1]) / h
+    edged = _pad(u, ((1, 1), (1, 1)))
     # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
-    difference = ((dx**2).sum() + (dy**2).sum()) / 2 - (f * u).sum()
-    energy = h**2 * difference
-    denergy_ddy = h**2 * dy
-    # dy = (edged[:, 1:] - edged[:, :-1]) / h
-    denergy_ddifference = denergy_ddy / h
-    # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
-    denergy_ddx = h**2 * dx
+    ratio = 1.0 / h / h
     # dx = (edged[1:, :] - edged[:-1, :]) / h
-    denergy_ddifference_2 = denergy_ddx / h
+    difference = edged[1:] - edged[:-1]
+    # dy = (edged[:, 1:] - edged[:, :-1]) / h
+    difference_2 = edged[:, 1:] - edged[:, :-1]
+    # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
+    added = ratio * np.vdot(difference, difference) + ratio * np.vdot(difference_2, difference_2)
+    energy = h**2 * (added / 2 - (f * u).sum())
+    scaled = h**2 * difference_2
+    # dy = (edged[:, 1:] - edged[:, :-1]) / h
+    ratio_2 = -1.0 / h / h
+    # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
+    scaled_2 = h**2 * difference
+    # dx = (edged[1:, :] - edged[:-1, :]) / h
     denergy_dedged = np.zeros((N + 2, M + 2), dtype=dtype)
-    denergy_dedged[:, :-1] = -denergy_ddifference
-    denergy_dedged[:, 1:] += denergy_ddifference
-    denergy_dedged[:-1] -= denergy_ddifference_2
-    denergy_dedged[1:] += denergy_ddifference_2
+    denergy_dedged[:, :-1] = ratio_2 * scaled
+    denergy_dedged[:, 1:] += ratio * scaled
+    denergy_dedged[:-1] += ratio_2 * scaled_2
+    denergy_dedged[1:] += ratio * scaled_2
+    # energy = h ** 2 * ((sum(dx ** 2) + sum(dy ** 2)) / 2 - sum(f * u))
+    denergy_du = h**2 * f
+    np.negative(denergy_du, out=denergy_du)
     # edged = pad(u, 1)
-    denergy_du = -(h**2 * f) + denergy_dedged[1 : N + 1][:, 1 : M + 1]
+    denergy_du += denergy_dedged[1 : N + 1][:, 1 : M + 1]
     return energy, Gradients(denergy_du)
 
 
-# gradc: 3ca6336f84683f3d47fb65ce374c5ef3c58939c590e1e3f29a7480e8ee512b06
+# gradc: d6c62ce4f842142f14b1a18b16aaab94f67c1e67be04dd3b033950ad690723b2
