@@ -243,8 +243,8 @@ class Program:
     ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, and ``fused`` what ``value_and_grad``
     makes where the first output is scalar: that output, and the gradients with its cotangent 1 worked in. ``adjoints`` and
     ``fused_adjoints`` tell the primal that a cotangent on the way to either belongs to, and ``walks`` what of the fused graph is computed
-    a block of rows at a time. ``written`` is the source's own way to say it, and ``origins`` tells which of its pieces a node stands for, by
-    number.
+    a block of rows at a time. ``alone`` is what ``value`` returns, where that is cheaper without what forward makes for backward. ``written``
+    is the source's own way to say it, and ``origins`` tells which of its pieces a node stands for, by number.
     """
 
     stem: str
@@ -267,6 +267,7 @@ class Program:
     written: Written = field(default_factory=Written, compare=False)
     origins: Mapping[Node, tuple[int, ...]] = field(default_factory=dict, compare=False)
     walks: tuple[Walk, ...] = ()
+    alone: tuple[tuple[str, Node], ...] = ()
 
     @property
     def roots(self) -> tuple[Node, ...]:
@@ -274,8 +275,8 @@ class Program:
 
     @property
     def every_root(self) -> tuple[Node, ...]:
-        """The roots, and those of the graph with the cotangent 1 worked in."""
-        return self.roots + tuple(node for _, node in self.fused)
+        """The roots, those of the graph with the cotangent 1 worked in, and what ``value`` returns."""
+        return self.roots + tuple(node for _, node in self.fused) + tuple(node for _, node in self.alone)
 
 
 def cotangent_names(program: Program, adjoints: Mapping[Node, Node]) -> dict[Node, str]:
@@ -320,6 +321,7 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
         outputs=tuple((name, mapped[node]) for name, node in program.outputs),
         gradients=tuple((name, mapped[node]) for name, node in program.gradients),
         fused=tuple((name, mapped[node]) for name, node in program.fused),
+        alone=tuple((name, mapped[node]) for name, node in program.alone),
         adjoints=_mapped_adjoints(program.adjoints, mapped),
         fused_adjoints=_mapped_adjoints(program.fused_adjoints, mapped),
         names=names,

@@ -207,6 +207,7 @@ class _Printer:
             "wrt": program.wrt,
             "gradients": (self.texts[node].text for _, node in program.gradients),
             "fused": (self.texts[node].text for _, node in program.fused),
+            "alone": (self.texts[node].text for _, node in program.alone),
             "adjoints": self.pairs(program.adjoints),
             "fused_adjoints": self.pairs(program.fused_adjoints),
             "walks": map(self.walk, program.walks),

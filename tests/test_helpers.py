@@ -11,6 +11,7 @@ import scipy.special
 
 from dsl.emit import helpers as h
 from dsl.emit import index_helpers, softmax_helpers
+from dsl.emit import linalg_helpers as m
 from dsl.emit import special_helpers as s
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -352,3 +353,15 @@ def test_range(count: int) -> None:
     for low, high in ((3, 7), (2, 6)):
         with pytest.raises(ValueError, match=f"x must lie in {low}:{high}, and holds 2 to 6"):
             h._check_range(x, "x", low, high)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0, 0), (1, 1), (5, 5), (64, 64), (65, 65), (2, 150, 150)])
+def test_the_inverse_of_an_upper_triangle(shape: tuple[int, ...], dtype: Any) -> None:
+    U = np.triu(rng.normal(size=shape).astype(dtype)) / 8 + np.eye(shape[-1], dtype=dtype)
+    X = m._inv_upper(U)
+    assert X.dtype == dtype
+    assert not np.tril(X, -1).any()
+    np.testing.assert_allclose(U @ X, np.broadcast_to(np.eye(shape[-1]), shape), atol=50 * np.finfo(dtype).eps)
+    with pytest.raises(np.linalg.LinAlgError):
+        m._inv_upper(np.zeros((70, 70), dtype))

@@ -39,7 +39,8 @@ def finished(program: Program, after: str) -> str:
 def held(program: Program) -> dict[str, Any]:
     """What a program is, without what was told of it and what nothing needs."""
     nodes = set(topological([*program.names, *program.every_root]))
-    found = {field: getattr(program, field) for field in ("docstring", "arguments", "outputs", "wrt", "checks", "hints", "cotangents", "gradients", "fused")}
+    fields = ("docstring", "arguments", "outputs", "wrt", "checks", "hints", "cotangents", "gradients", "fused", "alone")
+    found = {field: getattr(program, field) for field in fields}
     found["names"] = list(program.names.items())
     found["lines"] = {node: line for node, line in program.lines.items() if node in nodes}
     found["adjoints"] = [list(program.adjoints.items()), list(program.fused_adjoints.items())]

@@ -59,7 +59,7 @@ LEADING = {
     *("sum", "mean", "prod", "prod_others", "max", "min", "any", "all", "argmax", "argmin", "logsumexp", "norm", "var", "std"),
     *("softmax", "log_softmax", "cumsum", "cumprod", "argsort", "sort", "flip", "repeat", "tril", "triu", "diagonal"),
     *("concatenate", "stack", "take_along_axis", "polygamma", "stop_gradient", "windows", "unwindows"),
-    *("inv", "det", "cofactor", "nonzero", "slogdet", "cholesky", "eigh", "reciprocal_gaps", "svd", "qr", "pinv"),
+    *("inv", "inv_upper", "det", "cofactor", "nonzero", "slogdet", "cholesky", "eigh", "reciprocal_gaps", "svd", "qr", "pinv"),
 }
 
 

@@ -15,6 +15,7 @@ from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.indexing import FULL
+from dsl.ops.linalg_ops import SOLVE
 from dsl.ops.making import dimension
 from dsl.ops.shaping import broadcast_to, reshape, spread
 from dsl.types import ONE, Dim, product
@@ -384,6 +385,16 @@ def _relabelled(node: Apply, labels: Sequence[str], output: str) -> Node:
     return einsum(f"{spec}->{''.join(names[label] for label in output)}", *node.args)
 
 
+def _solve(node: Apply) -> Node | None:
+    """A number or a sign stands before what is solved for."""
+    A, b = node.args
+    if isinstance(b, Apply) and b.op.name == "negative":
+        return rewritten("negative", rewrite(apply(node.op, A, b.args[0], **dict(node.attrs))))
+    if isinstance(b, Apply) and b.op.name == "multiply" and is_factor(b.args[0]) and b.args[1].type.matches(b.type):
+        return rewritten("multiply", b.args[0], rewrite(apply(node.op, A, b.args[1], **dict(node.attrs))))
+    return diagonals.solved(node) if node.op is SOLVE else None
+
+
 def _reshape(node: Apply) -> Node | None:
     (x,) = node.args
     if x.type.shape == node.type.shape:
@@ -480,7 +491,8 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "size": _shape_only,
     "einsum": _einsum,
     "inv": diagonals.inverted,
-    "solve": diagonals.solved,
+    "solve": _solve,
+    "solve_triangular": _solve,
     "flip": _flip,
     "reshape": _reshape,
     "index": _index,

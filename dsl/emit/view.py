@@ -64,7 +64,7 @@ class ModuleView:
 def view(program: Program, version: str) -> ModuleView:
     """The module of a differentiated program."""
     pair, tape, called = _pair(_with_cotangents(program, program.adjoints))
-    functions = [*_checked(program), *pair, _value(program)]
+    functions = [*_checked(program), *pair, _value(replace(program, outputs=program.alone or program.outputs))]
     if dict(program.outputs)[program.cotangents[0][0]].type.shape == () and program.outputs[0][0] == program.cotangents[0][0]:
         functions.append(_value_and_grad(_with_cotangents(program, program.fused_adjoints)))
     classes = [ClassView("Tape", "What backward needs of forward.", tape), _gradients(program)]

@@ -10,6 +10,7 @@ from dsl.nodes import Node
 from dsl.ops import (
     along,
     broadcasting,
+    cholesky,
     contraction,
     diagonals,
     elementwise,
@@ -59,6 +60,7 @@ MODULES = (
     reduction,
     shaping,
     linalg_ops,
+    cholesky,
     loops,
     factorisations,
     signal_ops,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dsl.diagnostics import Code
 from dsl.nodes import Node
 from dsl.ops import factorisations, linalg_ops
+from dsl.ops.cholesky import cholesky
 from dsl.ops.core import shape_of
 from dsl.ops.elementwise import cast
 from dsl.ops.matrices import as_matrix, as_square, as_symmetric, mT
@@ -33,7 +34,7 @@ def _logdet(A: Node) -> Node:
 
 
 def _cholesky(a: Node, upper: bool) -> Node:
-    L = linalg_ops.cholesky(as_symmetric(a, "cholesky"))
+    L = cholesky(as_symmetric(a, "cholesky"))
     return mT(L) if upper else L
 
 

@@ -1,4 +1,4 @@
-"""Linear algebra with one result: inverse, determinant, solve, Cholesky, pseudo-inverse. Reverse rules after Giles, *Collected matrix
+"""Linear algebra with one result: inverse, determinant, solve, pseudo-inverse. Reverse rules after Giles, *Collected matrix
 derivative results for forward and reverse mode algorithmic differentiation* (2008), each built of operations registered here.
 
 Below, for ``out`` with cotangent g, ``A̅`` is A's. All are batched over the axes before the last two.
@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
 from dsl.ops.broadcasting import reshape
-from dsl.ops.core import add, mul, neg, number, shape_of, sub
+from dsl.ops.core import add, mul, neg, shape_of, sub
 from dsl.ops.diagonals import tril, triu
-from dsl.ops.matrices import column, dot_all, fitted, flat, lead, mirrored, mm, mT, outer, per_matrix
+from dsl.ops.matrices import column, dot_all, fitted, flat, lead, mm, mT, outer, per_matrix
 from dsl.ops.spec import Op, Printer, Text
 from dsl.types import ShapeError, TensorType, product, same
 
@@ -157,25 +157,6 @@ def nonzero(d: Node) -> Node:
     return apply(NONZERO, d)
 
 
-# Cholesky ------------------------------------------------------------------------------------------------------------
-
-
-def _vjp_cholesky(node: Apply, g: Node) -> Sequence[Node | None]:
-    """A̅ = L⁻ᵀ Q L⁻¹ / 2 with Q the symmetric matrix that has the lower triangle of Lᵀ g (Murray, *Differentiation of the Cholesky
-    decomposition*, 2016, equation 10): symmetric, by two triangular solves."""
-    L = node
-    left = solve_triangular(mT(L), mirrored(mm(mT(L), g)))
-    return (mul(number(0.5), solve_triangular(mT(L), mT(left))),)
-
-
-CHOLESKY = Op("cholesky", _infer_same, _call("np.linalg.cholesky"), _vjp_cholesky, raises=True)
-
-
-def cholesky(A: Node) -> Node:
-    """The lower triangular L with L Lᵀ = A."""
-    return apply(CHOLESKY, A)
-
-
 # pseudo-inverse ------------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +190,6 @@ def pinv(A: Node, rcond: float | None = None) -> Node:
     return apply(PINV, A, rcond=rcond)
 
 
-OPS = (INV, DET, COFACTOR, SOLVE, SOLVE_TRIANGULAR, NONZERO, CHOLESKY, PINV)
+OPS = (INV, DET, COFACTOR, SOLVE, SOLVE_TRIANGULAR, NONZERO, PINV)
 
-__all__ = ["OPS", "cholesky", "det", "inv", "nonzero", "pinv", "solve", "solve_triangular"]
+__all__ = ["OPS", "SOLVE_TRIANGULAR", "det", "inv", "nonzero", "pinv", "solve", "solve_triangular"]

@@ -9,7 +9,7 @@ _WORDS = {
     **{"sum": "total", "mean": "average", "max": "largest", "min": "smallest", "index": "picked", "scatter": "scattered", "reshape": "reshaped"},
     **{"less": "below", "less_equal": "below", "greater": "above", "greater_equal": "above", "equal": "tied", "not_equal": "differs"},
     **{"unbroadcast": "summed", "spread": "spread", "broadcast_to": "spread", "negative": "minus"},
-    **{"concatenate": "joined", "stack": "stacked", "cast": "number"},
+    **{"concatenate": "joined", "stack": "stacked", "cast": "number", "inv_upper": "inv"},
 }
 
 

@@ -8,11 +8,13 @@ that is there anyway, is factorised once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dsl.nodes import Apply, Node, Program, apply, remapped, topological
+from dsl.ops.cholesky import INV_UPPER, inv_upper
 from dsl.ops.contraction import EINSUM, einsum, split_spec
 from dsl.ops.indexing import FULL, index
-from dsl.ops.linalg_ops import INV, SOLVE, inv, solve
+from dsl.ops.linalg_ops import INV, SOLVE, SOLVE_TRIANGULAR, inv, solve
 from dsl.ops.loops import LOOP, as_loop
 from dsl.ops.matrices import column, mm, mT
 from dsl.ops.shaping import concatenate
@@ -31,8 +33,11 @@ def factor(program: Program) -> Program:
 
 
 def reuse(program: Program) -> Program:
-    """The same program, with an inverse that is needed anyway in the place of other factorisations."""
-    return remapped(program, _changed(program.every_root, _inverted))
+    """The same program, with an inverse that is needed anyway in the place of other factorisations. What ``value`` returns needs none."""
+    new = remapped(program, _changed(program.every_root, _inverted))
+    if new.outputs == program.outputs:
+        return new
+    return replace(new, alone=program.outputs, names={**program.names, **new.names}, lines={**program.lines, **new.lines})
 
 
 def _changed(roots: Sequence[Node], step: Step) -> dict[Node, Node]:
@@ -162,20 +167,31 @@ def _columns(stacked: Node, group: Sequence[Apply], node: Apply) -> Node:
 
 def _inverted(order: Sequence[Node], roots: Sequence[Node]) -> Change:
     """Where an inverse is needed anyway, the systems of its transpose are solved by it. That is as accurate as solving them, for the residual of
-    inv(A) is small on the side that counts: A @ inv(A) is nearly 1 (Druinsky & Toledo, *How accurate is inv(A) * b?*, 2012)."""
+    inv(A) is small on the side that counts: A @ inv(A) is nearly 1 (Druinsky & Toledo, *How accurate is inv(A) * b?*, 2012). The inverse of a
+    triangle is right on both sides, its columns being solved for by substitution (Higham, *Accuracy and stability*, 2002, chapter 14)."""
     inverses = {node.args[0] for node in order if isinstance(node, Apply) and node.op is INV}
+    uppers = {node.args[0] for node in order if isinstance(node, Apply) and node.op is INV_UPPER}
 
     def change(node: Apply, args: Sequence[Node]) -> Node | None:
-        if node.op is not SOLVE:
+        if node.op not in (SOLVE, SOLVE_TRIANGULAR) or len(args[1].type.known) > 2:
             return None
-        turned = _transposed(node.args[0])
-        if turned is None or turned not in inverses or len(args[1].type.known) > 2:
-            return None
-        A = _transposed(args[0])
-        assert A is not None
-        return mm(mT(inv(A)), args[1])
+        A, turned = node.args[0], _transposed(node.args[0])
+        if node.op is SOLVE and turned is not None and turned in inverses:
+            return mm(mT(inv(_untransposed(args[0]))), args[1])
+        if node.op is SOLVE_TRIANGULAR and not node.attr("unit_diagonal"):
+            if not node.attr("lower") and A in uppers:
+                return mm(inv_upper(args[0]), args[1])
+            if node.attr("lower") and mT(A) in uppers:
+                return mm(mT(inv_upper(mT(args[0]))), args[1])
+        return None
 
     return change
+
+
+def _untransposed(node: Node) -> Node:
+    turned = _transposed(node)
+    assert turned is not None
+    return turned
 
 
 def _transposed(node: Node) -> Node | None:
