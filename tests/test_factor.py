@@ -126,3 +126,66 @@ def test_the_inverse_of_a_factor_is_as_accurate_as_substitution(n: int) -> None:
     solved = np.abs(np.linalg.solve(K, y) - weights).max() / np.abs(weights).max()
     assert error < 2 * solved
     assert value == pytest.approx(module.value(K, y), rel=1e-12)
+
+
+FILTER = """
+input y: [T, M]
+param P: [D, D] spd
+param A: [D, D]
+param H: [M, D]
+param R: [M, M] spd
+def moment((mean, P, fit), y):
+    e = y - H @ mean
+    S = H @ P @ H.T + R
+    gain = solve(S, H @ P).T
+    return A @ (mean + gain @ e), A @ (P - gain @ H @ P) @ A.T, fit - (logdet(S) + e @ solve(S, e)) / 2
+mean, last, fit = fold(moment, (zeros(D), P, 0.0), y)
+L = -fit
+output L, mean
+"""
+
+
+def _bodies(text: str) -> dict[str, str]:
+    return {name: text.partition(f"\ndef {name}(")[2].partition("\n\n\n")[0] for name in ("forward", "backward", "value", "value_and_grad")}
+
+
+def test_a_filter_inverts_once_a_turn() -> None:
+    """The turn's matrix is known to be symmetric, as it begins so and stays so: its inverse serves forward and backward, and its determinant is
+    taken of all turns at once, afterwards. value keeps nothing of the turns, and only solves."""
+    text = dsl.compile_text(FILTER)
+    bodies = _bodies(text)
+    assert re.findall(r"np\.linalg\.(\w+)\(", bodies["forward"]) == ["inv", "slogdet"]
+    assert re.search(r"\n    \w+ = .*np\.linalg\.slogdet\(Ss\)", bodies["value_and_grad"])
+    assert "np.linalg" not in bodies["backward"]
+    assert sorted(re.findall(r"np\.linalg\.(\w+)\(", bodies["value"])) == ["slogdet", "solve"]
+    assert "np.empty" not in bodies["value"]
+    module = module_of(text, "program")
+    D, M, T = 4, 2, 6
+    rng = np.random.default_rng(5)
+    arguments = [rng.normal(size=(T, M)), np.eye(D) + 0.2, rng.normal(size=(D, D)) / 2, rng.normal(size=(M, D)), np.eye(M) / 2]
+    value, gradients = module.value_and_grad(*arguments)
+    assert value == pytest.approx(module.value(*arguments).L, rel=1e-12)
+    for i, each in enumerate(arguments[1:]):
+        direction = rng.normal(size=each.shape)
+        direction = direction if each.shape[0] != each.shape[1] or i == 1 else direction + direction.T
+        ends = [module.value(*(other + s * direction if j == i + 1 else other for j, other in enumerate(arguments))).L for s in (1e-6, -1e-6)]
+        np.testing.assert_allclose(np.sum(gradients[i] * direction), (ends[0] - ends[1]) / 2e-6, rtol=1e-5, atol=1e-6)
+
+
+def test_a_singular_matrix_in_a_turn_says_which_line() -> None:
+    module = module_of(dsl.compile_text(FILTER), "program")
+    arguments = [np.ones((3, 2)), np.zeros((2, 2)), np.eye(2), np.eye(2), np.zeros((2, 2))]
+    for function in (module.forward, module.value, module.value_and_grad):
+        with pytest.raises(np.linalg.LinAlgError, match=r"Singular matrix in line 12: mean, last, fit = fold"):
+            function(*arguments)
+
+
+def test_solving_by_the_inverse_of_a_symmetric_matrix_is_as_accurate() -> None:
+    """As above, for the value and in forward."""
+    module = module_of(dsl.compile_text("param S: [N, N] spd\nparam r: [N]\nx = solve(S, r)\nL = logdet(S) + sum(x ** 2)\noutput L, x"), "program")
+    x = np.linspace(0, 1, 40)
+    S = np.exp(-((x[:, None] - x) ** 2) / 0.02) + 1e-9 * np.eye(40)
+    weights = RNG.normal(size=40)
+    r = S @ weights
+    errors = [np.abs(found - weights).max() for found in (module.forward(S, r)[0].x, module.value(S, r).x)]
+    assert errors[0] < 2 * errors[1]

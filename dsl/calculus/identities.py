@@ -160,7 +160,7 @@ def is_factor(node: Node) -> bool:
         node = node.args[0]
     if isinstance(node, Apply):
         return node.op.name in ("dimension", "size")
-    return isinstance(node, Const) or (isinstance(node, Input) and node.role in ("cotangent", "const") and node.type.shape == ())
+    return isinstance(node, Const) or (isinstance(node, Input) and node.role.endswith(("cotangent", "const")) and node.type.shape == ())
 
 
 def _ratio(node: Node) -> tuple[int, int] | None:

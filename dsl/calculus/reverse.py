@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain, count
 
 from dsl.calculus.identities import rewrite
+from dsl.calculus.inverses import by_inverse, inverse_for, served
 from dsl.calculus.polynomials import collected
 from dsl.diagnostics import Code, Diagnostic, DslError
 from dsl.nodes import Apply, Input, Line, Node, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
@@ -184,6 +185,13 @@ class _Backwards:
         made, turn = self.made, self.made.turn
         # the turn of a loop in blocks is done again, nothing of it is kept; of a part of an array, the array is
         forward = set() if made.blocks else {node for node in topological(turn.made) if not (_is_view(node) and _is_light(node.args[0], node))}
+        inverses = served(turn.made, topological([*nexts, *outs]), forward)
+        if inverses:
+            # an inverse that forward can solve by is made there, and here is all that there is to solve by
+            forward |= inverses
+            solved = rebuild([*nexts, *outs], lambda node: by_inverse(node, node.args) if node not in forward and inverse_for(node) in inverses else node)
+            nexts, outs = [solved[node] for node in nexts], [solved[node] for node in outs]
+            self.names = {solved[node]: name for node, name in self.names.items() if node in solved}
         order = topological([*nexts, *outs])
         # of an operation with several results its parts are kept
         forward.update(node for node in order if isinstance(node, Apply) and node.op is PART and node.args[0] in forward)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from string import ascii_letters
 
 from dsl.calculus.batching import Unbatchable, batched
+from dsl.calculus.identities import rewritten
 from dsl.nodes import Apply, Const, Input, Node, apply, argument, of_sizes, substituted, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import add, is_number
@@ -256,11 +257,16 @@ def _after(work: _Work) -> tuple[Node, dict[int, Node], dict[Node, str]]:
 
 
 def _summed(work: _Work, carry: Node) -> Node | None:
-    """What is added to a carry that is nothing but a sum."""
+    """What is added to a carry that is nothing but a sum, or with its sign what is taken away from it."""
     node = work.nexts[carry]
-    if work.n + work.places[carry] in work.used or not isinstance(node, Apply) or node.op.name != "add" or carry not in node.args:
+    if work.n + work.places[carry] in work.used or not isinstance(node, Apply) or carry not in node.args:
         return None
-    term = node.args[1] if node.args[0] is carry else node.args[0]
+    if node.op.name == "add":
+        term = node.args[1] if node.args[0] is carry else node.args[0]
+    elif node.op.name == "subtract" and node.args[0] is carry:
+        term = rewritten("negative", node.args[1])
+    else:
+        return None
     others = [*(each for other, each in work.nexts.items() if other is not carry), *work.outs.values(), term]
     return None if carry in topological(others) or not term.type.matches(carry.type) else term
 
@@ -284,8 +290,8 @@ class _Plan:
     """Which ``sums`` and ``outs`` are computed after a loop, and what its turns give out for these, ``kept``.
 
     A value that the carries need is computed in the turn, and can be given out. What a sum, or an out, makes of such values is computed afterwards
-    where that saves a product in every turn, or costs nothing because these values are given out anyway. It does not where an array would have to
-    be kept of values as large as their sum.
+    where that saves a product in every turn, or a call for a small matrix, or costs nothing because these values are given out anyway. It does not
+    where an array would have to be kept of values as large as their sum, unless another of that size is.
     """
 
     def __init__(self, work: _Work, sums: Mapping[Node, Node]) -> None:
@@ -312,7 +318,7 @@ class _Plan:
         stack = [root]
         while stack:
             node = stack.pop()
-            if node in self.core:
+            if node in self.core and not (_is_turned(node) and node not in self.kept):
                 if not (node in self.work.elements or node in self.work.constants or node in self.work.trails or node in self.kept or of_sizes(node)):
                     read[node] = None
             elif isinstance(node, Apply) and node not in region:
@@ -323,12 +329,16 @@ class _Plan:
     def _saves(self, root: Node, summed: bool) -> bool:
         """Whether a product for all turns stands for one in every turn. What it reads is given out then."""
         region, read = self._region(root)
-        products = any(isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) > 1 for node in region)
-        small = not any(_covers(each, root) for each in read) if summed else len(read) < 2
-        if not (products and small and self._batches(root)):
+        worth = any(isinstance(node, Apply) and ((node.op.name == "einsum" and len(node.args) > 1) or node.op.name in _CALLS) for node in region)
+        small = all(self._has_room(each, root) for each in read) if summed else len(read) < 2
+        if not (worth and small and self._batches(root)):
             return False
         self.kept.update(dict.fromkeys(read))
         return True
+
+    def _has_room(self, node: Node, total: Node) -> bool:
+        """Whether a value may be kept of every turn: it is smaller than what is made of it, or than something that is kept in any case."""
+        return not _covers(node, total) or any(_covers(each, node) for each in self.kept)
 
     def _is_free(self, root: Node, summed: bool) -> bool:
         """Whether everything that a value is made of is given out."""
@@ -345,6 +355,11 @@ class _Plan:
         except Unbatchable:
             return False
         return True
+
+
+def _is_turned(node: Node) -> bool:
+    """Whether an array is another with its axes in another order."""
+    return isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) == 1 and len(node.type.known) == len(node.args[0].type.known)
 
 
 def _opened(work: _Work, node: Node, rows: Mapping[Node, Node]) -> tuple[Node, dict[Node, Node]]:

@@ -11,6 +11,7 @@ from dsl.emit.loop import LoopPrinter, kept_by_loops
 from dsl.emit.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
 from dsl.ops.indexing import items_text
+from dsl.ops.loops import turn_raises
 from dsl.ops.spec import ATOM, PRODUCT, UNARY, Text
 from dsl.ops.words import word
 from dsl.types import Dim, Symbol
@@ -137,6 +138,8 @@ class Body:
     def _step(self, node: Apply) -> None:
         if node.op.nested:
             for line in LoopPrinter(self, node, self._parts.get(node, {})).lines():
+                if line.startswith("for ") and turn_raises(node):
+                    self._risky.add(node)
                 self._line(node, line)
             self.texts[node] = Text("")
             return

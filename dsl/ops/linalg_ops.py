@@ -93,27 +93,34 @@ def _vectors(solver: Callable[[Node, Node], Node], A: Node, b: Node) -> Node:
     return reshape(mT(solver(A, mT(rows))), shape)
 
 
-def _pulled(node: Apply, g: Node, transposed: Callable[[Node, Node], Node]) -> tuple[Node, Node]:
+def _pulled(node: Apply, g: Node, AT: Node, solver: Callable[[Node, Node], Node]) -> tuple[Node, Node]:
     """b̅ = Aᵀ⁻¹ g and A̅ = -b̅ outᵀ (Giles 2.3.1), not yet summed over broadcast axes: the solution is used again."""
-    A = node.args[0]
     if len(shape_of(node.args[1])) == 1:
-        back = _vectors(transposed, mT(A), g)
+        back = _vectors(solver, AT, g)
         return back, neg(outer(back, node))
-    back = transposed(mT(A), g)
+    back = solver(AT, g)
     return back, neg(mm(back, mT(node)))
 
 
 def _vjp_solve(node: Apply, g: Node) -> Sequence[Node | None]:
-    back, dA = _pulled(node, g, solve)
+    symmetric = is_symmetric(node)
+    A = node.args[0]
+    back, dA = _pulled(node, g, A if symmetric else mT(A), lambda A, b: solve(A, b, symmetric))
     return fitted(dA, node.args[0], node, g), fitted(back, node.args[1], node, g)
 
 
 SOLVE = Op("solve", _infer_solve, _call("np.linalg.solve"), _vjp_solve, raises=True, latex="{{0}}^{-1} {1}")
 
 
-def solve(A: Node, b: Node) -> Node:
-    """inv(A) @ b, where b is a vector if it has one axis, else a matrix or a stack of them (NumPy 2's rule)."""
-    return apply(SOLVE, A, b)
+def solve(A: Node, b: Node, symmetric: bool = False) -> Node:
+    """inv(A) @ b, where b is a vector if it has one axis, else a matrix or a stack of them (NumPy 2's rule). A ``symmetric`` A is one that is
+    known to be so; its derivative needs no transpose, so that ``b @ solve(A, b)`` is solved once for both."""
+    return apply(SOLVE, A, b, symmetric=True) if symmetric else apply(SOLVE, A, b)
+
+
+def is_symmetric(node: Apply) -> bool:
+    """Whether a solution's matrix is known to be symmetric."""
+    return bool(dict(node.attrs).get("symmetric"))
 
 
 def _emit_triangular(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -125,7 +132,7 @@ def _emit_triangular(node: Apply, args: Sequence[Text], printer: Printer) -> Tex
 def _vjp_triangular(node: Apply, g: Node) -> Sequence[Node | None]:
     """As solve's, with A̅ cut to the triangle that was read."""
     lower, unit = bool(node.attr("lower")), bool(node.attr("unit_diagonal"))
-    back, dA = _pulled(node, g, lambda A, b: solve_triangular(A, b, not lower, unit))
+    back, dA = _pulled(node, g, mT(node.args[0]), lambda A, b: solve_triangular(A, b, not lower, unit))
     dA = tril(dA, -int(unit)) if lower else triu(dA, int(unit))
     return fitted(dA, node.args[0], node, g), fitted(back, node.args[1], node, g)
 
@@ -192,4 +199,4 @@ def pinv(A: Node, rcond: float | None = None) -> Node:
 
 OPS = (INV, DET, COFACTOR, SOLVE, SOLVE_TRIANGULAR, NONZERO, PINV)
 
-__all__ = ["OPS", "SOLVE_TRIANGULAR", "det", "inv", "nonzero", "pinv", "solve", "solve_triangular"]
+__all__ = ["OPS", "SOLVE_TRIANGULAR", "det", "inv", "is_symmetric", "nonzero", "pinv", "solve", "solve_triangular"]

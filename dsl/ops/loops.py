@@ -174,6 +174,13 @@ def as_loop(node: Apply) -> Loop:
     return Loop(node, turn, length, bool(node.attr("backwards")), Blocks(*blocks) if isinstance(blocks, tuple) else None)
 
 
+def turn_raises(node: Node) -> bool:
+    """Whether a loop's turn, or one of a loop in it, may meet a singular matrix."""
+    if not isinstance(node, Apply) or node.op is not LOOP:
+        return isinstance(node, Apply) and node.op.raises
+    return any(map(turn_raises, topological(as_loop(node).turn.made)))
+
+
 def captured_by(roots: Iterable[Node], varying: Iterable[Node]) -> list[Node]:
     """What a graph reads that no turn changes: it is computed once, before the loop. Of a transpose, which costs nothing, what it transposes."""
     roots, changing = list(roots), set(varying)
@@ -195,4 +202,4 @@ def _turned(node: Node) -> Node:
 
 OPS = (LOOP,)
 
-__all__ = ["LOOP", "OPS", "Blocks", "Loop", "Turn", "as_loop", "captured_by", "loop"]
+__all__ = ["LOOP", "OPS", "Blocks", "Loop", "Turn", "as_loop", "captured_by", "loop", "turn_raises"]

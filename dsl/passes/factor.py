@@ -7,16 +7,18 @@ that is there anyway, is factorised once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
+from dsl.calculus.inverses import by_inverse, inverse_for, inverses_in, transposed
+from dsl.calculus.symmetry import Symmetry
 from dsl.nodes import Apply, Node, Program, apply, remapped, topological
-from dsl.ops.cholesky import INV_UPPER, inv_upper
 from dsl.ops.contraction import EINSUM, einsum, split_spec
+from dsl.ops.factorisations import SLOGDET
 from dsl.ops.indexing import FULL, index
-from dsl.ops.linalg_ops import INV, SOLVE, SOLVE_TRIANGULAR, inv, solve
+from dsl.ops.linalg_ops import INV, SOLVE, solve
 from dsl.ops.loops import LOOP, as_loop
-from dsl.ops.matrices import column, mm, mT
+from dsl.ops.matrices import column, mT
 from dsl.ops.shaping import concatenate
 from dsl.types import ONE, Dim
 
@@ -29,15 +31,22 @@ Step = Callable[[Sequence[Node], Sequence[Node]], Change]
 def factor(program: Program) -> Program:
     """The same program with fewer factorisations."""
     program = remapped(program, _changed(program.every_root, _solved))
-    return remapped(program, _changed(program.every_root, _stacked))
+    given = {each.node for each in program.arguments if not {"spd", "symmetric"}.isdisjoint(each.words)}
+    program = remapped(program, _marked(program.every_root, Symmetry(program.every_root, given)))
+    return remapped(program, _changed(program.every_root, _apart))
 
 
 def reuse(program: Program) -> Program:
-    """The same program, with an inverse that is needed anyway in the place of other factorisations. What ``value`` returns needs none."""
+    """The same program, with an inverse that is needed anyway in the place of other factorisations. What ``value`` returns needs none, and
+    solves for all sides together."""
     new = remapped(program, _changed(program.every_root, _inverted))
     if new.outputs == program.outputs:
         return new
-    return replace(new, alone=program.outputs, names={**program.names, **new.names}, lines={**program.lines, **new.lines})
+    alone = _changed([node for _, node in program.outputs], _stacked)
+    named = {alone[node]: name for node, name in program.names.items() if node in alone}
+    lines = {alone[node]: line for node, line in program.lines.items() if node in alone}
+    outputs = tuple((name, alone[node]) for name, node in program.outputs)
+    return replace(new, alone=outputs, names={**named, **new.names}, lines={**lines, **new.lines})
 
 
 def _changed(roots: Sequence[Node], step: Step) -> dict[Node, Node]:
@@ -101,12 +110,38 @@ def _side(node: Node, inverse: Node) -> tuple[int, str, str] | None:
     return (i, summed[0], free) if free in output and free not in other and set(other) - {*summed} <= set(output) else None
 
 
+# symmetric matrices ----------------------------------------------------------------------------------------------------
+
+
+def _marked(roots: Sequence[Node], symmetry: Symmetry) -> dict[Node, Node]:
+    """Every node, a solution for a symmetric matrix told so: backward then solves for the matrix itself, as forward does."""
+    mapped: dict[Node, Node] = {}
+    for node in topological(roots):
+        mapped[node] = node
+        if isinstance(node, Apply):
+            args = [mapped[arg] for arg in node.args]
+            mapped[node] = new = apply(node.op, *args, **dict(node.attrs))
+            if node.op is LOOP:
+                made = as_loop(new)
+                turn = made.turn.mapped(_marked(made.turn.made, symmetry.turns[node]))
+                mapped[node] = made.again(turn, made.initial, made.sequences, made.constants).node
+            elif node.op is SOLVE and node.args[0] in symmetry.known:
+                mapped[node] = solve(transposed(args[0]) or args[0], args[1], symmetric=True)
+    return mapped
+
+
 # solve(A, b), solve(A, C) --------------------------------------------------------------------------------------------
 
 
-def _stacked(order: Sequence[Node], roots: Sequence[Node]) -> Change:
-    """Solutions for one matrix, of which none needs another, are columns of one."""
-    groups = {member: group for group in _groups(order) for member in group}
+def _apart(order: Sequence[Node], roots: Sequence[Node]) -> Change:
+    """Solutions for one matrix are columns of one, unless its inverse will be needed for a gradient: then they are products with that."""
+    inverted = {node.args[0] for node in order if isinstance(node, Apply) and node.op in (INV, SLOGDET)}
+    return _stacked(order, roots, {node for node in order if inverse_for(node) is not None and node.args[0] in inverted})
+
+
+def _stacked(order: Sequence[Node], roots: Sequence[Node], apart: Container[Node] = ()) -> Change:
+    """Solutions for one matrix, of which none needs another, are columns of one, but for those that stay ``apart``."""
+    groups = {member: group for group in _groups(order, apart) for member in group}
     stacks: dict[int, Node] = {}
     places = {node: i for i, node in enumerate(order)}
     ready: dict[Node, Node] = {}
@@ -125,21 +160,22 @@ def _stacked(order: Sequence[Node], roots: Sequence[Node]) -> Change:
         key = places[group[0]]
         if key not in stacks:
             sides = [built(each.args[1]) for each in group]
-            stacks[key] = solve(built(group[0].args[0]), concatenate([column(b) if len(b.type.known) == 1 else b for b in sides], -1))
+            wide = concatenate([column(b) if len(b.type.known) == 1 else b for b in sides], -1)
+            stacks[key] = apply(SOLVE, built(group[0].args[0]), wide, **dict(group[0].attrs))
         return _columns(stacks[key], group, node)
 
     return change
 
 
-def _groups(order: Sequence[Node]) -> list[list[Apply]]:
+def _groups(order: Sequence[Node], apart: Container[Node]) -> list[list[Apply]]:
     """Solves for one matrix that can be done together."""
     groups: list[list[Apply]] = []
     # of every node, the groups that it needs
     needs: dict[Node, frozenset[int]] = {}
     for node in order:
         needed = frozenset().union(*(needs[arg] for arg in node.args))
-        if isinstance(node, Apply) and node.op is SOLVE and len(node.args[0].type.known) == 2 and len(node.args[1].type.known) < 3:
-            found = next((i for i, group in enumerate(groups) if group[0].args[0] is node.args[0] and i not in needed), None)
+        if isinstance(node, Apply) and node.op is SOLVE and [len(arg.type.known) for arg in node.args] in ([2, 1], [2, 2]) and node not in apart:
+            found = next((i for i, group in enumerate(groups) if _alike(group[0], node) and i not in needed), None)
             if found is None:
                 found = len(groups)
                 groups.append([])
@@ -147,6 +183,10 @@ def _groups(order: Sequence[Node]) -> list[list[Apply]]:
             needed |= {found}
         needs[node] = needed
     return [group for group in groups if len(group) > 1]
+
+
+def _alike(one: Apply, other: Apply) -> bool:
+    return one.args[0] is other.args[0] and one.attrs == other.attrs
 
 
 def _columns(stacked: Node, group: Sequence[Apply], node: Apply) -> Node:
@@ -166,40 +206,9 @@ def _columns(stacked: Node, group: Sequence[Apply], node: Apply) -> Node:
 
 
 def _inverted(order: Sequence[Node], roots: Sequence[Node]) -> Change:
-    """Where an inverse is needed anyway, the systems of its transpose are solved by it. That is as accurate as solving them, for the residual of
-    inv(A) is small on the side that counts: A @ inv(A) is nearly 1 (Druinsky & Toledo, *How accurate is inv(A) * b?*, 2012). The inverse of a
-    triangle is right on both sides, its columns being solved for by substitution (Higham, *Accuracy and stability*, 2002, chapter 14)."""
-    inverses = {node.args[0] for node in order if isinstance(node, Apply) and node.op is INV}
-    uppers = {node.args[0] for node in order if isinstance(node, Apply) and node.op is INV_UPPER}
-
-    def change(node: Apply, args: Sequence[Node]) -> Node | None:
-        if node.op not in (SOLVE, SOLVE_TRIANGULAR) or len(args[1].type.known) > 2:
-            return None
-        A, turned = node.args[0], _transposed(node.args[0])
-        if node.op is SOLVE and turned is not None and turned in inverses:
-            return mm(mT(inv(_untransposed(args[0]))), args[1])
-        if node.op is SOLVE_TRIANGULAR and not node.attr("unit_diagonal"):
-            if not node.attr("lower") and A in uppers:
-                return mm(inv_upper(args[0]), args[1])
-            if node.attr("lower") and mT(A) in uppers:
-                return mm(mT(inv_upper(mT(args[0]))), args[1])
-        return None
-
-    return change
-
-
-def _untransposed(node: Node) -> Node:
-    turned = _transposed(node)
-    assert turned is not None
-    return turned
-
-
-def _transposed(node: Node) -> Node | None:
-    """What a matrix is the transpose of."""
-    if not (isinstance(node, Apply) and node.op is EINSUM and len(node.args) == 1):
-        return None
-    (labels,), output = split_spec(str(node.attr("spec")))
-    return node.args[0] if len(labels) == 2 and labels[::-1] == output and labels != output else None
+    """What is solved for a matrix whose inverse is there is a product with that."""
+    inverses = inverses_in(order)
+    return lambda node, args: by_inverse(node, args) if inverse_for(node) in inverses else None
 
 
 __all__ = ["factor", "reuse"]
