@@ -28,6 +28,9 @@ YES = [
     "B.T @ P @ Q @ P @ B",
     "outer(u, u) - P",
     "outer(u, v) + outer(v, u)",
+    "B @ diag(B[0]) @ B.T / 2",
+    "B.T * u @ B + eye(K)",
+    "u[:, None] * P * u",
     "outer(A @ u, A @ u)",
     "P - B @ solve(B.T @ P @ B, B.T)",
     "P - P @ B @ inv(B.T @ P @ B + eye(K)) @ B.T @ P",
@@ -37,6 +40,7 @@ YES = [
     "outer(u, u) * (u[:, None] + u)",
 ]
 NO = ["A", "P @ Q", "A @ P", "outer(u, v)", "A - A.T", "u[:, None] - u", "A @ P @ A", "exp(u[:, None] - v)", "u * P", "B.T @ A @ B", "solve(P, Q)"]
+NO += ["B.T * u @ A @ B", "u[:, None] * P * v"]
 
 
 def contracted(text: str) -> Program:

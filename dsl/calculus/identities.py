@@ -160,7 +160,7 @@ def is_factor(node: Node) -> bool:
         node = node.args[0]
     if isinstance(node, Apply):
         return node.op.name in ("dimension", "size")
-    return isinstance(node, Const) or (isinstance(node, Input) and node.role.endswith(("cotangent", "const")) and node.type.shape == ())
+    return isinstance(node, Const) or (isinstance(node, Input) and node.role in ("cotangent", "const") and node.type.shape == ())
 
 
 def _ratio(node: Node) -> tuple[int, int] | None:
@@ -390,7 +390,7 @@ def _solve(node: Apply) -> Node | None:
     A, b = node.args
     if isinstance(b, Apply) and b.op.name == "negative":
         return rewritten("negative", rewrite(apply(node.op, A, b.args[0], **dict(node.attrs))))
-    if isinstance(b, Apply) and b.op.name == "multiply" and is_factor(b.args[0]) and b.args[1].type.matches(b.type):
+    if isinstance(b, Apply) and b.op.name == "multiply" and b.args[0].type.shape == () and b.args[1].type.matches(b.type):
         return rewritten("multiply", b.args[0], rewrite(apply(node.op, A, b.args[1], **dict(node.attrs))))
     return diagonals.solved(node) if node.op is SOLVE else None
 

@@ -22,7 +22,7 @@ from dsl.types import ONE
 
 # longer sums and products are taken as they are
 MOST = 12
-Factor = tuple[Node, bool, bool]  # a matrix, or a vector as a column; whether it is inverted, and transposed
+Factor = tuple[Node, str, bool]  # a matrix, or a vector as a column, or what "inv" and "diag" make of these; and whether it is transposed
 
 
 class _Term(NamedTuple):
@@ -92,11 +92,11 @@ class Symmetry:
 
     # sums of products ------------------------------------------------------------------------------------------------
 
-    def _factor(self, node: Node, inverted: bool = False, transposed: bool = False) -> Factor:
-        return node, inverted, transposed and node not in self.known
+    def _factor(self, node: Node, kind: str = "", transposed: bool = False) -> Factor:
+        return node, kind, transposed and kind != "diag" and node not in self.known
 
     def _transposed(self, term: _Term) -> _Term:
-        return term._replace(factors=tuple(self._factor(node, inverted, not flag) for node, inverted, flag in reversed(term.factors)))
+        return term._replace(factors=tuple(self._factor(node, kind, not flag) for node, kind, flag in reversed(term.factors)))
 
     def _product(self, node: Node) -> _Term:
         """A node as one product: it alone, if it is a sum."""
@@ -108,7 +108,9 @@ class Symmetry:
         if not isinstance(node, Apply) or node in self.known:
             return alone
         name, args = node.op.name, node.args
-        if name in ("add", "subtract") and all(arg.type.shape == node.type.shape for arg in args):
+        if node.op.alias:
+            found = self._terms[args[0]]
+        elif name in ("add", "subtract") and all(arg.type.shape == node.type.shape for arg in args):
             second = [each._replace(sign=-each.sign) if name == "subtract" else each for each in self._terms[args[1]]]
             found = (*self._terms[args[0]], *second)
         elif name == "negative":
@@ -116,10 +118,12 @@ class Symmetry:
         elif name in ("multiply", "divide") and (args[1].type.shape == () or (name == "multiply" and args[0].type.shape == ())):
             number, other = (args[1], args[0]) if args[1].type.shape == () else (args[0], args[1])
             found = tuple(each._replace(numbers=(*each.numbers, (name, number))) for each in self._terms[other]) if other.type.shape else alone
+        elif name == "multiply" and (scaled := self._scaled(args[0], args[1]) or self._scaled(args[1], args[0])):
+            found = (self._multiplied(scaled),)
         elif node.op is INV:
-            found = (_Term(1, (), (self._factor(args[0], inverted=True),)),)
+            found = (_Term(1, (), (self._factor(args[0], "inv"),)),)
         elif node.op is SOLVE and len(args[0].type.known) == 2:
-            found = (self._multiplied([_Term(1, (), (self._factor(args[0], inverted=True),)), self._product(args[1])]),)
+            found = (self._multiplied([_Term(1, (), (self._factor(args[0], "inv"),)), self._product(args[1])]),)
         elif name == "einsum":
             found = self._contracted(node) or alone
         else:
@@ -131,6 +135,17 @@ class Symmetry:
         for each in terms:
             total = _Term(total.sign * each.sign, total.numbers + each.numbers, total.factors + each.factors)
         return total
+
+    def _scaled(self, matrix: Node, vector: Node) -> list[_Term]:
+        """The factors of a matrix whose rows or columns are each multiplied by an entry of a vector."""
+        shape = matrix.type.shape or ()
+        if len(shape) != 2:
+            return []
+        if vector.type.shape == shape[1:]:
+            return [self._product(matrix), _Term(1, (), (self._factor(vector, "diag"),))]
+        if vector.type.shape == (shape[0], ONE) and isinstance(vector, Apply) and vector.op.name == "reshape" and vector.args[0].type.shape == shape[:1]:
+            return [_Term(1, (), (self._factor(vector.args[0], "diag"),)), self._product(matrix)]
+        return []
 
     def _contracted(self, node: Apply) -> tuple[_Term, ...]:
         """A transpose, an outer product, or a product of matrices in the order in which its labels lead from one axis to the other."""
@@ -144,6 +159,10 @@ class Symmetry:
             return (self._multiplied([parts[output[0]], self._transposed(parts[output[1]])]),)
         left, at, found = list(zip(labels, node.args, strict=True)), output[0], []
         while left:
+            if (along := next((each for each in left if each[0] == at), None)) is not None:
+                left.remove(along)
+                found.append(_Term(1, (), (self._factor(along[1], "diag"),)))
+                continue
             step = next((each for each in left if at in each[0] and len(set(each[0])) == len(each[0]) == 2), None)
             if step is None:
                 return ()
@@ -151,7 +170,7 @@ class Symmetry:
             term = self._product(step[1])
             found.append(term if step[0][0] == at else self._transposed(term))
             at = step[0].replace(at, "")
-        counts = Counter("".join(labels))
+        counts = Counter("".join(each for each in labels if len(each) > 1))
         return (self._multiplied(found),) if at == output[1] and all(counts[each] == (1 if each in output else 2) for each in counts) else ()
 
     # differences between the rows of one array -----------------------------------------------------------------------
@@ -185,7 +204,7 @@ def _is_elementwise(node: Apply) -> bool:
     """Whether an entry is made of the entries at its place alone."""
     if isinstance(node.op, Elementwise):
         return True
-    return node.op.name in ("named", "stop_gradient") or (isinstance(node.op, RuleOp) and bool(node.op.elementwise))
+    return node.op.name == "stop_gradient" or (isinstance(node.op, RuleOp) and bool(node.op.elementwise))
 
 
 def _crossing(x: Node, y: Node) -> bool:

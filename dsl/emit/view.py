@@ -64,7 +64,7 @@ class ModuleView:
 def view(program: Program, version: str) -> ModuleView:
     """The module of a differentiated program."""
     pair, tape, called = _pair(_with_cotangents(program, program.adjoints))
-    functions = [*_checked(program), *pair, _value(replace(program, outputs=program.alone or program.outputs))]
+    functions = [*_checked(program), *pair, _value(_alone(program))]
     if dict(program.outputs)[program.cotangents[0][0]].type.shape == () and program.outputs[0][0] == program.cotangents[0][0]:
         functions.append(_value_and_grad(_with_cotangents(program, program.fused_adjoints)))
     classes = [ClassView("Tape", "What backward needs of forward.", tape), _gradients(program)]
@@ -77,6 +77,14 @@ def view(program: Program, version: str) -> ModuleView:
     texts = [*(line for function in functions for line in function.lines), *(field.type for each in classes for field in each.fields)]
     helpers, prelude = helpers_for(text), shelter.prelude(texts, taken)
     return ModuleView(_docstring(program, version), imports_for(helpers), prelude, helpers, tuple(classes), tuple(functions), _pragmas(text), called)
+
+
+def _alone(program: Program) -> Program:
+    """The program as ``value`` sees it."""
+    if not program.alone:
+        return program
+    places = {node: line.number for node, line in program.lines.items()}
+    return replace(program, outputs=program.alone, names=dict(sorted(program.names.items(), key=lambda named: places.get(named[0], 0))))
 
 
 def _users_names(program: Program) -> set[str]:

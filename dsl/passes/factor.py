@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dsl.calculus.inverses import by_inverse, inverse_for, inverses_in, transposed
 from dsl.calculus.symmetry import Symmetry
-from dsl.nodes import Apply, Node, Program, apply, remapped, topological
+from dsl.nodes import Apply, Node, Program, apply, put_on_line, remapped, topological
 from dsl.ops.contraction import EINSUM, einsum, split_spec
 from dsl.ops.factorisations import SLOGDET
 from dsl.ops.indexing import FULL, index
@@ -39,14 +39,21 @@ def factor(program: Program) -> Program:
 def reuse(program: Program) -> Program:
     """The same program, with an inverse that is needed anyway in the place of other factorisations. What ``value`` returns needs none, and
     solves for all sides together."""
-    new = remapped(program, _changed(program.every_root, _inverted))
+    mapped = _changed(program.every_root, _inverted)
+    new = remapped(program, mapped)
     if new.outputs == program.outputs:
         return new
     alone = _changed([node for _, node in program.outputs], _stacked)
-    named = {alone[node]: name for node, name in program.names.items() if node in alone}
-    lines = {alone[node]: line for node, line in program.lines.items() if node in alone}
-    outputs = tuple((name, alone[node]) for name, node in program.outputs)
-    return replace(new, alone=outputs, names={**named, **new.names}, lines={**lines, **new.lines})
+    names, lines = dict(new.names), dict(new.lines)
+    for node, new_node in alone.items():
+        if node in program.lines:
+            put_on_line(new_node, program.lines[node], lines)
+    named: dict[Node, str] = {}
+    for node, name in program.names.items():
+        for each in (mapped.get(node), alone.get(node)):
+            if isinstance(each, Apply):
+                named.setdefault(each, names.get(each, name))
+    return replace(new, alone=tuple((name, alone[node]) for name, node in program.outputs), names=named, lines=lines)
 
 
 def _changed(roots: Sequence[Node], step: Step) -> dict[Node, Node]:
