@@ -2,7 +2,8 @@
 
 NumPy has no triangular solve, so ``solve_triangular`` is a blocked substitution of matrix products: n² k operations for k right-hand
 sides, as it should be, but without LAPACK's speed for small matrices. No LU factors can be kept either: ``solve`` factorises once in
-forward and once, transposed, in backward, which is cheaper than one inverse that would serve both.
+forward and once, transposed, in backward, which is cheaper than one inverse that would serve both, unless that is needed anyway
+(``calculus/inverses.py``).
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ FUNCTIONS = (
         FAMILY,
         "The lower triangular L with L @ L.T = a. a is taken as symmetric; one that is not positive definite raises LinAlgError.",
         _cholesky,
-        derivative="symmetric: Murray (2016), two triangular solves",
+        derivative="symmetric: Murray (2016), with one inverse of L, which solve_triangular then uses too",
         cases=(f"cholesky(S) | {SPD}", f"cholesky(S, upper=True) | {SPD}", f"cholesky(S) | {SPDS}"),
     ),
     function(
