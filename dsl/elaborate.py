@@ -17,7 +17,22 @@ from dsl.ops.builtins import functions, transpose
 from dsl.ops.core import Undecided, integers, shape_of
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.spec import REQUIRED, Function
-from dsl.scope import ABSENT, Closure, RuleFunction, Scope, Updater, Value, assign, assign_targets, bind, check_closed, derived_names, name_derived, param_name
+from dsl.scope import (
+    ABSENT,
+    Closure,
+    RuleFunction,
+    Scope,
+    Told,
+    Updater,
+    Value,
+    assign,
+    assign_targets,
+    bind,
+    check_closed,
+    derived_names,
+    name_derived,
+    param_name,
+)
 from dsl.static import by_zero, compared, computed, entry, is_static, plain
 from dsl.types import Dim, ShapeError, as_dim, product
 
@@ -94,8 +109,8 @@ def describe(value: Value) -> tuple[str, str]:
 
 class Elaborator:
     """Turns expressions into nodes. ``lookup`` is asked for names that no scope holds, ``placed`` is told of every expression and its value,
-    and of functions in ``failed`` nothing more is said. ``calls`` are the definitions being written out, each with its call, ``values`` and
-    ``applied_by`` what an expression came to and what a call called, when that was last."""
+    and of functions in ``failed`` nothing more is said. ``calls`` are the definitions being written out, each with its call, ``told`` is of
+    the function whose calls are turns of a loop, ``values`` and ``applied_by`` what an expression came to and what a call called, when that was last."""
 
     def __init__(
         self, lookup: Callable[[syntax.Name, Scope], Value], placed: Callable[[syntax.Expr, Value], None] | None = None, failed: Container[str] = ()
@@ -104,6 +119,7 @@ class Elaborator:
         self.operators: Mapping[str, Function] = {}
         self.warnings: list[Diagnostic] = []
         self.names: dict[Node, str] = {}
+        self.told = Told()
         self.placed = placed
         self.failed = failed
         self.calls: list[tuple[syntax.Def | syntax.Rule, syntax.Call]] = []
@@ -134,7 +150,7 @@ class Elaborator:
             raise
 
     def _diagnostic(self, problem: ShapeError, expr: syntax.Expr) -> Diagnostic:
-        texts = [each.span.text for each in _operands(expr)]
+        texts = [each.span.text for each in syntax.operands(expr)]
         texts += ["this"] * 8
 
         def fill(text: str) -> str:
@@ -336,13 +352,18 @@ class Elaborator:
         scope = yield self._parameters(closure, args, keywords)
         derived = derived_names(definition)
         name_derived(scope, derived)
+        told = self.told if self.told.definition is definition else Told()
         with self._calling(definition, expr):
             for statement in definition.body:
                 value = yield self.steps(statement.value, scope)
                 assign_targets(scope, statement, value)
                 name_derived(scope, derived.intersection(name.id for name in statement.targets))
-                self.names.update({each: name.id for name in statement.targets if isinstance(each := scope.values[name.id], Apply)})
-            return (yield self.steps(definition.result, scope))
+                names: dict[Node, str] = {each: name.id for name in statement.targets if isinstance(each := scope.values[name.id], Apply)}
+                self.names.update(names)
+                told.take(statement.span, value, names)
+            value = yield self.steps(definition.result, scope)
+            told.take(definition.span if definition.inline else definition.result.span, value, {})
+            return value
 
     @contextmanager
     def _calling(self, definition: syntax.Def | syntax.Rule, expr: syntax.Call) -> Iterator[None]:
@@ -370,6 +391,11 @@ class Elaborator:
             else:
                 raise ShapeError(Code.E0204, f"`{definition.name.id}` needs `{names[i]}`", help=f"it takes ({', '.join(names)})")
             assign(scope, param.target, value)
+        if self.told.definition is not None and function.scope.parent is not None:
+            # in a turn, what stands in a call of a user's function has its parameters' names
+            for name, each in scope.values.items():
+                if isinstance(each, Apply):
+                    self.names.setdefault(each, name)
         return scope
 
     def _ruled(self, function: RuleFunction, args: list[Value], keywords: dict[str, Value], expr: syntax.Call) -> Steps:
@@ -406,13 +432,19 @@ class Elaborator:
 
 
 class Caller:
-    """How an operator calls a function that it is given, and what functions called the nodes that they made."""
+    """How an operator calls a function that it is given, what functions called the nodes that they made, and what is ``told`` of the one
+    called last."""
 
     def __init__(self, elaborator: Elaborator, expr: syntax.Call) -> None:
-        self.elaborator, self.expr, self.names = elaborator, expr, elaborator.names
+        self.elaborator, self.expr, self.names, self.told = elaborator, expr, elaborator.names, Told()
 
     def __call__(self, f: Value, args: list[Value]) -> Steps:
-        return self.elaborator.applied(f, args, {}, self.expr)
+        around, self.told = self.elaborator.told, Told(f.definition if isinstance(f, Closure) else None)
+        self.elaborator.told = self.told
+        try:
+            return (yield self.elaborator.applied(f, args, {}, self.expr))
+        finally:
+            self.elaborator.told = around
 
 
 def updated(updater: Updater, how: str, values: list[Value], expr: syntax.Call) -> Node:
@@ -455,29 +487,6 @@ def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], li
             resolved.append(("array", len(arrays)))
             arrays.append(index)
     return resolved, arrays
-
-
-def _operands(expr: syntax.Expr) -> tuple[syntax.Expr, ...]:
-    if isinstance(expr, syntax.Binary):
-        return expr.left, expr.right
-    if isinstance(expr, syntax.ListExpr):
-        return expr.items
-    if isinstance(expr, syntax.Call):
-        if len(expr.args) == 1 and isinstance(expr.args[0], (syntax.ListExpr, syntax.TupleExpr)):
-            return expr.args[0].items
-        lead = (expr.function.value,) if isinstance(expr.function, syntax.Attribute) else ()
-        return lead + tuple(each for each in expr.args if not (isinstance(each, syntax.Literal) and isinstance(each.value, str)))
-    if isinstance(expr, syntax.Index):
-        return expr.value, *expr.items
-    if isinstance(expr, syntax.Attribute):
-        return (expr.value,)
-    if isinstance(expr, syntax.Unary):
-        return (expr.operand,)
-    if isinstance(expr, syntax.Compare):
-        return expr.operands
-    if isinstance(expr, syntax.IfElse):
-        return expr.condition, expr.then, expr.other
-    return ()
 
 
 def call(function: Function, args: list[Value], keywords: Mapping[str, Value]) -> Value:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakValueDictionary
 
 from dsl.diagnostics import Diagnostic, Span
@@ -13,6 +14,8 @@ from dsl.types import Dim, TensorType, proving
 
 if TYPE_CHECKING:
     from dsl.ops.spec import Op
+
+T = TypeVar("T")
 
 
 class Node:
@@ -170,6 +173,66 @@ class Line:
     number: int
     text: str
     span: Span | None = field(compare=False)
+
+    @classmethod
+    def of(cls, span: Span) -> Line:
+        """The line of a statement, without its comments. (An assignment's span ends where its expression does, before a closing bracket.)"""
+        source = span.source
+        last = source.position(max(span.start, span.end - 1))[0]
+        lines = [_UNCOMMENTED.match(source.line(number)) for number in range(span.line, last + 1)]
+        return cls(span.line, " ".join(match[0].strip() for match in lines if match), span)
+
+
+_UNCOMMENTED = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#"'])*""")
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a reader is told of the nodes of a loop's turn, in the order in which these were written: the user's ``names`` for them, the
+    ``lines`` that they stand on, and ``wishes``, what else has a name for them."""
+
+    names: tuple[tuple[Node, str], ...] = ()
+    lines: tuple[tuple[Node, Line], ...] = ()
+    wishes: tuple[tuple[Node, str], ...] = ()
+
+    @classmethod
+    def of(cls, roots: Iterable[Node], names: Mapping[Node, str], lines: Mapping[Node, Line], wishes: Mapping[Node, str]) -> Notes:
+        """What is told of operations below the roots."""
+        made = {node for node in topological(roots) if isinstance(node, Apply)}
+        return cls(_told(names, made), _told(lines, made), _told(wishes, made))
+
+    def mapped(self, mapped: Mapping[Node, Node], roots: Iterable[Node]) -> Notes:
+        """The same of what took these nodes' places, below the roots."""
+        lines: dict[Node, Line] = {}
+        for node, line in self.lines:
+            if node in mapped:
+                put_on_line(mapped[node], line, lines)
+        return Notes.of(roots, _renamed(self.names, mapped), lines, _renamed(self.wishes, mapped))
+
+    def joined(self, other: Notes) -> Notes:
+        """What either tells, this one first."""
+        return Notes(_first(self.names + other.names), _first(self.lines + other.lines), _first(self.wishes + other.wishes))
+
+    @property
+    def called(self) -> dict[Node, str]:
+        """Every name that is known."""
+        return {**dict(self.wishes), **dict(self.names)}
+
+
+def _told(given: Mapping[Node, T], made: Container[Node]) -> tuple[tuple[Node, T], ...]:
+    return tuple((node, each) for node, each in given.items() if node in made)
+
+
+def _first(pairs: Iterable[tuple[Node, T]]) -> tuple[tuple[Node, T], ...]:
+    """The first of what is told of each node."""
+    found: dict[Node, T] = {}
+    for node, each in pairs:
+        found.setdefault(node, each)
+    return tuple(found.items())
+
+
+def _renamed(names: Iterable[tuple[Node, str]], mapped: Mapping[Node, Node]) -> dict[Node, str]:
+    return dict(_first((mapped[node], name) for node, name in names if node in mapped))
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dsl.nodes import Apply, Const, Input, Node, apply, argument, const, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Notes, apply, argument, const, topological
 from dsl.ops.loops import Turn
 from dsl.ops.spec import Op
 from dsl.types import TensorType
 
 
 def encoded(turn: Turn) -> tuple[Any, ...]:
-    """Inputs, constants and operations, then the numbers of what the turn makes. ``exact`` prints it, ``decoded`` reads it."""
-    order = [node for node in topological([*turn.made, *(node for node, _ in turn.names)]) if node not in turn.given]
+    """Inputs, constants and operations, the numbers of what the turn makes, and what is told of them. ``exact`` prints it, ``decoded`` reads it."""
+    order = [node for node in topological(turn.made) if node not in turn.given]
     numbers = {node: i for i, node in enumerate((*turn.given, *order))}
     inputs = tuple(tuple(_input(each) for each in group) for group in turn.inputs)
     made = tuple(_made(node, numbers) for node in order)
     places = tuple(tuple(numbers[node] for node in group) for group in (turn.nexts, turn.outs))
-    return (*inputs, made, *places, tuple((numbers[node], name) for node, name in turn.names))
+    lines = dict.fromkeys(line for _, line in turn.notes.lines)
+    names, wishes = (tuple((numbers[node], name) for node, name in group) for group in (turn.notes.names, turn.notes.wishes))
+    told = tuple((line.number, line.text) for line in lines), tuple((numbers[node], list(lines).index(line)) for node, line in turn.notes.lines)
+    return (*inputs, made, *places, names, *told, wishes)
 
 
 def _input(node: Input) -> tuple[Any, ...]:
@@ -39,7 +42,7 @@ def _inputs(group: tuple[Any, ...]) -> tuple[Input, ...]:
 
 def decoded(data: tuple[Any, ...], operation: Callable[[str], Op]) -> Turn:
     """The turn again."""
-    carries, elements, constants, made, nexts, outs, names = data
+    carries, elements, constants, made, nexts, outs, names, texts, places, wishes = data
     given = (_inputs(carries), _inputs(elements), _inputs(constants))
     nodes: list[Node] = [each for group in given for each in group]
     for each in made:
@@ -49,5 +52,7 @@ def decoded(data: tuple[Any, ...], operation: Callable[[str], Op]) -> Turn:
             name, args, settings = each
             attrs = {key: decoded(value, operation) if key == "turn" else value for key, value in settings}
             nodes.append(apply(operation(name), *(nodes[i] for i in args), **attrs))
-    called = tuple((nodes[i], name) for i, name in names)
-    return Turn(*given, tuple(nodes[i] for i in nexts), tuple(nodes[i] for i in outs), called)
+    lines = [Line(number, text, None) for number, text in texts]
+    called, wished = (tuple((nodes[i], name) for i, name in group) for group in (names, wishes))
+    notes = Notes(called, tuple((nodes[i], lines[place]) for i, place in places), wished)
+    return Turn(*given, tuple(nodes[i] for i in nexts), tuple(nodes[i] for i in outs), notes)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, counted, nearest
-from dsl.nodes import Apply, Input, Node
+from dsl.nodes import Apply, Input, Line, Node, put_on_line
 from dsl.ops import indexing
 from dsl.ops.aliases import named
 from dsl.ops.builtins import functions
@@ -85,6 +85,26 @@ class Scope:
             found += [*scope.values, *scope.functions]
             scope = scope.parent
         return found
+
+
+@dataclass(eq=False)
+class Told:
+    """What the statements of one function made, when it was last written out: their names, and the lines of all."""
+
+    definition: syntax.Def | None = None
+    names: dict[Node, str] = field(default_factory=dict)
+    lines: dict[Node, Line] = field(default_factory=dict)
+
+    def take(self, span: Span, value: Value, names: Mapping[Node, str]) -> None:
+        """A statement of the function, what it came to, and what is named by it."""
+        stack, line = [value], Line.of(span)
+        while stack:
+            each = stack.pop()
+            if isinstance(each, (tuple, list)):
+                stack += reversed(each)
+            elif isinstance(each, Node):
+                put_on_line(each, line, self.lines)
+        self.names = {**names, **self.names}
 
 
 def bind(name: str, params: list[str], args: list[Value], keywords: Mapping[str, Value]) -> dict[int, Value]:

@@ -254,3 +254,27 @@ def walk(tree: object) -> Iterator[Node]:
         elif isinstance(each, Node):
             yield each
             stack += [getattr(each, field.name) for field in fields(each) if field.name != "span"]
+
+
+def operands(expr: Expr) -> tuple[Expr, ...]:
+    """What an operator or a call is applied to."""
+    if isinstance(expr, Binary):
+        return expr.left, expr.right
+    if isinstance(expr, ListExpr):
+        return expr.items
+    if isinstance(expr, Call):
+        if len(expr.args) == 1 and isinstance(expr.args[0], (ListExpr, TupleExpr)):
+            return expr.args[0].items
+        lead = (expr.function.value,) if isinstance(expr.function, Attribute) else ()
+        return lead + tuple(each for each in expr.args if not (isinstance(each, Literal) and isinstance(each.value, str)))
+    if isinstance(expr, Index):
+        return expr.value, *expr.items
+    if isinstance(expr, Attribute):
+        return (expr.value,)
+    if isinstance(expr, Unary):
+        return (expr.operand,)
+    if isinstance(expr, Compare):
+        return expr.operands
+    if isinstance(expr, IfElse):
+        return expr.condition, expr.then, expr.other
+    return ()

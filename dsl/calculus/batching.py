@@ -198,8 +198,9 @@ def _loop(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
     wide: dict[Node, Input] = {given: argument(given.name, given.role, typed(given.type, lead + given.type.known)) for given in turn.given if given in varying}
     inner = batched(turn.made, wide, lead, repeat=False)
     mapped = dict(zip(turn.made, inner, strict=True))
+    notes = turn.notes.mapped(mapped, inner)
     carries, elements, constants = (tuple(wide.get(each, each) for each in part) for part in turn.inputs)
-    new = Turn(carries, elements, constants, tuple(mapped[each] for each in turn.nexts), tuple(mapped[each] for each in turn.outs))
+    new = Turn(carries, elements, constants, tuple(mapped[each] for each in turn.nexts), tuple(mapped[each] for each in turn.outs), notes)
     args = [_given(made, arg, given, given in varying, given in turn.elements, lead) for given, arg in zip(turn.given, node.args, strict=True)]
     first, last = len(carries), len(carries) + len(elements)
     return loop(new, args[:first], args[first:last], args[last:], old.length, old.backwards).node

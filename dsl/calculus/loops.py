@@ -14,21 +14,22 @@ from dsl import syntax
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.diagnostics import Code
 from dsl.elaborate import Steps, array, describe
-from dsl.nodes import Apply, Input, Node, argument, substituted
+from dsl.nodes import Apply, Input, Node, Notes, argument, substituted
 from dsl.ops.arguments import known_help
 from dsl.ops.core import shape_of
 from dsl.ops.elementwise import cast
 from dsl.ops.loops import Blocks, Loop, Turn, captured_by, loop
 from dsl.ops.spec import function
 from dsl.ops.words import word
-from dsl.scope import Closure, Value
+from dsl.scope import Closure, Told, Value
 from dsl.types import ONE, Dim, ShapeError, TensorType, as_dim, require, same
 
 
 class Call(Protocol):
-    """How a function that is a value is called; ``names`` are what functions called the nodes that they made."""
+    """How a function that is a value is called; ``names`` are what functions called the nodes that they made, ``told`` is of the one called."""
 
     names: Mapping[Node, str]
+    told: Told
 
     def __call__(self, f: Value, args: list[Value]) -> Steps: ...
 
@@ -77,7 +78,8 @@ def _checkpointed(made: Loop, size: Dim) -> Loop:
     blocks = tuple(outside(each, (rows,)) for each in turn.elements)
     inner = loop(turn, carries, blocks, constants, rows)
     places = range(len(carries))
-    outer = Turn(carries, blocks, constants, tuple(map(inner.last, places)), tuple(map(inner.after, places)))
+    notes = Notes(wishes=tuple((inner.after(i), carry.name) for i, carry in enumerate(carries)))
+    outer = Turn(carries, blocks, constants, tuple(map(inner.last, places)), tuple(map(inner.after, places)), notes)
     count = (made.length + size - 1) // size
     return loop(outer, made.initial, made.sequences, made.constants, count, blocks=Blocks(size, made.length, rows))
 
@@ -101,7 +103,7 @@ def map_(call: Call, f: Value, sequences: Value) -> Steps:
     try:
         return _shaped(value, batched(made, dict(zip(elements, arrays, strict=True)), (length,)))
     except Unbatchable:
-        turn, constants = _closed((), tuple(elements), made, role, {**_around(f), **call.names})
+        turn, constants = _closed((), tuple(elements), made, role, {**_around(f), **call.names}, call.told)
         looped = loop(replace(turn, nexts=(), outs=turn.nexts), [], arrays, constants, length)
         return _shaped(value, [looped.out(i) for i in range(len(made))])
 
@@ -146,7 +148,7 @@ def _looped(call: Call, name: str, f: Value, init: Value, sequences: Value) -> G
             break
         start = [cast(each, "float") if i in floats else each for i, each in enumerate(start)]
     nexts = [cast(each, old.type.dtype) for each, old in zip(nexts, carries, strict=True)]
-    turn, constants = _closed(carries, elements, nexts, role, {**_around(f), **call.names})
+    turn, constants = _closed(carries, elements, nexts, role, {**_around(f), **call.names}, call.told)
     return loop(turn, start, arrays, constants, length)
 
 
@@ -198,7 +200,9 @@ def _around(f: Value) -> dict[Node, str]:
     return names
 
 
-def _closed(carries: tuple[Input, ...], elements: tuple[Input, ...], nexts: Sequence[Node], role: str, names: Mapping[Node, str]) -> tuple[Turn, list[Node]]:
+def _closed(
+    carries: tuple[Input, ...], elements: tuple[Input, ...], nexts: Sequence[Node], role: str, names: Mapping[Node, str], told: Told
+) -> tuple[Turn, list[Node]]:
     """The turn with everything that it captures given to it as a constant, and these constants: they are computed once, before the loop."""
     captured = captured_by(nexts, (*carries, *elements))
     given: dict[Node, Input] = {}
@@ -207,8 +211,9 @@ def _closed(carries: tuple[Input, ...], elements: tuple[Input, ...], nexts: Sequ
         name = f"{name}_{len(given)}" if any(name == each.name for each in given.values()) else name
         given[node] = argument(name, f"{role} constant", node.type)
     mapped = substituted(nexts, given)
-    called = tuple((new, names[node]) for node, new in mapped.items() if node in names and node not in given)
-    return Turn(carries, elements, tuple(given.values()), tuple(mapped[node] for node in nexts), (), called), list(captured)
+    made = tuple(mapped[node] for node in nexts)
+    notes = Notes(tuple(told.names.items()), tuple(told.lines.items()), tuple(names.items())).mapped(mapped, made)
+    return Turn(carries, elements, tuple(given.values()), made, (), notes), list(captured)
 
 
 FUNCTIONS = (

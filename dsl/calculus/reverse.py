@@ -10,13 +10,13 @@ from dsl.calculus.identities import rewrite
 from dsl.calculus.inverses import by_inverse, inverse_for, served
 from dsl.calculus.polynomials import collected
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Input, Line, Node, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Notes, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
 from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.factorisations import PART, unparted
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop
-from dsl.ops.words import word
+from dsl.ops.words import bare, is_infix, spoken, word
 from dsl.rules import elementwise_cotangent
 from dsl.types import ShapeError, TensorType, product
 
@@ -79,14 +79,14 @@ def _loop_cotangents(made: Loop, parts: Mapping[int, Node], reaching: Container[
     turn, n = made.turn, len(made.turn.carries)
     wanted = [*turn.carries, *(one for one, arg in zip(turn.elements + turn.constants, made.node.args[n:], strict=True) if arg in reaching)]
     wanted = [each for each in wanted if each.type.dtype == "float"]
-    found = pull_back(back.seeds, wanted, {})
+    lines = dict(back.lines)
+    found = pull_back(back.seeds, wanted, lines)
     carries = [each for each in turn.carries if each in back.cotangents]
     sums = {each: argument(f"d{each.name}", back.role, each.type) for each in turn.constants if each in wanted and each in found}
     elements = [each for each in turn.elements if each in wanted and each in found]
     nexts = [back.carried(each, found) for each in carries] + [add(sums[each], found[each]) for each in sums]
     initial = [back.initial[each] for each in carries] + [broadcast_to(const(0.0), each.type.known) for each in sums]
-    called = dict(turn.names)
-    back.names = {found[each]: f"d{name}" for each in found if (name := each.name if isinstance(each, Input) else called.get(each)) is not None}
+    back.notes = back.told(found, lines)
     result = back.loop([*(back.cotangents[each] for each in carries), *sums.values()], nexts, [found[each] for each in elements], initial)
     cotangents: list[Node | None] = [result.last(carries.index(each)) if each in carries else None for each in turn.carries]
     cotangents += [result.out(elements.index(each)) if each in elements else None for each in turn.elements]
@@ -144,7 +144,8 @@ class _Backwards:
         self.elements: dict[Input, Node] = {}
         self.trails: dict[Node, Input] = {}
         self.after: dict[Node, Input] = {}
-        self.names: dict[Node, str] = {}
+        self.called, self.lines = turn.notes.called, dict(turn.notes.lines)
+        self.notes = Notes()
         for i, each in enumerate(turn.carries):
             if each in self.cotangents:
                 self._take(i, each, parts.get(i), parts.get(n + i))
@@ -154,7 +155,7 @@ class _Backwards:
                 self.seeds.append((node, add(self.cotangents[each], self.after[each]) if each in self.after else self.cotangents[each]))
         for j, node in enumerate(turn.outs):
             if 2 * n + j in parts:
-                self.seeds.append((node, self._element(f"dout{j}", node.type, parts[2 * n + j])))
+                self.seeds.append((node, self._element(f"d{spoken(node, self.called)}", node.type, parts[2 * n + j])))
 
     def _take(self, i: int, carry: Input, last: Node | None, trail: Node | None) -> None:
         """The cotangent of a carry at the end of the loop, and what its trail adds at every turn."""
@@ -175,6 +176,25 @@ class _Backwards:
         self.elements[element] = sequence
         return element
 
+    def told(self, found: Mapping[Node, Node], lines: Mapping[Node, Line]) -> Notes:
+        """Cotangents are called after their primals; that of what a carry becomes, which a sum with that of the carry given out may be, after this."""
+        turn, notes = self.made.turn, self.made.turn.notes
+        named = dict(notes.names)
+        after = {node: f"{carry.name}_next" for carry, node in zip(turn.carries, turn.nexts, strict=True)}
+        names = notes.names + tuple((found[each], f"d{named[each]}") for each in found if each in named)
+        wishes = [(g, f"d{name}") for each, g in found.items() if (name := self._said(each, {**after, **self.called}, g))]
+        wishes.sort(key=lambda pair: bare(pair[1]))
+        # what is done again of the turn stands with what needs it
+        mine = tuple((node, line) for node, line in lines.items() if node not in self.lines)
+        return Notes(names, mine, notes.wishes + tuple(wishes))
+
+    def _said(self, primal: Node, names: Mapping[Node, str], g: Node) -> str:
+        """What a cotangent is called after, where that says more than how it is made."""
+        known = primal in names or not isinstance(primal, Apply)
+        name = spoken(primal, names) if known or not is_infix(primal) else word(primal)
+        entry = isinstance(g, Apply) and g.op.name == "index"
+        return "" if isinstance(primal, Const) or (bare(name) and entry and not known) else name
+
     def carried(self, carry: Node, found: Mapping[Node, Node]) -> Node:
         """The cotangent of a carry before the turn."""
         own = found.get(carry) or broadcast_to(const(0.0), carry.type.known)
@@ -191,7 +211,7 @@ class _Backwards:
             forward |= inverses
             solved = rebuild([*nexts, *outs], lambda node: by_inverse(node, node.args) if node not in forward and inverse_for(node) in inverses else node)
             nexts, outs = [solved[node] for node in nexts], [solved[node] for node in outs]
-            self.names = {solved[node]: name for node, name in self.names.items() if node in solved}
+            self.notes = self.notes.mapped(solved, [*nexts, *outs])
         order = topological([*nexts, *outs])
         # of an operation with several results its parts are kept
         forward.update(node for node in order if isinstance(node, Apply) and node.op is PART and node.args[0] in forward)
@@ -201,11 +221,10 @@ class _Backwards:
         extra = [node for node in kept if node not in turn.nexts and node not in turn.outs]
         if extra:
             made = made.again(replace(turn, outs=(*turn.outs, *extra)), made.initial, made.sequences, made.constants)
-        called = dict(turn.names)
         values: dict[Node, Node] = {}
         for node in kept:
             sequence = made.after(turn.nexts.index(node)) if node in turn.nexts else made.out(made.turn.outs.index(node))
-            values[node] = self._element(called.get(node, word(node)), node.type, sequence)
+            values[node] = self._element(spoken(node, self.called), node.type, sequence)
         mapped = substituted([*nexts, *outs], values)
         nexts, outs = [mapped[node] for node in nexts], [mapped[node] for node in outs]
         left = set(topological([*nexts, *outs]))
@@ -215,6 +234,6 @@ class _Backwards:
         self.elements.update((each, sequence) for each, sequence in zip(turn.elements, made.sequences, strict=True) if each in left)
         constants = [(each, value) for each, value in zip(turn.constants, made.constants, strict=True) if each in left]
         given = {each: sequence for each, sequence in self.elements.items() if each in left}
-        names = tuple((mapped[node], name) for node, name in self.names.items() if isinstance(mapped.get(node), Apply))
-        new = Turn(tuple(carries), tuple(given), tuple(each for each, _ in constants), tuple(nexts), tuple(outs), names)
+        notes = self.notes.mapped(mapped, (*nexts, *outs))
+        new = Turn(tuple(carries), tuple(given), tuple(each for each, _ in constants), tuple(nexts), tuple(outs), notes)
         return made.again(new, initial, list(given.values()), [value for _, value in constants], not made.backwards)

@@ -13,7 +13,7 @@ from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import add, is_number
 from dsl.ops.loops import Loop, Turn
 from dsl.ops.reduction import reduce
-from dsl.ops.words import word
+from dsl.ops.words import bare, plural, spoken
 from dsl.types import product
 
 # what only moves entries is done in the turn, where it costs nothing
@@ -46,7 +46,7 @@ class _Work:
         self.constants: dict[Node, Node] = dict(zip(turn.constants, made.constants, strict=True))
         self.nexts: dict[Node, Node] = dict(zip(turn.carries, turn.nexts, strict=True))
         self.outs = {j: node for j, node in enumerate(turn.outs) if 2 * n + j in used}
-        self.names = dict(turn.names)
+        self.notes = turn.notes
         self.called: dict[Node, str] = {}
         # the carries by their place, and the last value of those that are none any more
         self.places: dict[Node, int] = {carry: i for i, carry in enumerate(turn.carries)}
@@ -72,12 +72,12 @@ class _Work:
         """Every node of the turn becomes another."""
         self.nexts = {carry: mapped[node] for carry, node in self.nexts.items()}
         self.outs = {place: mapped[node] for place, node in self.outs.items()}
-        self.names = {mapped[node]: name for node, name in self.names.items() if node in mapped}
+        self.notes = self.notes.mapped(mapped, self.roots)
 
     def given(self, node: Node) -> Input:
         """What the turn is given in a node's place, under a name that nothing else has."""
         taken = {each.name for each in (*self.initial, *self.elements, *self.constants) if isinstance(each, Input)}
-        wish = self.names.get(node, word(node))
+        wish = spoken(node, self.notes.called)
         name, count = wish, 1
         while name in taken:
             count += 1
@@ -85,10 +85,11 @@ class _Work:
         role = next(each.role for each in self.made.turn.given)
         return argument(name, role, node.type)
 
-    def call(self, value: Node, node: Node) -> None:
-        """What stands outside for a value of the turn has its name."""
-        if node in self.names:
-            self.called.setdefault(value, self.names[node])
+    def call(self, value: Node, node: Node, varies: bool = True) -> None:
+        """What stands outside for a value of the turn has its name; where it ``varies``, it is that of every turn."""
+        name = self.notes.called.get(node)
+        if name is not None and not bare(name):
+            self.called.setdefault(value, plural(name) if varies else name)
 
     def loop(self, carries: Sequence[Node], outs: Sequence[Node]) -> Loop:
         """The loop with these carries and outs, given what they read."""
@@ -97,7 +98,7 @@ class _Work:
         elements = {each: value for each, value in self.elements.items() if each in read}
         constants = {each: value for each, value in self.constants.items() if each in read}
         given = [tuple(each for each in group if isinstance(each, Input)) for group in (carries, elements, constants)]
-        turn = Turn(given[0], given[1], given[2], nexts, tuple(outs), tuple((node, name) for node, name in self.names.items() if node in read))
+        turn = Turn(given[0], given[1], given[2], nexts, tuple(outs), self.notes.mapped({node: node for node in read}, (*nexts, *outs)))
         return self.made.again(turn, [self.initial[each] for each in carries], list(elements.values()), list(constants.values()))
 
 
@@ -115,7 +116,7 @@ def _settle(work: _Work) -> None:
             work.constants[new] = start
         work.ends[i] = start
         del work.initial[carry], work.nexts[carry]
-        work.replace(substituted([*work.roots, *work.names], {carry: new}))
+        work.replace(substituted(work.roots, {carry: new}))
 
 
 def _everywhere(node: Node) -> Node | None:
@@ -140,9 +141,9 @@ def _before(work: _Work) -> None:
             continue
         taken[node] = new = work.given(node)
         (work.elements if varies else work.constants)[new] = value
-        work.call(value, node)
+        work.call(value, node, varies)
     if taken:
-        work.replace(substituted([*work.roots, *work.names], taken))
+        work.replace(substituted(work.roots, taken))
 
 
 def _still(work: _Work) -> list[Node]:

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dsl.emit.loop import LoopPrinter, kept_by_loops
+from dsl.emit.loop import LoopPrinter, code, kept_by_loops
 from dsl.emit.pieces import Pieces, scalar_of, sums_of_pieces
-from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes
+from dsl.nodes import Apply, Const, Input, Node, Notes, Program, of_sizes
 from dsl.ops.indexing import items_text
 from dsl.ops.loops import turn_raises
 from dsl.ops.spec import ATOM, PRODUCT, UNARY, Text
-from dsl.ops.words import word
+from dsl.ops.words import phrase, word
 from dsl.types import Dim, Symbol
 
 _TARGETS = re.compile(r"(\w+(?:, \w+)*)(?:: [\w\[\]]+)? = ")
 _WORD = re.compile(r"(?<![\w.])\w+")
 INLINE_WIDTH = 48
 NUMBER_WIDTH = 10
-NAME_WIDTH = 12
-_INFIX = {"add": "plus", "subtract": "minus", "divide": "over", "multiply": "times", "power": "to"}
 
 
 @dataclass
 class Names:
-    """Names for nodes: the user's where there is one, else one made of the operation, numbered where it is taken."""
+    """Names for nodes: the user's where there is one, else one made of the operation, numbered where it is taken. ``rows`` tells what a row of
+    an array is called; a carry that is such rows has its name to itself, which is ``held`` for loops within."""
 
     taken: set[str]
     chosen: dict[Node, str] = field(default_factory=dict)
     counters: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
     dtype: str = "dtype"
 
     def give(self, node: Node, wish: str) -> str:
@@ -44,10 +45,15 @@ class Names:
             self.counters.append(self.fresh("tijk"[len(self.counters) % 4]))
         return self.counters[depth]
 
+    def row(self, array: str) -> str | None:
+        """What a row of an array is called that a loop filled, or that was made of such a one."""
+        names = ((many, one) for many, one in self.rows.items() if array == many or array.endswith(f"_{many}"))
+        return next((array.removesuffix(many) + one for many, one in names), None)
+
     def fresh(self, wish: str) -> str:
         """A name that nothing else has."""
         name, count = wish, self.counts.get(wish, 1)
-        while name in self.taken:
+        while name in self.taken or name in self.held:
             count += 1
             name = f"{wish}_{count}"
         self.counts[wish] = count
@@ -76,15 +82,24 @@ class Body:
         self._sums: dict[Node, Pieces] = {}
         self._pieces: set[Node] = set()
         self.depth = 0
+        # what is still to be read of each node, by all that are counted in ``uses`` and by those that are being printed
+        self.left, self.waiting = Counter(uses), Counter[Node]()
+        self.made: dict[Node, None] = {}
         # within a turn: the carries that are variables, and the terms of sums, which the loops that make them add to the sums' variables
         self.carried: set[Node] = set()
         self.totals: dict[Node, str] = {}
+        self.becomes: dict[Node | None, str] = {}
+        # what stands outside for what a turn is given
+        self.given: dict[Node, Node] = {}
+        # what is done with a value as soon as there is one
+        self.then: dict[Node, list[Callable[[str], str]]] = {}
         # sizes that only the turn of a loop has, and what they are called
         self.local: dict[Symbol, Dim] = {}
 
-    def nested(self, uses: Counter[Node], whole: set[Node], wishes: Mapping[Node, str]) -> Body:
+    def nested(self, uses: Counter[Node], whole: set[Node], notes: Notes) -> Body:
         """A body for the statements of a loop's turn, with this one's names and dimensions; what is ``whole`` is a right-hand side of its own."""
-        inner = Body(replace(self.program, lines={}, wishes=wishes), self.names, uses, ())
+        told = replace(self.program, names=dict(notes.names), lines=dict(notes.lines), wishes=dict(notes.wishes))
+        inner = Body(told, self.names, uses, ())
         inner.sizes, inner.whole, inner.depth, inner.local = self.sizes, whole, self.depth + 1, dict(self.local)
         return inner
 
@@ -98,6 +113,14 @@ class Body:
         own = {symbol for each in self.local.values() for symbol in each.symbols()}
         self.sizes.update((symbol.name, None) for symbol in dim.symbols() if symbol not in own)
         return dim.text()
+
+    def idle(self) -> set[str]:
+        """The names of steps that nothing below reads, which a turn may use."""
+        if self.depth:
+            return set()
+        alive = (text for node, text in self.texts.items() if node in self.keep or node not in self.made or self.left[node] > 0 or self.waiting[node] > 0)
+        read = {name for text in alive for name in _WORD.findall(text.text)}
+        return {text.text for node, text in self.texts.items() if node in self.made and text.text.isidentifier()} - read
 
     def needs_name(self, node: Node) -> bool:
         """Whether a node is more than a step on the way."""
@@ -129,11 +152,19 @@ class Body:
         here = {*nodes} - self.texts.keys()
         self._sums, self._pieces = sums_of_pieces(nodes, lambda node: node in here and self.uses[node] == 1 and not self.needs_name(node))
         self.whole |= {made.base for made in self._sums.values() if made.base is not None}
+        self.waiting.update(arg for node in nodes for arg in node.args)
         for node in nodes:
             if isinstance(node, Const):
                 self.texts[node] = number(node)
-            elif isinstance(node, Apply) and node not in self.texts:
-                self._step(node)
+            elif isinstance(node, Apply):
+                if node not in self.texts:
+                    self._step(node)
+                    self.made[node] = None
+                self.left.subtract(node.args)
+                self.waiting.subtract(node.args)
+                for done in self.then.pop(node, ()):
+                    if line := done(self.texts[node].text):
+                        self._line(node, line)
 
     def _step(self, node: Apply) -> None:
         if node.op.nested:
@@ -217,20 +248,19 @@ class Body:
         wide = NUMBER_WIDTH if node.type.weak and node.type.shape == () else 0
         return node not in self.program.names and len(text.text) <= (INLINE_WIDTH if self.uses[node] <= 1 else wide)
 
+    def _operand(self, node: Node) -> str:
+        """What a name may say of an operand: a row of an array is called what the turn calls it."""
+        text = self.texts[node].text
+        return node.name if isinstance(node, Input) and not text.isidentifier() else text
+
     def wish(self, node: Node) -> str:
         """A cotangent is named after its primal, what a function named after that, anything else after what it does to what."""
         assert isinstance(node, Apply)
-        if node in self.program.wishes:
-            return self.program.wishes[node]
+        if told := self.program.names.get(node) or self.program.wishes.get(node):
+            return told
         if cotangent := self.cotangent_name(node):
             return cotangent
-        texts = [self.texts[arg].text for arg in node.args if arg in self.texts]
-        simple = [text for text in texts if _short(text)]
-        if len(simple) == len(node.args) == 2 and node.op.name in ("einsum", *_INFIX):
-            return "_".join(filter(None, (simple[0], _INFIX.get(node.op.name), simple[1])))
-        if node.op.name == "power" and len(simple) == 1 and texts[-1] == "2":
-            return f"{simple[0]}_squared"
-        return f"{word(node)}_{simple[0]}" if len(simple) == len(node.args) == 1 else word(node)
+        return phrase(node, [self._operand(arg) for arg in node.args if arg in self.texts])
 
 
 def live(lines: Sequence[str]) -> list[str]:
@@ -245,13 +275,9 @@ def live(lines: Sequence[str]) -> list[str]:
             if kept and not kept[-1].startswith("#"):
                 kept.append(line)
             continue
-        read.update(_WORD.findall(line[target.end() :] if target else line))
+        read.update(_WORD.findall(code(line[target.end() :] if target else line)))
         kept.append(line)
     return kept[::-1]
-
-
-def _short(text: str) -> bool:
-    return text.isidentifier() and len(text) <= NAME_WIDTH
 
 
 def number(node: Const) -> Text:
@@ -266,8 +292,9 @@ def number(node: Const) -> Text:
 
 def user_names(program: Program, reserved: Mapping[str, None], order: Iterable[Node]) -> Names:
     """The names that the source fixes for the nodes of a function; every other one gives way to them."""
+    order = dict.fromkeys(order)
     called = {node: name for node in order if (name := program.names.get(node))}
-    names = Names({*reserved, *(each.node.name for each in program.arguments), *(seed.name for _, seed in program.cotangents)})
+    names = Names({*reserved, *(each.node.name for each in program.arguments), *(seed.name for _, seed in program.cotangents if seed in order)})
     names.taken |= {*called.values(), *(name for name, _ in program.outputs)}
     names.dtype = names.fresh("dtype")
     given: set[str] = set()

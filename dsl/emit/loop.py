@@ -8,27 +8,27 @@
 
 from __future__ import annotations
 
-import builtins
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from keyword import iskeyword
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from dsl.nodes import Apply, Const, Node, topological
+from dsl.nodes import Apply, Const, Input, Node, topological
 from dsl.ops.broadcasting import dtype_text
 from dsl.ops.core import is_number
 from dsl.ops.factorisations import PART
 from dsl.ops.indexing import FULL
 from dsl.ops.loops import as_loop
 from dsl.ops.spec import ATOM
-from dsl.ops.words import word
+from dsl.ops.words import bare, plural, word
 from dsl.types import Dim, Symbol
 
 if TYPE_CHECKING:
     from dsl.emit.body import Body
 
 INDENT = "    "
+_COMMENT = re.compile(r"(?m)^\s*#.*$")
 
 
 def rows(node: Node) -> tuple[Node, Dim] | None:
@@ -62,15 +62,27 @@ def kept_by_loops(nodes: Iterable[Node]) -> set[Node]:
     return {each for made in loops for each in (*made.sequences, *made.constants) if isinstance(each, Apply) and rows(each) is None}
 
 
-def plural(name: str) -> str:
-    """The name of an array of what has that name in every turn."""
-    many = f"{name[:-1]}ies" if re.search(r"[^aeiou_]y$", name) and len(name) > 2 else f"{name}s"
-    odd = name[-1] in "sxz" or name.endswith(("ch", "sh")) or name[-1].isdigit() or iskeyword(many) or hasattr(builtins, many)
-    return f"{name}_all" if odd else many
+def code(text: str) -> str:
+    """A statement without the comments in it."""
+    return _COMMENT.sub("", text)
 
 
 def _reads(line: str, name: str) -> bool:
-    return re.search(rf"(?<![\w.]){name}(?!\w)", line) is not None
+    return re.search(rf"(?<![\w.]){name}(?!\w)", code(line)) is not None
+
+
+def _tidied(lines: Sequence[str]) -> list[str]:
+    """The lines without comments over nothing, and without those that say again what still holds; one that holds for all comes first."""
+    kept: list[str] = []
+    said = ""
+    for line, below in zip(lines, (*lines[1:], "#"), strict=True):
+        if not line.startswith("#"):
+            kept.append(line)
+        elif line != said and not below.startswith("#"):
+            kept.append(line)
+            said = line
+    comments = [line for line in kept if line.startswith("#")]
+    return [comments[0], *(line for line in kept if line is not comments[0])] if len(comments) == 1 else kept
 
 
 class LoopPrinter:
@@ -84,67 +96,143 @@ class LoopPrinter:
         self.sums = {i: term for i in range(self.n) if (term := self._summed(i)) is not None}
         self.out_places = [j for j in range(len(turn.outs)) if 2 * self.n + j in parts]
         self.nexts = [self.sums.get(i, node) for i, node in enumerate(turn.nexts)]
-        self.wishes = dict(turn.names)
+        self.setup: list[str] = []
+        self.arrays: set[str] = set()
+        # names outside that the turn may use, for nothing reads them any more
+        self.idle: set[str] = set()
+        # the variables of carries, and the lines that give these their next values
+        self.variables: dict[int, str] = {}
+        self.carried: dict[str, str] = {}
         self.live = self._live()
         self.roots = [*(self.nexts[i] for i in self.live), *(turn.outs[j] for j in self.out_places)]
 
     def lines(self) -> list[str]:
         """What is set up before the loop, the loop as one item, and what is named after it."""
-        outer, setup = self.outer, []
-        order = topological(self.roots)
+        outer, turn = self.outer, self.made.turn
+        reached = set(topological(self.roots))
+        order = topological([*(node for node, _ in turn.notes.lines if node in reached), *self.roots])
         uses = Counter([*(arg for node in order for arg in node.args), *self.roots])
-        inner = outer.nested(uses, {node for node in self.roots if uses[node] == 1}, self.wishes)
-        variables: dict[int, str] = {}
-        length = self.made.length
+        inner = outer.nested(uses, {node for node in self.roots if uses[node] == 1}, turn.notes)
+        self._begin(inner)
+        taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
+        self.idle = outer.idle()
+        outer.names.taken -= self.idle
+        outer.names.counts.clear()
+        held, outer.names.held = outer.names.held, {turn.carries[i].name for i in self.live if self.n + i in self.parts}
+        for node, name in turn.notes.names:
+            if node in reached and node not in inner.whole:
+                outer.names.give(node, name)
+        head = self._blocks(inner)
+        head += self._bind_given(inner, uses)
+        inner.totals = {node: self.variables[i] for i, node in self.sums.items() if uses[node] == 1}
+        self._then(inner)
+        inner.becomes = {self.nexts[i]: name for i, name in self.variables.items() if i not in self.sums}
+        inner.emit(order)
+        given = [line for node, each in inner.then.items() for done in each if (line := done(inner.texts[node].text))]
+        lines = self._settled([*given, *inner.lines], inner)
+        lines = [*(line for line in head if any(_reads(other, line.partition(" = ")[0]) for other in (*head, *lines) if other is not line)), *lines]
+        length = outer.dim(self.made.length)
+        count = f"reversed(range({length}))" if self.made.backwards else f"range({length})"
+        outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
+        # what a turn calls its own values may be called so again below
+        outer.names.held = held
+        outer.names.taken = taken | {*outer.names.counters, *self.arrays}
+        outer.names.chosen = {**chosen, **{node: name for node, name in outer.names.chosen.items() if name in self.arrays}}
+        outer.names.counts.clear()
+        counter = self.t if any(_reads(line, self.t) for line in lines) else "_"
+        block = [f"for {counter} in {count}:", *(INDENT + line for each in _tidied(lines) or ["pass"] for line in each.split("\n"))]
+        return [*self.setup, "\n".join(block), *self._named_after()]
+
+    def _begin(self, inner: Body) -> None:
+        """What the carries begin with, in rows of arrays and in variables."""
+        outer, variables = self.outer, self.variables
         for i, carry in ((i, self.made.turn.carries[i]) for i in self.live):
-            start, trail = outer.texts[self.made.initial[i]].text, self.parts.get(self.n + i)
-            if carry.type.dtype == "int" and isinstance(self.made.initial[i], Const):
-                # a number of Python's has no methods
-                start = f"np.int64({start})"
-            elif trail is None and i in self.parts and self.made.initial[i].type.weak and carry.type.dtype == "float" and length.constant is None:
-                # where there is no turn, it is the result
-                start = f"{outer.dtype}.type({start})"
             if i in self.sums and self.parts.get(i) in outer.totals:
                 # what is added up in a turn of a loop around this one is added to its sum at once
                 variables[i] = outer.totals[self.parts[i]]
                 inner.bind(carry, variables[i])
                 continue
-            if i in self.sums and carry.type.shape:
-                # a sum is added to in place: zeros of its own
-                start = f"np.zeros({outer.shape(carry)}, dtype={dtype_text(carry.type.dtype, outer)})"
+            start, trail = self._start(i), self.parts.get(self.n + i)
             if trail is None:
                 variables[i] = self._variable(i, carry.name)
-                setup += [f"{variables[i]} = {start}"] if variables[i] != start else []
+                self.setup += [f"{variables[i]} = {start}"] if variables[i] != start else []
                 inner.bind(carry, variables[i])
                 if i not in self.sums:
                     inner.carried.add(carry)
             else:
-                name = self._array(trail, plural(carry.name), setup)
-                initial = self.made.initial[i]
-                if isinstance(initial, Apply) and initial.op.name == "broadcast_to" and isinstance(initial.args[0], Const):
-                    start = outer.texts[initial.args[0]].text
-                setup.append(f"{name}[{-1 if self.made.backwards else 0}] = {start}")
+                name = self._array(trail, carry.name, plural(carry.name))
+                self.setup.append(f"{name}[{-1 if self.made.backwards else 0}] = {start}")
                 inner.bind(carry, f"{name}[{self._shifted(self.made.backwards)}]")
-        outs = {j: self._array(self.parts[2 * self.n + j], self._plural(j), setup) for j in self.out_places}
-        taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
-        head = self._blocks(inner)
-        head += self._bind_given(inner, uses)
-        inner.totals = {node: variables[i] for i, node in self.sums.items() if uses[node] == 1}
-        inner.emit(order)
-        ends = [f"{name}[{self._row(node)}] = {inner.texts[node].text}" for j, name in outs.items() for node in (self.made.turn.outs[j],)]
-        ends += self._carried(inner, variables)
-        turn = [*head, *inner.lines, *ends]
-        turn = [line for line in turn if line not in head or any(_reads(other, line.partition(" = ")[0]) for other in turn if other is not line)] or ["pass"]
-        count = f"range({outer.dim(length)})"
-        count = f"reversed({count})" if self.made.backwards else count
-        outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
-        # what a turn calls its own values may be called so again below
-        outer.names.taken &= taken | {*outer.names.counters}
-        outer.names.chosen = chosen
-        outer.names.counts.clear()
-        counter = self.t if any(_reads(line, self.t) for line in turn) else "_"
-        block = [f"for {counter} in {count}:", *(INDENT + line for each in turn for line in each.split("\n"))]
-        return [*setup, "\n".join(block), *self._named_after(variables)]
+
+    def _start(self, i: int) -> str:
+        """What a carry begins with. Zeros are its own: what is added up is added in place."""
+        outer, carry, kept = self.outer, self.made.turn.carries[i], self.n + i in self.parts
+        initial = self.made.initial[i]
+        if isinstance(initial, Const) and carry.type.dtype == "int":
+            # a number of Python's has no methods
+            return f"np.int64({outer.texts[initial].text})"
+        made = outer.given.get(initial, initial)
+        value = made.args[0] if isinstance(made, Apply) and made.op.name == "broadcast_to" else None
+        if isinstance(value, Const) and kept:
+            outer.emit([value])
+            return outer.texts[value].text
+        if value is not None and is_number(value, 0):
+            return f"np.zeros({outer.shape(carry)}, dtype={dtype_text(carry.type.dtype, outer)})"
+        if not kept and i in self.parts and initial.type.weak and carry.type.dtype == "float" and self.made.length.constant is None:
+            # where there is no turn, it is the result
+            return f"{outer.dtype}.type({outer.texts[initial].text})"
+        return outer.texts[initial].text
+
+    def _then(self, inner: Body) -> None:
+        """Tells the body of the turn what becomes of its values: rows of arrays, terms of sums, the carries of the next turn."""
+        turn = self.made.turn
+        for j in self.out_places:
+            inner.then.setdefault(turn.outs[j], []).append(partial(self._out, inner, j))
+        for i in self.live:
+            trail = self.parts.get(self.n + i)
+            target = self.variables[i] if trail is None else f"{self.outer.texts[trail].text}[{self._shifted(not self.made.backwards)}]"
+            inner.then.setdefault(self.nexts[i], []).append(partial(self._put, i, target))
+            if trail is None and self._grows(i, inner):
+                self.outer.names.chosen[self.nexts[i]] = target
+
+    def _grows(self, i: int, inner: Body) -> bool:
+        """Whether a carry is read by its next value alone, so that both have one name."""
+        carry, node = self.made.turn.carries[i], self.nexts[i]
+        return i not in self.sums and carry in node.args and inner.uses[carry] == 1 and node not in inner.program.names
+
+    def _out(self, inner: Body, j: int, text: str) -> str:
+        """What is given out is called what it is to the program, else as in the turn."""
+        node, part = self.made.turn.outs[j], self.parts[2 * self.n + j]
+        own = text.isidentifier() and isinstance(node, Apply)
+        row = text if own else inner.wish(node) if isinstance(node, Apply) else word(node)
+        name = self._array(part, row, self.outer.cotangent_name(part) or (f"{row}_all" if bare(row) or row == word(node) else plural(row)))
+        return f"{name}[{self._row(node)}] = {text}"
+
+    def _put(self, i: int, target: str, text: str) -> str:
+        """The carry of the next turn, or what is added to a sum."""
+        if target == text:
+            return ""
+        if i not in self.sums and target.isidentifier():
+            self.carried[target] = f"{target} = {text}"
+        return f"{target} {'+=' if i in self.sums else '='} {text}"
+
+    def _settled(self, lines: list[str], inner: Body) -> list[str]:
+        """The turn's lines with carries that are read below their next values at the end, all at once, for each may read the others."""
+        late: dict[str, str] = {}
+        while True:
+            ends = [line.partition(" = ")[2] for line in late.values()]
+            reading = {name: [*lines[lines.index(line) + 1 :], *ends] for name, line in self.carried.items() if name not in late}
+            more = [name for name, below in reading.items() if any(_reads(line, name) for line in below)]
+            if not more:
+                break
+            late = {name: self.carried[name] for name in self.variables.values() if name in late or name in more}
+            lines = [line for line in lines if line not in late.values()]
+        if not late:
+            return lines
+        made = {inner.program.lines.get(self.nexts[i]) for i in self.live if self.variables.get(i) in late}
+        (line,) = made if len(made) == 1 else (None,)
+        comment = [] if line is None else [f"# {line.text}"]
+        return [*lines, *comment, f"{', '.join(late)} = {', '.join(each.partition(' = ')[2] for each in late.values())}"]
 
     def _live(self) -> list[int]:
         """The carries that something reads, after the loop or in it."""
@@ -161,13 +249,22 @@ class LoopPrinter:
         """The variable of a carry: a sum has its name in the program from the start, another carry only where that is its own."""
         last = self.parts.get(i)
         chosen = None if last is None else self.outer.names.chosen.get(last)
-        start = self.made.initial[i]
-        if start in self.outer.carried and self.outer.uses[start] == 1:
-            # the carry of the loop around this one, which nothing else reads
-            return self.outer.texts[start].text
+        outer, start = self.outer, self.made.initial[i]
+        outer.names.held.discard(wish)
+        if outer.uses[start] == 1 and (start in outer.carried or self._is_seed(start, wish)):
+            # the carry of the loop around this one, or a cotangent that is given, which nothing else reads
+            return outer.texts[start].text
+        around = [outer.texts[each].text for each in start.args if each in outer.carried and outer.uses[each] == outer.uses[start] == 1]
+        if outer.becomes.get(last) in around:
+            # the start is made of the carry of the loop around this one, which nothing else reads, and this one's becomes that again
+            return outer.becomes[last]
         if last is not None and chosen is None:
             return self.outer.names.give(last, wish)
         return chosen if chosen is not None and (i in self.sums or chosen == wish) else self.outer.names.fresh(wish)
+
+    def _is_seed(self, start: Node, wish: str) -> bool:
+        program = self.outer.program
+        return isinstance(start, Input) and start.role == "cotangent" and start.name == wish and all(node is not start for _, node in program.gradients)
 
     def _summed(self, i: int) -> Node | None:
         """What is added to a carry that begins with zeros and is nothing but a sum."""
@@ -181,18 +278,17 @@ class LoopPrinter:
         others = [*(each for j, each in enumerate(turn.nexts) if j != i), *turn.outs, term]
         return None if carry in topological(others) or not term.type.matches(carry.type) else term
 
-    def _array(self, part: Node, wish: str, setup: list[str]) -> str:
+    def _array(self, part: Node, row: str, wish: str) -> str:
         """The name of an array that a row is written to in every turn."""
-        name = self.outer.names.chosen.get(part) or self.outer.names.give(part, wish)
-        setup.append(f"{name} = np.empty({self.outer.shape(part)}, dtype={dtype_text(part.type.dtype, self.outer)})")
+        names = self.outer.names
+        free, names.taken = names.taken, names.taken | self.idle
+        name = names.chosen.get(part) or names.give(part, wish)
+        names.taken = free | {name}
+        self.arrays.add(name)
+        names.rows[name] = row
+        self.setup.append(f"{name} = np.empty({self.outer.shape(part)}, dtype={dtype_text(part.type.dtype, self.outer)})")
         self.outer.bind(part, name)
         return name
-
-    def _plural(self, j: int) -> str:
-        """What is given out is called what it is to the program, else as in the turn."""
-        node, part = self.made.turn.outs[j], self.parts[2 * self.n + j]
-        wish = self.wishes.get(node)
-        return self.outer.cotangent_name(part) or (plural(wish) if wish else f"{word(node)}_all")
 
     def _shifted(self, up: bool) -> str:
         return f"{self.t} + 1" if up else self.t
@@ -228,35 +324,24 @@ class LoopPrinter:
             place = self._row(element) if start == Dim.number(0) else f"{self.t} + {self.outer.dim(start)}"
             text = f"{self.outer.texts[base].at(ATOM)}[{place}]"
             if uses[element] > 1 or self.made.by_block(element):
-                name = inner.names.fresh(f"{element.name}_block" if self.made.by_block(element) else element.name)
+                row = inner.names.row(self.outer.texts[base].text) or element.name
+                name = inner.names.fresh(f"{element.name}_block" if self.made.by_block(element) else row)
                 lines.append(f"{name} = {text}")
                 text = name
             inner.bind(element, text)
         for constant, value in zip(self.made.turn.constants, self.made.constants, strict=True):
             inner.texts[constant] = self.outer.texts[value]
+            inner.given[constant] = self.outer.given.get(value, value)
         return lines
 
-    def _carried(self, inner: Body, variables: Mapping[int, str]) -> list[str]:
-        """The carries of the next turn: rows and sums first, then the variables at once, for each may read the others."""
-        lines: list[str] = []
-        for i, node in ((i, self.nexts[i]) for i in self.live):
-            trail = self.parts.get(self.n + i)
-            if trail is not None:
-                lines.append(f"{self.outer.texts[trail].text}[{self._shifted(not self.made.backwards)}] = {inner.texts[node].text}")
-            elif i in self.sums and inner.texts[node].text != variables[i]:
-                lines.append(f"{variables[i]} += {inner.texts[node].text}")
-        plain = {variables[i]: inner.texts[self.nexts[i]].text for i in self.live if i in variables and i not in self.sums}
-        plain = {name: text for name, text in plain.items() if name != text}
-        return [*lines, f"{', '.join(plain)} = {', '.join(plain.values())}"] if plain else lines
-
-    def _named_after(self, variables: Mapping[int, str]) -> list[str]:
+    def _named_after(self) -> list[str]:
         """The last carries, by the names that they have after the loop."""
         lines: list[str] = []
         for i in range(self.n):
             last, trail = self.parts.get(i), self.parts.get(self.n + i)
             if last is None:
                 continue
-            text = variables[i] if trail is None else f"{self.outer.texts[trail].text}[{0 if self.made.backwards else -1}]"
+            text = self.variables[i] if trail is None else f"{self.outer.texts[trail].text}[{0 if self.made.backwards else -1}]"
             if self.outer.needs_name(last) and self.outer.names.chosen.get(last) != text:
                 name = self.outer.names.chosen.get(last) or self.outer.names.give(last, self.made.turn.carries[i].name)
                 lines.append(f"{name} = {text}")

@@ -33,7 +33,7 @@ class Frugal(Body):
     def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:
         super().__init__(program, names, uses, keep)
         # the step of each line that makes an array under a name of its own
-        self.made: dict[int, tuple[str, Apply]] = {}
+        self.steps: dict[int, tuple[str, Apply]] = {}
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
 
@@ -42,7 +42,7 @@ class Frugal(Body):
         place = next((i for i in self._places(node) if not self.texts[node.args[i]].text.isidentifier() and self.uses[node.args[i]] == 1), None)
         if place is None:
             super()._assign(node, name, text)
-            self.made[len(self.lines) - 1] = name, node
+            self.steps[len(self.lines) - 1] = name, node
             return
         part = node.args[place]
         assert isinstance(part, Apply)
@@ -82,10 +82,10 @@ class Frugal(Body):
         a value that is read elsewhere too keeps its name, and so does what is written into its place."""
         lines = [*self.lines, last]
         risky = [line in self.raising for line in lines]
-        ends = _ends(lines, {name for name, node in self.made.values() if owns(node) or node.type.shape == ()})
+        ends = _ends(lines, {name for name, node in self.steps.values() if owns(node) or node.type.shape == ()})
         shared = {word for line in lines if "\n" in line for word in _words(line)}
         chains: dict[str, list[str]] = {}
-        for i, (name, node) in self.made.items():
+        for i, (name, node) in self.steps.items():
             for place in self._places(node) if name in ends else ():
                 arg = node.args[place]
                 old = self.texts[arg].text
@@ -103,11 +103,11 @@ class Frugal(Body):
         called = {name: self._called(chain, shared) for chain in chains.values() for name in chain}
         lines = [_renamed(line, called) for line in lines]
         self.raising = {line for line, raises in zip(lines, risky, strict=True) if raises}
-        self.buffers = {called.get(name, name): node for name, node in self.made.values()}
+        self.buffers = {called.get(name, name): node for name, node in self.steps.values()}
         return lines
 
     def _is_made(self, name: str) -> bool:
-        return any(name == each and owns(node) for each, node in self.made.values())
+        return any(name == each and owns(node) for each, node in self.steps.values())
 
     def _called(self, chain: Sequence[str], shared: set[str]) -> str:
         """What all values are called that one array holds in turn: as the user calls one of them, or the last."""
@@ -116,7 +116,7 @@ class Frugal(Body):
 
     def _means(self, name: str) -> bool:
         """Whether a name says more than how its value is computed."""
-        nodes = [node for each, node in self.made.values() if each == name]
+        nodes = [node for each, node in self.steps.values() if each == name]
         return any(node in self.program.names or node in self.program.wishes or node in self.program.adjoints for node in nodes)
 
 

@@ -135,10 +135,10 @@ def _arguments(program: Program) -> str:
 def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapping[Node, str]]:
     """forward and backward, the fields of the tape between them, and what both call the nodes that have a line."""
     order = _backward_order(program, [node for _, node in program.outputs], program.roots)
-    names = user_names(program, RESERVED, order)
+    seeds = {node: None for _, node in program.cotangents}
+    names = user_names(program, RESERVED, [*order, *seeds])
     made = set(topological(node for _, node in program.outputs)) | {each.node for each in program.arguments}
     made |= {node for node in order if isinstance(node, Apply) and node.op.name == "part" and node.args[0] in made}
-    seeds = {node for _, node in program.cotangents}
     later = [node for node in order if node not in made and node not in seeds]
     saved = _saved(program, later, made)
     uses = _uses(order, program.roots)

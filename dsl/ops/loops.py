@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dsl.nodes import Apply, Input, Nested, Node, apply, of_sizes, rebuild, topological
+from dsl.nodes import Apply, Input, Nested, Node, Notes, apply, of_sizes, rebuild, topological
 from dsl.ops.factorisations import part
 from dsl.ops.indexing import FULL, SCATTER, index
 from dsl.ops.spec import Op, Printer, Text
@@ -24,14 +24,14 @@ from dsl.types import ONE, Dim, TensorType
 @dataclass(frozen=True)
 class Turn(Nested):
     """One turn of a loop: what it is given (``carries``, the ``elements`` of the sequences, the ``constants``) and what it makes of them, the
-    ``nexts`` of its carries and what it gives ``outs``. ``names`` are those that the user's function gave."""
+    ``nexts`` of its carries and what it gives ``outs``. The ``notes`` are for a reader."""
 
     carries: tuple[Input, ...]
     elements: tuple[Input, ...]
     constants: tuple[Input, ...]
     nexts: tuple[Node, ...]
     outs: tuple[Node, ...]
-    names: tuple[tuple[Node, str], ...] = field(default=(), compare=False)
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def inputs(self) -> tuple[tuple[Input, ...], tuple[Input, ...], tuple[Input, ...]]:
@@ -51,8 +51,8 @@ class Turn(Nested):
 
     def mapped(self, mapped: Mapping[Node, Node]) -> Turn:
         """The same turn with other nodes in its graph."""
-        names = tuple((mapped[node], name) for node, name in self.names if node in mapped)
-        return Turn(*self.inputs, tuple(mapped[node] for node in self.nexts), tuple(mapped[node] for node in self.outs), names)
+        nexts, outs = (tuple(mapped[node] for node in group) for group in (self.nexts, self.outs))
+        return Turn(*self.inputs, nexts, outs, self.notes.mapped(mapped, nexts + outs))
 
 
 class Blocks(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dsl.calculus.turns import moved
-from dsl.nodes import Apply, Node, Program, apply, remapped, topological
+from dsl.nodes import Apply, Node, Notes, Program, apply, remapped, topological
 from dsl.ops.factorisations import PART
 from dsl.ops.loops import LOOP, as_loop
 
@@ -51,7 +51,7 @@ class _Graph:
         made = as_loop(apply(LOOP, *args, **dict(node.attrs)))
         inner = _Graph(made.turn.made)
         turn = made.turn.mapped(inner.mapped)
-        turn = replace(turn, names=tuple({**inner.names, **dict(turn.names)}.items()))
+        turn = replace(turn, notes=turn.notes.joined(Notes(wishes=tuple(inner.names.items()))))
         made = made.again(turn, made.initial, made.sequences, made.constants)
         new, self.loops[node], called = moved(made, self.used.get(node, {}))
         self.names |= called

@@ -8,7 +8,6 @@ same for dimensions that must be equal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -84,7 +83,7 @@ class Resolver:
     def program(self, wrt: tuple[str, ...]) -> Program:
         outputs: list[syntax.Name] | None = None
         for statement in self.module.statements:
-            self.line = Line(statement.span.line, _one_line(statement.span), statement.span)
+            self.line = Line.of(statement.span)
             try:
                 if isinstance(statement, syntax.Output):
                     outputs = list(statement.names)
@@ -382,14 +381,3 @@ def _made(statement: syntax.Statement) -> Iterator[str]:
         yield from (name.id for name in statement.names)
     elif isinstance(statement, (syntax.Def, syntax.Rule, syntax.ConstDeclare)):
         yield statement.name.id
-
-
-def _one_line(span: Span) -> str:
-    """A statement as one line without its comments. (An assignment's span ends where its expression does, before a closing bracket.)"""
-    source = span.source
-    last = source.position(max(span.start, span.end - 1))[0]
-    lines = [_UNCOMMENTED.match(source.line(number)) for number in range(span.line, last + 1)]
-    return " ".join(match[0].strip() for match in lines if match)
-
-
-_UNCOMMENTED = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#"'])*""")

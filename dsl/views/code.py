@@ -159,7 +159,8 @@ class _Function:
         for number in range(function.body[0].lineno, (function.end_lineno or 0) + 1):
             text = lines[number - 1].strip()
             if text.startswith("# "):
-                comment = text[2:]
+                # within a turn stand the lines of its function, all of them under that of the loop
+                comment = comment if number in self.looped else text[2:]
             elif comment and not text.startswith(("return ", "tape = ")):
                 self._under.setdefault(comment, []).append(number)
 
