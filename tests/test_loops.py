@@ -67,6 +67,19 @@ PROGRAMS = {
     ),
     "whose result no derivative reads": ("def f(h, z) = h + z\ny = sum(scan(f, h0, Z)) ** 2", None),
     "within a function": ("def f(h, z) = h * cos(z)\ndef run(a, b) = fold(f, a, b)\ny = run(h0, Z) + run(h0, 2 * Z)", None),
+    "carries that read each other": (
+        "def f((a, b), z):\n    c = a * z\n    return b + c, a - b * c\ny, w = fold(f, (h0, h0), Z)\nv = sum(w ** 2)",
+        lambda: turns(lambda s, z: (s[1] + s[0] * z, s[0] - s[1] * s[0] * z), (H0, H0), Z)[-1][0],
+    ),
+    "within another, from its carry": (
+        "def g(s, w) = s + sin(s * w)\ndef f((v, u), z) = (fold(g, 0.5 * v + u, z), u * 0.9)\ny, w = fold(f, (0.0, 1.0), Z)\nv = w ** 2",
+        None,
+    ),
+    "within another, from its carry alone": ("def g(s, w) = s + sin(s * w)\ndef f(v, z) = fold(g, 0.5 * v, z)\ny = fold(f, 1.0, Z)", None),
+    "within another, of which a carry is read twice": (
+        "def g(s, w) = s + sin(s * w)\ndef f((v, u), z):\n    return fold(g, 0.5 * v, z), u * v\ny, w = fold(f, (1.0, 1.0), Z)\nv = w ** 2",
+        None,
+    ),
     "of its own result": ("def f(h, z) = h * cos(z)\nh = fold(f, h0, Z)\ny = fold(f, h, Z)", None),
     "of sequences made before": ("def f(h, z) = h + tanh(z * h)\ny = fold(f, h0, flip(Z, 0) @ outer(h0, h0))", None),
 }
@@ -226,9 +239,9 @@ def test_what_is_refused(program: str, code: str, says: str) -> None:
 
 
 def lines_of(program: str, function: str, inside: bool) -> str:
-    """The lines of a generated function that stand in a loop, or those that do not."""
+    """The lines of a generated function that stand in a loop, or those that do not, without comments."""
     lines = dsl.compile_text(program).partition(f"def {function}(")[2].partition("\ndef ")[0].splitlines()
-    return "\n".join(line for line in lines if line.startswith("        ") == inside)
+    return "\n".join(line for line in lines if line.startswith("        ") == inside and not line.lstrip().startswith("#"))
 
 
 RECURRENT = f"{HEAD}param V: [K, K]\ndef f(h, x) = tanh(x @ W + h @ V + h0)\ny = fold(f, zeros(K), X)\nL = sum(y ** 2)"
