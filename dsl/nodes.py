@@ -394,21 +394,34 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
     )
 
 
-def fused_alone(program: Program) -> Program:
+def fused_only(program: Program) -> Program:
     """The fused graph as a program: its value and gradients are the outputs and the gradients."""
-    return replace(program, outputs=program.fused[:1], gradients=program.fused[1:], adjoints=program.fused_adjoints, fused=(), fused_adjoints={})
+    return replace(program, outputs=program.fused[:1], gradients=program.fused[1:], adjoints=program.fused_adjoints, fused=(), fused_adjoints={}, alone=())
 
 
-def with_fused(program: Program, alone: Program) -> Program:
-    """The program with a fused graph that a pass has changed, and the pair as it is."""
+def with_fused(program: Program, only: Program) -> Program:
+    """The program with a fused graph that a pass has changed, and the others as they are."""
+    return replace(_told_of(program, only), fused=only.outputs + only.gradients, fused_adjoints=only.adjoints)
+
+
+def value_only(program: Program) -> Program:
+    """What ``value`` returns as a program, where it has a graph of its own."""
+    return replace(program, outputs=program.alone, gradients=(), adjoints={}, fused=(), fused_adjoints={}, alone=())
+
+
+def with_value(program: Program, only: Program) -> Program:
+    """The program with a graph of ``value`` that a pass has changed, and the others as they are."""
+    return replace(_told_of(program, only), alone=only.outputs)
+
+
+def _told_of(program: Program, only: Program) -> Program:
+    """The program, which also says of the nodes of one of its graphs what this does."""
     return replace(
         program,
-        fused=alone.outputs + alone.gradients,
-        fused_adjoints=alone.adjoints,
-        names={**program.names, **alone.names, **program.names},
-        lines={**program.lines, **alone.lines, **program.lines},
-        wishes={**program.wishes, **alone.wishes, **program.wishes},
-        origins={**program.origins, **alone.origins, **program.origins},
+        names={**program.names, **only.names, **program.names},
+        lines={**program.lines, **only.lines, **program.lines},
+        wishes={**program.wishes, **only.wishes, **program.wishes},
+        origins={**program.origins, **only.origins, **program.origins},
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
 from dsl.calculus.identities import rewrite
 from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales
-from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, fused_alone, remapped, topological, with_fused
+from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, fused_only, remapped, topological, value_only, with_fused, with_value
 from dsl.ops.spec import Text
 from dsl.types import Dim
 
@@ -27,8 +27,9 @@ def contract(program: Program) -> Program:
     """The same values from cheaper products, in the pair and in the fused graph, each on its own. Each change is listed in ``rewrites``."""
     pair = set(topological(program.roots))
     shown = {node for node in cotangent_names(program, program.adjoints) if node in pair}
-    made = _ordered(replace(program, fused=(), fused_adjoints={}), lambda program: _Planner(program, shown))
-    return with_fused(made, _ordered(fused_alone(program), _Fused)) if program.fused else made
+    made = _ordered(replace(program, fused=(), fused_adjoints={}, alone=()), lambda program: _Planner(program, shown))
+    made = with_value(made, _ordered(value_only(program), _Planner)) if program.alone else made
+    return with_fused(made, _ordered(fused_only(program), _Fused)) if program.fused else made
 
 
 def _ordered(program: Program, planner: Callable[[Program], _Planner]) -> Program:

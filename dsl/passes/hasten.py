@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dsl.calculus.chains import Scale
 from dsl.calculus.identities import is_factor, rewrite, rewritten
 from dsl.calculus.scalings import divided, late, outside, scale_of
-from dsl.nodes import Apply, Node, Program, apply, const, fused_alone, remapped, topological, with_fused
+from dsl.nodes import Apply, Node, Program, apply, const, fused_only, remapped, topological, with_fused
 from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP
 from dsl.ops.broadcasting import settings, total
 from dsl.ops.core import axes_of, is_number
@@ -29,9 +29,9 @@ _SHARED = {"log_softmax": SOFTMAX_AND_LOG, "logsumexp": SOFTMAX_AND_LOGSUMEXP}
 
 def hasten(program: Program) -> Program:
     """The same program, its fused graph in fewer steps."""
-    alone = divided(fused_alone(program))
-    order = topological(alone.roots)
-    shared = _shared(order, scale_of(alone))
+    only = divided(fused_only(program))
+    order = topological(only.roots)
+    shared = _shared(order, scale_of(only))
     mapped: dict[Node, Node] = {}
     relus = {node.args[0]: node for node in order if isinstance(node, Apply) and node.op.name == "relu"}
     for node in order:
@@ -42,7 +42,7 @@ def hasten(program: Program) -> Program:
                 # relu(x) tells whether x > 0, and x need not be kept
                 args[0] = mapped.get(relus[node.args[0]], args[0])
             mapped[node] = _cheaper(_in_shared(node, shared, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
-    return with_fused(program, outside(late(remapped(alone, mapped))))
+    return with_fused(program, outside(late(remapped(only, mapped))))
 
 
 def _cheaper(node: Node) -> Node:
