@@ -99,9 +99,13 @@ class Body:
     def nested(self, uses: Counter[Node], whole: set[Node], notes: Notes) -> Body:
         """A body for the statements of a loop's turn, with this one's names and dimensions; what is ``whole`` is a right-hand side of its own."""
         told = replace(self.program, names=dict(notes.names), lines=dict(notes.lines), wishes=dict(notes.wishes))
-        inner = Body(told, self.names, uses, ())
+        inner = self._another(told, uses)
         inner.sizes, inner.whole, inner.depth, inner.local = self.sizes, whole, self.depth + 1, dict(self.local)
         return inner
+
+    def _another(self, program: Program, uses: Counter[Node]) -> Body:
+        """A body of the same kind."""
+        return Body(program, self.names, uses, ())
 
     @property
     def dtype(self) -> str:
@@ -180,7 +184,7 @@ class Body:
         if node in self._sums:
             self._put_together(node, self._sums[node])
             return
-        text = node.op.emit(node, self._operands(node), self)
+        text = self._text(node)
         if node.op.raises or not self._risky.isdisjoint(node.args):
             self._risky.add(node)
         parts = self._parts.get(node, {})
@@ -194,9 +198,17 @@ class Body:
         self._assign(node, name, text)
         self.texts[node] = Text(name)
 
+    def _text(self, node: Apply) -> Text:
+        """A step as a formula of its operands."""
+        return node.op.emit(node, self._operands(node), self)
+
     def _assign(self, node: Apply, name: str, text: Text) -> None:
         """The statement of a step."""
         self._line(node, f"{name}{': NDArray[Any]' if node in self.annotated else ''} = {text.text}")
+
+    def put(self, node: Node, target: str, text: str) -> str:
+        """The statement that puts a value into a row of an array, or into a variable."""
+        return f"{target} = {text}"
 
     def _put_together(self, node: Apply, made: Pieces) -> None:
         """A sum of pieces: an array, and each piece put or added where it belongs."""

@@ -191,7 +191,7 @@ class LoopPrinter:
         for i in self.live:
             trail = self.parts.get(self.n + i)
             target = self.variables[i] if trail is None else f"{self.outer.texts[trail].text}[{self._shifted(not self.made.backwards)}]"
-            inner.then.setdefault(self.nexts[i], []).append(partial(self._put, i, target))
+            inner.then.setdefault(self.nexts[i], []).append(partial(self._put, inner, i, target))
             if trail is None and self._grows(i, inner):
                 self.outer.names.chosen[self.nexts[i]] = target
 
@@ -206,15 +206,15 @@ class LoopPrinter:
         own = text.isidentifier() and isinstance(node, Apply)
         row = text if own else inner.wish(node) if isinstance(node, Apply) else word(node)
         name = self._array(part, row, self.outer.cotangent_name(part) or (f"{row}_all" if bare(row) or row == word(node) else plural(row)))
-        return f"{name}[{self._row(node)}] = {text}"
+        return inner.put(node, f"{name}[{self._row(node)}]", text)
 
-    def _put(self, i: int, target: str, text: str) -> str:
+    def _put(self, inner: Body, i: int, target: str, text: str) -> str:
         """The carry of the next turn, or what is added to a sum."""
         if target == text:
             return ""
         if i not in self.sums and target.isidentifier():
             self.carried[target] = f"{target} = {text}"
-        return f"{target} {'+=' if i in self.sums else '='} {text}"
+        return f"{target} += {text}" if i in self.sums else inner.put(self.nexts[i], target, text)
 
     def _settled(self, lines: list[str], inner: Body) -> list[str]:
         """The turn's lines with carries that are read below their next values at the end, all at once, for each may read the others."""

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dsl.emit.body import Body, Names
 from dsl.emit.owned import owns
 from dsl.nodes import Apply, Node, Program
+from dsl.ops.contraction import EINSUM
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import CAST, Elementwise
-from dsl.ops.spec import Text
+from dsl.ops.product_text import as_dot
+from dsl.ops.spec import PRODUCT, Text
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 _COMMUTE = ("add", "multiply")
@@ -37,9 +39,21 @@ class Frugal(Body):
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
 
+    def _text(self, node: Apply) -> Text:
+        """A step in the spelling that takes NumPy the least time to begin."""
+        if node.op is EINSUM and len(node.args) == 2 and (dot := as_dot(node, self._operands(node), self)):
+            return dot
+        if node.op.name == "power" and is_number(node.args[1], 2) and node.type.shape:
+            x = self.texts[node.args[0]]
+            return Text(f"{x.text} * {x.text}", PRODUCT) if x.text.isidentifier() else Text(f"np.square({x.text})")
+        return super()._text(node)
+
     def _assign(self, node: Apply, name: str, text: Text) -> None:
         """A step, its first part in a line of its own where the rest can be done to that."""
-        place = next((i for i in self._places(node) if not self.texts[node.args[i]].text.isidentifier() and self.uses[node.args[i]] == 1), None)
+        texts = [self.texts[arg].text for arg in node.args]
+        ours = (i for i in self._places(node) if not texts[i].isidentifier() and self.uses[node.args[i]] == 1)
+        # what a loop carries may be read under the very name that its next value takes
+        place = next((i for i in ours if not any(name in _words(text) for text in (*texts[:i], *texts[i + 1 :]))), None)
         if place is None:
             super()._assign(node, name, text)
             self.steps[len(self.lines) - 1] = name, node
@@ -51,6 +65,15 @@ class Frugal(Body):
         self.texts[part] = Text(name)
         self._line(node, self._overwriting(node, place, name))
         self.texts[part] = inner
+
+    def put(self, node: Node, target: str, text: str) -> str:
+        """The statement that puts a value into a row of an array, which NumPy fills at once where it can."""
+        if target.isidentifier() or text.isidentifier() or not isinstance(node, Apply) or not owns(node) or not self._is_ufunc(node):
+            return super().put(node, target, text)
+        return self._into(node, target)
+
+    def _another(self, program: Program, uses: Counter[Node]) -> Body:
+        return Frugal(program, self.names, uses, ())
 
     def _places(self, node: Apply) -> list[int]:
         """The operands that a result could overwrite."""
@@ -64,6 +87,8 @@ class Frugal(Body):
     def _overwriting(self, node: Apply, place: int, name: str) -> str:
         """The statement that does a step to the variable of one of its operands."""
         args = [self.texts[arg].text for arg in node.args]
+        if node.op.name == "power" and is_number(node.args[1], 2):
+            return f"{name} *= {name}"
         if node.op.name in _SIGNS and (place == 0 or node.op.name in _COMMUTE):
             return f"{name} {_SIGNS[node.op.name]}= {args[1 - place]}"
         return self._into(node, name)
@@ -72,7 +97,7 @@ class Frugal(Body):
         """A step whose result is written into an array."""
         args = [self.texts[arg] for arg in node.args]
         if node.op.name == "power" and is_number(node.args[1], 2):
-            return f"np.square({args[0].text}, out={name})"
+            return f"np.multiply({args[0].text}, {args[0].text}, out={name})"
         if node.op.name in _SIGNS or node.op.name == "negative":
             return f"np.{node.op.name}({', '.join(arg.text for arg in args)}, out={name})"
         return f"{node.op.emit(node, args, self).text[:-1]}, out={name})"

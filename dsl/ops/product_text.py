@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dsl.nodes import Apply
 from dsl.ops.blas import fused_product
 from dsl.ops.spec import ATOM, PRODUCT, Printer, Text
+from dsl.types import product
 
 _TURNED = re.compile(r"\.(?:T\b|swapaxes|transpose)")
 
@@ -91,8 +92,36 @@ def _fewest_turns(*texts: Text | None) -> Text | None:
     return min(filter(None, texts), key=lambda text: len(_TURNED.findall(text.text)), default=None)
 
 
+def as_dot(node: Apply, args: Sequence[Text], printer: Printer) -> Text | None:
+    """``x.dot(y)`` of matrices and vectors, which takes less than half of the time that ``x @ y`` does to begin, and ``x[:, None] * y`` for their
+    outer product; None where it is neither. Leading axes that are summed are one axis."""
+    (left, right), output = split_spec(str(node.attr("spec")))
+    if len(left) > 2 and len(set(left + right)) == len(left) + 1 and left[:-1] == right[:-1] and output in (left[-1] + right[-1], right[-1] + left[-1]):
+        lead = printer.dim(product(node.args[0].type.known[:-1]))
+        one, two = (f"{arg.at(ATOM)}.reshape({lead}, {printer.dim(each.type.known[-1])})" for arg, each in zip(args, node.args, strict=True))
+        return Text(f"{one}.T.dot({two})" if output[0] == left[-1] else f"{two}.T.dot({one})")
+    for i, (wide, matrix) in enumerate(((left, right), (right, left))):
+        if len(wide) > 2 and len(matrix) == 2 and len(set(wide + matrix)) == len(wide) + 1 and output == wide[:-1] + matrix.replace(wide[-1], ""):
+            shape = node.args[i].type.known
+            flat = f"{args[i].at(ATOM)}.reshape({printer.dim(product(shape[:-1]))}, {printer.dim(shape[-1])})"
+            turned = _transposed(args[1 - i], matrix, wide[-1] + output[-1])
+            return Text(f"{flat}.dot({turned.text}).reshape({', '.join(map(printer.dim, node.type.known))})")
+    if any(len(set(side)) < len(side) or not 0 < len(side) < 3 for side in (left, right)):
+        return None
+    if len(left) == len(right) == 1 and output == left + right:
+        return Text(f"{args[0].at(ATOM)}[:, None] * {args[1].at(PRODUCT + 1)}", PRODUCT)
+    pairs = (_operands(left, right, output, *args), _operands(right, left, output, *reversed(args)))
+    return _fewest_turns(*(Text(f"{pair[0].at(ATOM)}.dot({pair[1].text})") if pair else None for pair in pairs))
+
+
 def _as_matmul(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     """``x @ y``, either transposed as need be, over leading axes that both have."""
+    pair = _operands(left, right, output, x, y)
+    return pair and Text(f"{pair[0].at(PRODUCT)} @ {pair[1].at(PRODUCT + 1)}", PRODUCT)
+
+
+def _operands(left: str, right: str, output: str, x: Text, y: Text) -> tuple[Text, Text] | None:
+    """What stands on both sides of a matrix product, turned as it takes them; None where it is none."""
     summed = [label for label in left if label in right and label not in output]
     batch = [label for label in output if label in left and label in right]
     rows = [label for label in output if label in left and label not in right]
@@ -101,8 +130,7 @@ def _as_matmul(left: str, right: str, output: str, x: Text, y: Text) -> Text | N
         return None
     if output != "".join(batch + rows + columns) or len(left) != len(batch + rows) + 1 or len(right) != len(batch + columns) + 1:
         return None
-    one, two = _transposed(x, left, "".join(batch + rows + summed)), _transposed(y, right, "".join(batch + summed + columns))
-    return Text(f"{one.at(PRODUCT)} @ {two.at(PRODUCT + 1)}", PRODUCT)
+    return _transposed(x, left, "".join(batch + rows + summed)), _transposed(y, right, "".join(batch + summed + columns))
 
 
 def _as_outer(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
