@@ -72,7 +72,7 @@ PROGRAMS = {
     "sorted": "p = exp(x @ w)\nL = sum(sort(p) * arange(N)) + sum(tanh(sin(x * y) * w) ** 2 * cos(y))",
     "shaped": "L = sum(tanh(reshape(x * w, (N, 1, D)) * y[:, :, None] + reshape(x, (N, D, 1))) ** 2)",
     "columns": "z = x.T * w[:, None]\nL = sum(sin(z) * cos(z))",
-    "largest": "p = tanh(x @ w)\nL = max(p) * sum(sin(p) * cos(p)) + sum(min(x * w, axis=0) * w)",
+    "largest": "p = tanh(x @ w)\nL = max(p) * sum(sin(p) * cos(p) * exp(sin(p))) + sum(min(x * w, axis=0) * w)",
     "shifted": "s = x @ w\nL = logsumexp(s) + sum(logsumexp(tanh(sin(y) * w) * sin(x) + cos(x * y), axis=0) * w)",
     "weighted": "v = y[:, 0] ** 2\nL = -sum(v * sin(x @ w) * cos(x @ w)) / sum(v + 1)",
     "rooted": "L = log(sqrt(mean(sin(x @ w) * tanh(x * y @ w)) + 2))",

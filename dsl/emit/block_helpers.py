@@ -48,16 +48,14 @@ def _in_blocks(
     saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
     _SMALL_BYTES are done sooner by one.
     """
-    row_bytes = max(row_bytes, 1)
-    least = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), 1)
-    size = max(least, _BLOCK_BYTES // row_bytes)
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(least, workers * _BLOCK_BYTES // row_bytes)
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
