@@ -305,9 +305,10 @@ class Program:
     made, ``wishes`` what a function called a node that it made; ``warnings`` are for the person who compiles. Once differentiated,
     ``cotangents`` holds an Input for each float output, ``gradients`` a node for each name in ``wrt``, and ``fused`` what ``value_and_grad``
     makes where the first output is scalar: that output, and the gradients with its cotangent 1 worked in. ``adjoints`` and
-    ``fused_adjoints`` tell the primal that a cotangent on the way to either belongs to, and ``walks`` what of the fused graph is computed
-    a block of rows at a time. ``alone`` is what ``value`` returns, where that is cheaper without what forward makes for backward. ``written``
-    is the source's own way to say it, and ``origins`` tells which of its pieces a node stands for, by number.
+    ``fused_adjoints`` tell the primal that a cotangent on the way to either belongs to, ``walks`` what of the fused graph is computed a
+    block of rows at a time, and ``hastened`` says in words what else was done to it. ``alone`` is what ``value`` returns, where that is
+    cheaper without what forward makes for backward. ``written`` is the source's own way to say it, and ``origins`` tells which of its
+    pieces a node stands for, by number.
     """
 
     stem: str
@@ -330,6 +331,7 @@ class Program:
     written: Written = field(default_factory=Written, compare=False)
     origins: Mapping[Node, tuple[int, ...]] = field(default_factory=dict, compare=False)
     walks: tuple[Walk, ...] = ()
+    hastened: tuple[str, ...] = field(default=(), compare=False)
     alone: tuple[tuple[str, Node], ...] = ()
 
     @property

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from dsl.calculus.rows import JOINED
-from dsl.emit.body import Body, live
+from dsl.emit.body import live
 from dsl.emit.guard import guarded, indented
 from dsl.emit.reuse import Frugal
 from dsl.nodes import Apply, Node, Walk, of_sizes, topological
 from dsl.types import Dim, product
 
 
-def emit_in_walks(body: Body, order: Sequence[Node], walks: Sequence[Walk], workers: str) -> None:
+def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], workers: str) -> None:
     """Print a function's nodes, those of the walks as their blocks."""
     sizes = [node for node in topological(chain(*(walk.roots for walk in walks))) if of_sizes(node)]
     order = list(dict.fromkeys([*sizes, *order]))
@@ -67,7 +67,7 @@ _SUMS = ("add", "subtract", "negative")
 class _Block:
     """Prints one walk into the function that has it."""
 
-    def __init__(self, outer: Body, walk: Walk, steps: Sequence[Node], order: Sequence[Node]) -> None:
+    def __init__(self, outer: Frugal, walk: Walk, steps: Sequence[Node], order: Sequence[Node]) -> None:
         self.outer, self.walk, self.steps, self.order = outer, walk, steps, order
 
     def emit(self, workers: str) -> None:
@@ -82,6 +82,7 @@ class _Block:
         lines = inner.reused(f"return {_listed([inner.texts[node].text for node in walk.roots])}")
         lines = guarded(live([*counted, *lines]), inner.raising, outer.program)
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
+        outer.overwrites = outer.overwrites or inner.overwrites
         # what a block calls its own values may be called so again below
         outer.names.taken, outer.names.chosen = taken, chosen
         outer.names.counts.clear()
@@ -135,7 +136,7 @@ def _listed(texts: Sequence[str]) -> str:
 class _Inner(Frugal):
     """The body of a block: the rows' dimension is the block's, and what is outside has the names that it has there."""
 
-    def __init__(self, outer: Body, walk: Walk, steps: Sequence[Node]) -> None:
+    def __init__(self, outer: Frugal, walk: Walk, steps: Sequence[Node]) -> None:
         super().__init__(outer.program, outer.names, Counter(arg for node in steps for arg in node.args), {*(part for _, part in walk.totals)})
         self.texts, self.sizes, self.walk = dict(outer.texts), outer.sizes, walk
         self.keep |= {*walk.kept}

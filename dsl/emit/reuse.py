@@ -36,6 +36,7 @@ class Frugal(Body):
         super().__init__(program, names, uses, keep)
         # the step of each line that makes an array under a name of its own
         self.steps: dict[int, tuple[str, Apply]] = {}
+        self.overwrites = False
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
 
@@ -64,6 +65,7 @@ class Frugal(Body):
         self._assign(part, name, inner)
         self.texts[part] = Text(name)
         self._line(node, self._overwriting(node, place, name))
+        self.overwrites = True
         self.texts[part] = inner
 
     def put(self, node: Node, target: str, text: str) -> str:
@@ -124,6 +126,7 @@ class Frugal(Body):
                     chains[name] = [*chain, name]
                 else:
                     lines[i] = f"{name} = {self._into(node, old)}"
+                self.overwrites = True
                 break
         called = {name: self._called(chain, shared) for chain in chains.values() for name in chain}
         lines = [_renamed(line, called) for line in lines]

@@ -9,7 +9,7 @@ else what is written stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
@@ -20,6 +20,7 @@ from dsl.ops.spec import Text
 from dsl.types import Dim
 
 NAME_WIDTH = 24
+SAID, SAID_WIDTH = 4, 90
 TOPS = ("einsum", "sum", "multiply")
 
 
@@ -29,7 +30,11 @@ def contract(program: Program) -> Program:
     shown = {node for node in cotangent_names(program, program.adjoints) if node in pair}
     made = _ordered(replace(program, fused=(), fused_adjoints={}, alone=()), lambda program: _Planner(program, shown))
     made = with_value(made, _ordered(value_only(program), _Planner)) if program.alone else made
-    return with_fused(made, _ordered(fused_only(program), _Fused)) if program.fused else made
+    if not program.fused:
+        return made
+    only = _ordered(fused_only(program), _Fused)
+    # what is said of the pair holds for the fused graph too
+    return replace(with_fused(made, only), hastened=program.hastened + _in_words(only.rewrites))
 
 
 def _ordered(program: Program, planner: Callable[[Program], _Planner]) -> Program:
@@ -173,6 +178,12 @@ def _rebuilt(node: Node, mapped: Mapping[Node, Node], plans: Mapping[Node, Plan]
 
 
 # what was done, in words ---------------------------------------------------------------------------------------------
+
+
+def _in_words(rewrites: Sequence[Rewrite]) -> tuple[str, ...]:
+    """The first few changes that are short enough to be read."""
+    said = dict.fromkeys(f"{each.before} is computed as {each.after}." for each in rewrites)
+    return tuple(text for text in said if len(text) <= SAID_WIDTH)[:SAID]
 
 
 class _Printer:

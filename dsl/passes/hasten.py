@@ -8,6 +8,7 @@ Only the fused graph is changed: the pair stays as it is written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from dsl.calculus.chains import Scale
 from dsl.calculus.identities import is_factor, rewrite, rewritten
@@ -42,7 +43,13 @@ def hasten(program: Program) -> Program:
                 # relu(x) tells whether x > 0, and x need not be kept
                 args[0] = mapped.get(relus[node.args[0]], args[0])
             mapped[node] = _cheaper(_in_shared(node, shared, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
-    return with_fused(program, outside(late(remapped(only, mapped))))
+    made = late(remapped(only, mapped))
+    done = outside(made)
+    said = {
+        "One exponential serves a softmax and its logarithm.": bool(shared),
+        "What a sum does not run over stands after it, where there are fewer entries.": done.roots != made.roots,
+    }
+    return replace(with_fused(program, done), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
 
 
 def _cheaper(node: Node) -> Node:

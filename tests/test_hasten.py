@@ -1,0 +1,103 @@
+"""What value_and_grad does in fewer steps than the pair: the same to rounding, and the steps are fewer."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from dsl import compile_text
+from dsl.api import module_of
+
+NORMALISED = """
+input X: [N, D]
+param gain, bias: [D]
+param v: [D]
+L = sum(tanh(batch_norm(X, gain, bias)) @ v)
+"""
+LABELS = "input X: [N, D]\ninput y: int[N] in 0:K\nparam W: [D, K]\n"
+
+
+def compiled(text: str) -> tuple[ModuleType, str]:
+    """A module, and the text of its value_and_grad."""
+    source = compile_text(text, "it")
+    return module_of(source, "it"), source[source.index("def value_and_grad(") :]
+
+
+def test_one_exponential_serves_a_softmax_and_its_logarithm() -> None:
+    _, text = compiled(LABELS + "L = cross_entropy(X @ W, y)\n")
+    assert "_softmax_and_log(" in text and "np.exp(" not in text
+    assert "One exponential serves a softmax and its logarithm." in text
+    _, text = compiled(LABELS + "L = mean(logsumexp(X @ W, axis=1) * tanh(X[:, 0]))\n")
+    assert "_softmax_and_logsumexp(" in text and "np.exp(" not in text
+
+
+def test_a_logsumexp_of_the_batch_is_gathered_from_blocks() -> None:
+    _, text = compiled("input x: [N, D]\nparam w: [D]\nL = logsumexp(tanh(sin(x * w) * cos(x)) @ w)\n")
+    assert "join=(np.logaddexp" in text
+
+
+def test_sums_of_the_same_are_one() -> None:
+    """Of the incoming gradient batch normalisation needs the sum and the sum times the rows, for gain and bias and for the input both."""
+    _, text = compiled(NORMALISED.replace("param gain", "param X: [N, D]\nparam gain").replace("input X: [N, D]\n", ""))
+    gradient = text[text.index("dL_d") :]
+    assert len(re.findall(r"\.sum\(axis=0\)|np\.einsum", gradient)) <= 4, text
+
+
+def test_numbers_stand_after_products() -> None:
+    _, text = compiled("input A, B: [N, K]\nparam V: [K, K]\nconst t = 0.2\nL = cross_entropy((A @ V) @ B.T / t, arange(N))\n")
+    assert re.search(r"softmax\[arange, arange\] -= 1\.0", text), text
+    # the N x N array is never scaled
+    assert not re.search(r"softmax \*= |\* softmax\b", text), text
+
+
+@pytest.mark.parametrize("dtypes", [("f4", "f4"), ("f8", "f8"), ("f4", "f8"), ("f8", "f4")])
+def test_precisions_beside_each_other(dtypes: tuple[str, str]) -> None:
+    module, _ = compiled("input X: [N, D]\nparam w: [D]\nL = sum(tanh(X * w) ** 2 + X) + sum(exp(w) / sum(exp(w)))\n")
+    rng = np.random.default_rng(0)
+    X, w = rng.normal(size=(5, 3)).astype(dtypes[0]), rng.normal(size=3).astype(dtypes[1])
+    value, gradients = module.value_and_grad(X, w)
+    outcome, tape = module.forward(X, w)
+    assert value.dtype == outcome.dtype == np.result_type(X, w)
+    np.testing.assert_allclose(value, outcome, rtol=1e-5 if value.dtype == np.float32 else 1e-13)
+    np.testing.assert_allclose(gradients.w, module.backward(tape).w, rtol=1e-4 if value.dtype == np.float32 else 1e-12)
+
+
+OVERWRITING = {
+    "chain": "z = x @ W\nL = sum(tanh((z - 1) * 2 + 3) ** 2)",
+    "read twice": "z = x @ W\ns = exp(z)\nL = sum(s * sin(s) + s)",
+    "views": "z = x @ W\na = z[:, :1]\nL = sum((z + 1) ** 2 * a) + sum(a)",
+    "outputs": "z = x @ W\nL = sum((z * 2 + 1) ** 2)\noutput L, z",
+    "shared": "z = exp(x @ W)\nL = sum(z / sum(z, axis=1, keepdims=True) * sqrt(z))",
+    "transposed": "z = x @ W\nL = sum((z.T + 1) * tanh(z.T)) + sum(z)",
+    "kwargs": "out = x @ W\naxis = out + 1\nL = sum(exp(axis * 2) / (1 + exp(axis)), axis=0) @ sum(out, axis=0)",
+    "loop": "def step(h, e) = tanh(h * 2 + e @ W)\nh = fold(step, zeros(3), x)\nL = sum(h ** 2)",
+    "carry": "def step((p, q), e): \n    r = p * q + e @ W\n    return q * 2 + r, r * p + q\np, q = fold(step, (ones(3), ones(3)), x)\nL = sum(p * q)",
+}
+
+
+@pytest.mark.parametrize("name", OVERWRITING)
+def test_overwritten_arrays(name: str) -> None:
+    """The same as the pair, twice over, and no argument is written to."""
+    module, _ = compiled("param x: [N, D]\nparam W: [D, 3]\n" + OVERWRITING[name] + "\n")
+    rng = np.random.default_rng(1)
+    x, W = rng.normal(size=(4, 2)) / 3, rng.normal(size=(2, 3)) / 3
+    before = x.copy(), W.copy()
+    outcome, tape = module.forward(x, W)
+    expected = (np.asarray(outcome[0] if isinstance(outcome, tuple) else outcome), *module.backward(tape))
+    for _ in range(2):
+        value, gradients = module.value_and_grad(x, W)
+        for one, other in zip((value, *gradients), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(x, before[0])
+    np.testing.assert_array_equal(W, before[1])
+
+
+def test_the_docstring_says_what_was_done() -> None:
+    _, text = compiled("input A, B: [N, N]\nparam x: [N]\nL = sum((A @ B @ x) ** 2)\n")
+    assert "A @ B @ x is computed as A @ (B @ x)." in text
+    assert "overwritten" in compiled("param x: [N]\nL = sum(exp(x * 2 + 1))\n")[1]
+
+
