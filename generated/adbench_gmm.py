@@ -225,6 +225,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -257,16 +260,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -566,6 +570,9 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x, gamma, m, alpha, means, q, below = _checked(x, gamma, m, alpha, means, q, below)
@@ -596,7 +603,7 @@ def value_and_grad(
     n = D + m + 1
     # shape = m * sum(q) - gamma ** 2 / 2 * (sum(exp(q) ** 2) + sum(below ** 2))
     gamma_squared = gamma**2
-    scaled_2 = gamma_squared / 2 * ((exp_q**2).sum() + (below**2).sum())
+    scaled_2 = gamma_squared / 2 * ((exp_q * exp_q).sum() + (below * below).sum())
     shape = m * q.sum() - scaled_2
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
     added_2 = q.sum(axis=-1)
@@ -663,4 +670,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: ed011e01427cb4617fec721d9ea283f088e07ec3abf40ef11d2fe6914fb0cacb
+# gradc: 4334cbd5feff77275659f7d1a276f5a2cb9c0d7b2e31f5206208b773861a46a3

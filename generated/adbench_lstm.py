@@ -185,22 +185,29 @@ def forward(
     # H, C = scan(moment, (hidden, memory), x[:-1])
     picked_x = x[:-1]
     picked_x_times_scale_in = picked_x * scale_in
-    zeros = np.zeros((B,), dtype=dtype)
     hs = np.empty((T, M, B), dtype=dtype)
     hs[0] = hidden
     cs = np.empty((T, M, B), dtype=dtype)
     cs[0] = memory
     for t in range(T - 1):
+        # def moment((h, c), x) = scan(layer, (x * scale_in, zeros(B)), (W, bias, h, c))
         givens = np.empty((M + 1, B), dtype=dtype)
         givens[0] = picked_x_times_scale_in[t]
         ignoreds = np.empty((M + 1, B), dtype=dtype)
-        ignoreds[0] = zeros
+        ignoreds[0] = 0.0
         for i in range(M):
             h = hs[t][i]
+            # g = stack([given, h, given, h]) * W + bias
             g = np.stack((givens[i], h, givens[i], h)) * W[i] + bias[i]
-            kept = _sigmoid(g[0]) * cs[t][i] + _sigmoid(g[1]) * np.tanh(g[3])
-            givens[i + 1] = _sigmoid(g[2]) * np.tanh(kept)
+            # forget, write, expose = sigmoid(g[0]), sigmoid(g[1]), sigmoid(g[2])
+            forget = _sigmoid(g[0])
+            write = _sigmoid(g[1])
+            expose = _sigmoid(g[2])
+            # kept = forget * c + write * tanh(g[3])
+            kept = forget * cs[t][i] + write * np.tanh(g[3])
             ignoreds[i + 1] = kept
+            # return expose * tanh(kept), kept
+            givens[i + 1] = expose * np.tanh(kept)
         hs[t + 1] = givens[1:]
         cs[t + 1] = ignoreds[1:]
     H = hs[1:]
@@ -261,67 +268,80 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dscale_out = np.einsum("ij,ij->j", dL_dY, picked_H)
     dL_dH = _scatter((T - 1, M, B), np.s_[:, -1], dL_dY * scale_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
-    zeros_2 = np.zeros((M, B), dtype=dtype)
-    dh = zeros_2
-    dc = zeros_2
+    dh = np.zeros((M, B), dtype=dtype)
+    dc = np.zeros((M, B), dtype=dtype)
     dL_dW = np.zeros((M, 4, B), dtype=dtype)
     dL_dbias = np.zeros((M, 4, B), dtype=dtype)
     dL_dpicked_x_times_scale_in = np.empty((T - 1, B), dtype=dtype)
     for t in reversed(range(T - 1)):
+        # def moment((h, c), x) = scan(layer, (x * scale_in, zeros(B)), (W, bias, h, c))
         c = cs[t]
-        added_2 = dh + dL_dH[t]
+        dh_next = dh + dL_dH[t]
         given = picked_x_times_scale_in[t]
+        stacked_all = np.empty((M, 4, B), dtype=dtype)
+        forgets = np.empty((M, B), dtype=dtype)
+        writes = np.empty((M, B), dtype=dtype)
         exposes = np.empty((M, B), dtype=dtype)
         tanh_all = np.empty((M, B), dtype=dtype)
-        forgets = np.empty((M, B), dtype=dtype)
-        tanh_all_2 = np.empty((M, B), dtype=dtype)
-        writes = np.empty((M, B), dtype=dtype)
-        stacked_all = np.empty((M, 4, B), dtype=dtype)
+        tanh_kepts = np.empty((M, B), dtype=dtype)
         for i in range(M):
             h = hs[t][i]
+            # g = stack([given, h, given, h]) * W + bias
             stacked = np.stack((given, h, given, h))
-            g = stacked * W[i] + bias[i]
-            expose = _sigmoid(g[2])
-            forget = _sigmoid(g[0])
-            write = _sigmoid(g[1])
-            tanh = np.tanh(g[3])
-            tanh_2 = np.tanh(forget * c[i] + write * tanh)
-            exposes[i] = expose
-            tanh_all[i] = tanh_2
-            forgets[i] = forget
-            tanh_all_2[i] = tanh
-            writes[i] = write
             stacked_all[i] = stacked
-            given = expose * tanh_2
-        difference = 1 - tanh_all**2
+            g = stacked * W[i] + bias[i]
+            # forget, write, expose = sigmoid(g[0]), sigmoid(g[1]), sigmoid(g[2])
+            forget = _sigmoid(g[0])
+            forgets[i] = forget
+            write = _sigmoid(g[1])
+            writes[i] = write
+            expose = _sigmoid(g[2])
+            exposes[i] = expose
+            # kept = forget * c + write * tanh(g[3])
+            tanh = np.tanh(g[3])
+            tanh_all[i] = tanh
+            kept = forget * c[i] + write * tanh
+            # return expose * tanh(kept), kept
+            tanh_kept = np.tanh(kept)
+            tanh_kepts[i] = tanh_kept
+            given = expose * tanh_kept
+        difference = 1 - tanh_kepts**2
         scaled = forgets * (1 - forgets)
         scaled_2 = writes * (1 - writes)
         scaled_3 = exposes * (1 - exposes)
-        difference_2 = 1 - tanh_all_2**2
+        difference_2 = 1 - tanh_all**2
         dgiven = np.zeros((B,), dtype=dtype)
-        dbias_all = np.empty((M, 4, B), dtype=dtype)
-        dhs = np.empty((M, B), dtype=dtype)
         dcs = np.empty((M, B), dtype=dtype)
+        dgs = np.empty((M, 4, B), dtype=dtype)
+        dhs = np.empty((M, B), dtype=dtype)
         for i in reversed(range(M)):
-            added_3 = dgiven + added_2[i]
-            dkept = dc[i] + added_3 * exposes[i] * difference[i]
-            dbias = np.stack(
+            # return expose * tanh(kept), kept
+            dgiven_next = dgiven + dh_next[i]
+            dexpose = dgiven_next * tanh_kepts[i]
+            dkept = dc[i] + dgiven_next * exposes[i] * difference[i]
+            # kept = forget * c + write * tanh(g[3])
+            dwrite = dkept * tanh_all[i]
+            dforget = dkept * c[i]
+            dcs[i] = dkept * forgets[i]
+            # forget, write, expose = sigmoid(g[0]), sigmoid(g[1]), sigmoid(g[2])
+            dg = np.stack(
                 (
-                    dkept * c[i] * scaled[i],
-                    dkept * tanh_all_2[i] * scaled_2[i],
-                    added_3 * tanh_all[i] * scaled_3[i],
+                    dforget * scaled[i],
+                    dwrite * scaled_2[i],
+                    dexpose * scaled_3[i],
                     dkept * writes[i] * difference_2[i],
                 )
             )
-            scaled_4 = dbias * W[i]
-            dbias_all[i] = dbias
-            dhs[i] = scaled_4[1] + scaled_4[3]
-            dcs[i] = dkept * forgets[i]
-            dgiven = scaled_4[0] + scaled_4[2]
+            dgs[i] = dg
+            # g = stack([given, h, given, h]) * W + bias
+            dstacked = dg * W[i]
+            dgiven = dstacked[0] + dstacked[2]
+            dhs[i] = dstacked[1] + dstacked[3]
         dL_dpicked_x_times_scale_in[t] = dgiven
-        dL_dW += dbias_all * stacked_all
-        dL_dbias += dbias_all
-        dh, dc = dhs, dcs
+        dL_dbias += dgs
+        dL_dW += dgs * stacked_all
+        dh = dhs
+        dc = dcs
     dL_dscale_in = np.einsum("ij,ij->j", dL_dpicked_x_times_scale_in, picked_x)
     return Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
@@ -345,21 +365,28 @@ def value(
     dtype = np.result_type(x, hidden, memory, W, bias, scale_in, scale_out, shift_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
     scaled = x[:-1] * scale_in
-    zeros = np.zeros((B,), dtype=dtype)
     hs = np.empty((T, M, B), dtype=dtype)
     hs[0] = hidden
     c = memory
     for t in range(T - 1):
+        # def moment((h, c), x) = scan(layer, (x * scale_in, zeros(B)), (W, bias, h, c))
         givens = np.empty((M + 1, B), dtype=dtype)
         givens[0] = scaled[t]
         ignoreds = np.empty((M + 1, B), dtype=dtype)
-        ignoreds[0] = zeros
+        ignoreds[0] = 0.0
         for i in range(M):
             h = hs[t][i]
+            # g = stack([given, h, given, h]) * W + bias
             g = np.stack((givens[i], h, givens[i], h)) * W[i] + bias[i]
-            kept = _sigmoid(g[0]) * c[i] + _sigmoid(g[1]) * np.tanh(g[3])
-            givens[i + 1] = _sigmoid(g[2]) * np.tanh(kept)
+            # forget, write, expose = sigmoid(g[0]), sigmoid(g[1]), sigmoid(g[2])
+            forget = _sigmoid(g[0])
+            write = _sigmoid(g[1])
+            expose = _sigmoid(g[2])
+            # kept = forget * c + write * tanh(g[3])
+            kept = forget * c[i] + write * np.tanh(g[3])
             ignoreds[i + 1] = kept
+            # return expose * tanh(kept), kept
+            givens[i + 1] = expose * np.tanh(kept)
         hs[t + 1] = givens[1:]
         c = ignoreds[1:]
     H = hs[1:]
@@ -383,7 +410,10 @@ def value_and_grad(
     scale_out: ArrayLike,
     shift_out: ArrayLike,
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     x, hidden, memory, W, bias, scale_in, scale_out, shift_out = _checked(
         x, hidden, memory, W, bias, scale_in, scale_out, shift_out
     )
@@ -406,34 +436,43 @@ def value_and_grad(
     # H, C = scan(moment, (hidden, memory), x[:-1])
     picked_x = x[:-1]
     picked_x_times_scale_in = picked_x * scale_in
-    zeros = np.zeros((B,), dtype=dtype)
     hs = np.empty((T, M, B), dtype=dtype)
     hs[0] = hidden
     cs = np.empty((T, M, B), dtype=dtype)
     cs[0] = memory
     for t in range(T - 1):
+        # def moment((h, c), x) = scan(layer, (x * scale_in, zeros(B)), (W, bias, h, c))
         givens = np.empty((M + 1, B), dtype=dtype)
         givens[0] = picked_x_times_scale_in[t]
         ignoreds = np.empty((M + 1, B), dtype=dtype)
-        ignoreds[0] = zeros
+        ignoreds[0] = 0.0
         for i in range(M):
             h = hs[t][i]
-            g = np.stack((givens[i], h, givens[i], h)) * W[i] + bias[i]
-            kept = _sigmoid(g[0]) * cs[t][i] + _sigmoid(g[1]) * np.tanh(g[3])
-            givens[i + 1] = _sigmoid(g[2]) * np.tanh(kept)
+            # g = stack([given, h, given, h]) * W + bias
+            g = np.stack((givens[i], h, givens[i], h)) * W[i]
+            g += bias[i]
+            # forget, write, expose = sigmoid(g[0]), sigmoid(g[1]), sigmoid(g[2])
+            forget = _sigmoid(g[0])
+            write = _sigmoid(g[1])
+            expose = _sigmoid(g[2])
+            # kept = forget * c + write * tanh(g[3])
+            kept = forget * cs[t][i]
+            kept += write * np.tanh(g[3])
             ignoreds[i + 1] = kept
+            # return expose * tanh(kept), kept
+            givens[i + 1] = expose * np.tanh(kept)
         hs[t + 1] = givens[1:]
         cs[t + 1] = ignoreds[1:]
     H = hs[1:]
     # Y = H[:, -1] * scale_out + shift_out
     picked_H = H[:, -1]
-    log_probs = picked_H * scale_out
-    log_probs += shift_out
+    Y = picked_H * scale_out
+    Y += shift_out
     # log_probs = Y - log(2 + sum(exp(Y), axis=1, keepdims=True))
-    dL_dY = np.exp(log_probs)
-    added = dL_dY.sum(axis=-1, keepdims=True)
+    exp_Y = np.exp(Y)
+    added = exp_Y.sum(axis=-1, keepdims=True)
     added += 2
-    log_probs -= np.log(added)
+    log_probs = np.subtract(Y, np.log(added), out=Y)
     # L = -sum(x[1:] * log_probs) / ((T - 1) * B)
     picked_x_2 = x[1:]
     L = -((picked_x_2 * log_probs).sum() / (B * T - B))
@@ -441,76 +480,98 @@ def value_and_grad(
     # log_probs = Y - log(2 + sum(exp(Y), axis=1, keepdims=True))
     dL_dlog = picked_x_2.sum(axis=-1, keepdims=True)
     dL_dlog *= 1.0 / max(B * T - B, 1)
-    dL_dY *= dL_dlog / added
+    dL_dY = np.multiply(dL_dlog / added, exp_Y, out=exp_Y)
     dL_dY += dL_dlog_probs
     # Y = H[:, -1] * scale_out + shift_out
     dL_dshift_out = dL_dY.sum(axis=0)
     dL_dscale_out = np.einsum("ij,ij->j", dL_dY, picked_H)
     dL_dH = _scatter((T - 1, M, B), np.s_[:, -1], dL_dY * scale_out)
     # H, C = scan(moment, (hidden, memory), x[:-1])
-    zeros_2 = np.zeros((M, B), dtype=dtype)
-    dh = zeros_2
-    dc = zeros_2
+    dh = np.zeros((M, B), dtype=dtype)
+    dc = np.zeros((M, B), dtype=dtype)
     dL_dW = np.zeros((M, 4, B), dtype=dtype)
     dL_dbias = np.zeros((M, 4, B), dtype=dtype)
     dL_dpicked_x_times_scale_in = np.empty((T - 1, B), dtype=dtype)
     for t in reversed(range(T - 1)):
+        # def moment((h, c), x) = scan(layer, (x * scale_in, zeros(B)), (W, bias, h, c))
         c = cs[t]
-        added_2 = dh + dL_dH[t]
+        dh_next = dh + dL_dH[t]
         given = picked_x_times_scale_in[t]
+        stacked_all = np.empty((M, 4, B), dtype=dtype)
+        forgets = np.empty((M, B), dtype=dtype)
+        writes = np.empty((M, B), dtype=dtype)
         exposes = np.empty((M, B), dtype=dtype)
         tanh_all = np.empty((M, B), dtype=dtype)
-        forgets = np.empty((M, B), dtype=dtype)
-        tanh_all_2 = np.empty((M, B), dtype=dtype)
-        writes = np.empty((M, B), dtype=dtype)
-        stacked_all = np.empty((M, 4, B), dtype=dtype)
+        tanh_kepts = np.empty((M, B), dtype=dtype)
         for i in range(M):
             h = hs[t][i]
+            # g = stack([given, h, given, h]) * W + bias
             stacked = np.stack((given, h, given, h))
-            g = stacked * W[i] + bias[i]
-            expose = _sigmoid(g[2])
-            forget = _sigmoid(g[0])
-            write = _sigmoid(g[1])
-            tanh = np.tanh(g[3])
-            tanh_2 = np.tanh(forget * c[i] + write * tanh)
-            exposes[i] = expose
-            tanh_all[i] = tanh_2
-            forgets[i] = forget
-            tanh_all_2[i] = tanh
-            writes[i] = write
             stacked_all[i] = stacked
-            given = expose * tanh_2
-        difference = 1 - tanh_all**2
-        scaled = forgets * (1 - forgets)
-        scaled_2 = writes * (1 - writes)
-        scaled_3 = exposes * (1 - exposes)
-        difference_2 = 1 - tanh_all_2**2
+            g = stacked * W[i]
+            g += bias[i]
+            # forget, write, expose = sigmoid(g[0]), sigmoid(g[1]), sigmoid(g[2])
+            forget = _sigmoid(g[0])
+            forgets[i] = forget
+            write = _sigmoid(g[1])
+            writes[i] = write
+            expose = _sigmoid(g[2])
+            exposes[i] = expose
+            # kept = forget * c + write * tanh(g[3])
+            tanh = np.tanh(g[3])
+            tanh_all[i] = tanh
+            kept = forget * c[i]
+            kept += write * tanh
+            # return expose * tanh(kept), kept
+            tanh_kept = np.tanh(kept)
+            tanh_kepts[i] = tanh_kept
+            given = expose * tanh_kept
+        difference = tanh_kepts * tanh_kepts
+        np.subtract(1, difference, out=difference)
+        scaled = 1 - forgets
+        scaled *= forgets
+        scaled_2 = 1 - writes
+        scaled_2 *= writes
+        scaled_3 = 1 - exposes
+        scaled_3 *= exposes
+        difference_2 = tanh_all * tanh_all
+        np.subtract(1, difference_2, out=difference_2)
         dgiven = np.zeros((B,), dtype=dtype)
-        dbias_all = np.empty((M, 4, B), dtype=dtype)
-        dhs = np.empty((M, B), dtype=dtype)
         dcs = np.empty((M, B), dtype=dtype)
+        dgs = np.empty((M, 4, B), dtype=dtype)
+        dhs = np.empty((M, B), dtype=dtype)
         for i in reversed(range(M)):
-            added_3 = dgiven + added_2[i]
-            dkept = dc[i] + added_3 * exposes[i] * difference[i]
-            dbias = np.stack(
+            # return expose * tanh(kept), kept
+            dgiven_next = dgiven + dh_next[i]
+            dexpose = dgiven_next * tanh_kepts[i]
+            dkept = dgiven_next * exposes[i]
+            dkept *= difference[i]
+            dkept += dc[i]
+            # kept = forget * c + write * tanh(g[3])
+            dwrite = dkept * tanh_all[i]
+            dforget = dkept * c[i]
+            dcs[i] = dkept * forgets[i]
+            # forget, write, expose = sigmoid(g[0]), sigmoid(g[1]), sigmoid(g[2])
+            dg = np.stack(
                 (
-                    dkept * c[i] * scaled[i],
-                    dkept * tanh_all_2[i] * scaled_2[i],
-                    added_3 * tanh_all[i] * scaled_3[i],
+                    dforget * scaled[i],
+                    dwrite * scaled_2[i],
+                    dexpose * scaled_3[i],
                     dkept * writes[i] * difference_2[i],
                 )
             )
-            scaled_4 = dbias * W[i]
-            dbias_all[i] = dbias
-            dhs[i] = scaled_4[1] + scaled_4[3]
-            dcs[i] = dkept * forgets[i]
-            dgiven = scaled_4[0] + scaled_4[2]
+            dgs[i] = dg
+            # g = stack([given, h, given, h]) * W + bias
+            dstacked = dg * W[i]
+            dgiven = dstacked[0] + dstacked[2]
+            dhs[i] = dstacked[1] + dstacked[3]
         dL_dpicked_x_times_scale_in[t] = dgiven
-        dL_dW += dbias_all * stacked_all
-        dL_dbias += dbias_all
-        dh, dc = dhs, dcs
+        dL_dbias += dgs
+        dL_dW += dgs * stacked_all
+        dh = dhs
+        dc = dcs
     dL_dscale_in = np.einsum("ij,ij->j", dL_dpicked_x_times_scale_in, picked_x)
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: 51fc255247bc1cf1842a8b77bd4860450f9067b751ea6b61fdd5a88b5d0afdab
+# gradc: addb0b7bf92d9b38747437bb99fac12952c27e5b93f2b66cdc127c0aebfbbada

@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -98,16 +101,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -228,6 +232,8 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, W = _checked(X, W)
@@ -238,17 +244,17 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
 
     def block(X_rows: Any) -> Any:
         # L = loss(X, W, tanh)
-        tanh = X_rows @ W
+        tanh = X_rows.dot(W)
         np.tanh(tanh, out=tanh)
         L = tanh.sum()
-        dL_dproduct = tanh**2
+        dL_dproduct = tanh * tanh
         np.subtract(1, dL_dproduct, out=dL_dproduct)
-        dL_dW = X_rows.T @ dL_dproduct
-        dL_dX = dL_dproduct @ W.T
+        dL_dW = X_rows.T.dot(dL_dproduct)
+        dL_dX = dL_dproduct.dot(W.T)
         return L, dL_dW, dL_dX
 
     L, dL_dW, dL_dX = _in_blocks(block, (X,), N, 8 * (2 * D + 2 * K), workers, kept=(0,))
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 390e70d2e1bac1d0ebd8f8c05387e3cd464cfb54be770f789bf11bdd7d0b1902
+# gradc: c580f88a8174e9a631f3238d60ff58f54f2730513270d9c77152edb506387fbf

@@ -79,6 +79,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -111,16 +114,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -446,6 +450,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, noise, W1, b1, W_mean, W_log_var, b_mean, b_log_var, W2, b2, W3, b3 = _checked(
@@ -478,31 +484,31 @@ def value_and_grad(
     def block(X_rows: Any, noise_rows: Any) -> Any:
         n_rows = X_rows.shape[0]
         # h = tanh(dense(X, W1, b1))
-        h = X_rows @ W1
+        h = X_rows.dot(W1)
         h += b1
         np.tanh(h, out=h)
         # mean_z = dense(h, W_mean, b_mean)
-        dL_dmean_z = h @ W_mean
-        dL_dmean_z += b_mean
+        mean_z = h.dot(W_mean)
+        mean_z += b_mean
         # log_var = dense(h, W_log_var, b_log_var)
-        log_var = h @ W_log_var
+        log_var = h.dot(W_log_var)
         log_var += b_log_var
         # z = mean_z + exp(log_var / 2) * noise
         exp = 0.5 * log_var
         np.exp(exp, out=exp)
         z = exp * noise_rows
-        z += dL_dmean_z
+        z += mean_z
         # logits = dense(tanh(dense(z, W2, b2)), W3, b3)
-        tanh = z @ W2
+        tanh = z.dot(W2)
         tanh += b2
         np.tanh(tanh, out=tanh)
-        logits = tanh @ W3
+        logits = tanh.dot(W3)
         logits += b3
         # reconstruction = sum(softplus(logits) - X * logits, axis=1)
         reconstruction = (_softplus(logits) - X_rows * logits).sum(axis=-1)
         # divergence = sum(exp(log_var) + mean_z ** 2 - 1 - log_var, axis=1) / 2
         exp_log_var = np.exp(log_var)
-        divergence = (exp_log_var + dL_dmean_z**2 - 1 - log_var).sum(axis=-1)
+        divergence = (exp_log_var + mean_z * mean_z - 1 - log_var).sum(axis=-1)
         divergence *= 0.5
         # L = mean(reconstruction + divergence)
         total = (reconstruction + divergence).sum()
@@ -514,40 +520,40 @@ def value_and_grad(
         np.subtract(X_rows, dL_dlogits, out=dL_dlogits)
         dL_dlogits *= -1.0 / max(N, 1)
         # logits = dense(tanh(dense(z, W2, b2)), W3, b3)
-        dL_dadded = dL_dlogits @ W3.T
-        dL_dadded *= 1 - tanh**2
-        dL_dz = dL_dadded @ W2.T
+        dL_dadded = dL_dlogits.dot(W3.T)
+        dL_dadded *= 1 - tanh * tanh
+        dL_dz = dL_dadded.dot(W2.T)
         # z = mean_z + exp(log_var / 2) * noise
         dL_dlog_var = dL_dz * noise_rows
         dL_dlog_var *= exp
         dL_dlog_var *= 0.5
         dL_dlog_var += added
         # divergence = sum(exp(log_var) + mean_z ** 2 - 1 - log_var, axis=1) / 2
-        dL_dmean_z *= 1.0 / max(N, 1)
+        dL_dmean_z = np.multiply(1.0 / max(N, 1), mean_z, out=mean_z)
         # z = mean_z + exp(log_var / 2) * noise
         dL_dmean_z += dL_dz
         # log_var = dense(h, W_log_var, b_log_var)
-        dL_dh = dL_dlog_var @ W_log_var.T
+        dL_dh = dL_dlog_var.dot(W_log_var.T)
         # mean_z = dense(h, W_mean, b_mean)
-        dL_dh += dL_dmean_z @ W_mean.T
+        dL_dh += dL_dmean_z.dot(W_mean.T)
         # h = tanh(dense(X, W1, b1))
-        dL_dadded_2 = h**2
+        dL_dadded_2 = h * h
         np.subtract(1, dL_dadded_2, out=dL_dadded_2)
         dL_dadded_2 *= dL_dh
-        dL_dW1 = X_rows.T @ dL_dadded_2
+        dL_dW1 = X_rows.T.dot(dL_dadded_2)
         dL_db1 = dL_dadded_2.sum(axis=0)
         # mean_z = dense(h, W_mean, b_mean)
-        dL_dW_mean = h.T @ dL_dmean_z
+        dL_dW_mean = h.T.dot(dL_dmean_z)
         # log_var = dense(h, W_log_var, b_log_var)
-        dL_dW_log_var = h.T @ dL_dlog_var
+        dL_dW_log_var = h.T.dot(dL_dlog_var)
         # mean_z = dense(h, W_mean, b_mean)
         dL_db_mean = dL_dmean_z.sum(axis=0)
         # log_var = dense(h, W_log_var, b_log_var)
         dL_db_log_var = dL_dlog_var.sum(axis=0)
         # logits = dense(tanh(dense(z, W2, b2)), W3, b3)
-        dL_dW2 = z.T @ dL_dadded
+        dL_dW2 = z.T.dot(dL_dadded)
         dL_db2 = dL_dadded.sum(axis=0)
-        dL_dW3 = tanh.T @ dL_dlogits
+        dL_dW3 = tanh.T.dot(dL_dlogits)
         dL_db3 = dL_dlogits.sum(axis=0)
         return (
             total,
@@ -575,7 +581,7 @@ def value_and_grad(
         dL_db2,
         dL_dW3,
         dL_db3,
-    ) = _in_blocks(block, (X, noise), N, 8 * (3 * D + 5 * H + 9 * Z + 2), workers)
+    ) = _in_blocks(block, (X, noise), N, 8 * (3 * D + 5 * H + 10 * Z + 2), workers)
     # L = mean(reconstruction + divergence)
     L = total / N
     return L, Gradients(
@@ -592,4 +598,4 @@ def value_and_grad(
     )
 
 
-# gradc: eda41a14135f5ddd81bbe025ac0c4e7e768bcf98b17df8d8947ac7404679d5d6
+# gradc: 6ae1ea2945863d39becf3d2671ef18055bdd20c231c0cc5d2aca50a9b0077f55

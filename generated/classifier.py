@@ -131,6 +131,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -163,16 +166,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -368,6 +372,9 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, W1, b1, W2, b2 = _checked(X, y, W1, b1, W2, b2)
@@ -380,11 +387,11 @@ def value_and_grad(
     def block(X_rows: Any, y_rows: Any) -> Any:
         n_rows = X_rows.shape[0]
         # hidden = relu(dense(X, W1, b1))
-        added = X_rows @ W1
-        added += b1
-        hidden = np.maximum(added, 0)
+        hidden = X_rows.dot(W1)
+        hidden += b1
+        np.maximum(hidden, 0, out=hidden)
         # logits = dense(hidden, W2, b2)
-        logits = hidden @ W2
+        logits = hidden.dot(W2)
         logits += b2
         # L = cross_entropy(logits, y)
         softmax, log_probs = _softmax_and_log(logits, axis=-1)
@@ -393,22 +400,22 @@ def value_and_grad(
         softmax[arange, y_rows] -= 1.0
         dL_dlogits = 1.0 / max(N, 1) * softmax
         # logits = dense(hidden, W2, b2)
-        dL_dhidden = dL_dlogits @ W2.T
+        dL_dhidden = dL_dlogits.dot(W2.T)
         # hidden = relu(dense(X, W1, b1))
-        dL_dadded = _masked(added > 0, dL_dhidden)
-        dL_dW1 = X_rows.T @ dL_dadded
+        dL_dadded = _masked(hidden > 0, dL_dhidden)
+        dL_dW1 = X_rows.T.dot(dL_dadded)
         dL_db1 = dL_dadded.sum(axis=0)
         # logits = dense(hidden, W2, b2)
-        dL_dW2 = hidden.T @ dL_dlogits
+        dL_dW2 = hidden.T.dot(dL_dlogits)
         dL_db2 = dL_dlogits.sum(axis=0)
         return total, dL_dW1, dL_db1, dL_dW2, dL_db2
 
     total, dL_dW1, dL_db1, dL_dW2, dL_db2 = _in_blocks(
-        block, (X, y), N, 8 * (D + 4 * H + 2 * K + 2), workers
+        block, (X, y), N, 8 * (D + 3 * H + 2 * K + 2), workers
     )
     # L = cross_entropy(logits, y)
     L = -(total / N)
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 17a6999a541b32892485af01251f9c2d5a18332b20146e071b38799aeb0b2c99
+# gradc: 08a4c8a22fbbb27b9c12e50d7434103a34a647519944a2a38926fdb9a466f565

@@ -199,7 +199,7 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     added = np.arange(N)[:, None] + np.arange(K)
     windows = _rows(padded, added)
     # L = sum(windows @ w)
-    L = (windows @ w).sum()
+    L = windows.dot(w).sum()
     dL_dw = windows.sum(axis=0)
     dL_dwindows = np.broadcast_to(w, (N, K))
     # windows = padded[arange(N)[:, None] + arange(K)]
@@ -209,4 +209,4 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dw)
 
 
-# gradc: a792dd5899edfe6e1ffc8af5163cd2a0c529ac74082eb5f23efb1c3348516de3
+# gradc: bccaca48be2a443c19eb118e697f2b2037fc6c6042134f97473c3d96c323b491

@@ -198,7 +198,11 @@ def value(X: ArrayLike, time: ArrayLike, event: ArrayLike, beta: ArrayLike) -> A
 def value_and_grad(
     X: ArrayLike, time: ArrayLike, event: ArrayLike, beta: ArrayLike
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+    """
     X, time, event, beta = _checked(X, time, event, beta)
     if not X.dtype == time.dtype == beta.dtype:
         X, time, beta = _in_one_precision(X, time, beta)
@@ -206,7 +210,7 @@ def value_and_grad(
     # at_risk = time >= time[:, None]
     at_risk = time >= time[:, None]
     # eta = X @ beta
-    eta = X @ beta
+    eta = X.dot(beta)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
     softmax, logsumexp = _softmax_and_logsumexp(np.where(at_risk, eta, -np.inf), axis=-1)
     log_risk = logsumexp[:, 0]
@@ -216,12 +220,12 @@ def value_and_grad(
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
     chosen = _masked(at_risk, dL_ddifference[:, None] * softmax)
     # L = sum(where(event, log_risk - eta, 0))
-    np.negative(dL_ddifference, out=dL_ddifference)
+    dL_deta = np.negative(dL_ddifference, out=dL_ddifference)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    dL_ddifference += chosen.sum(axis=0)
+    dL_deta += chosen.sum(axis=0)
     # eta = X @ beta
-    dL_dbeta = dL_ddifference @ X
+    dL_dbeta = dL_deta.dot(X)
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 9fbe3c65054355e67e33469abdb831e5272bf3838fa658178d3f215655ebabe3
+# gradc: c8d1b1c94fbcaf0073b090ed3bec107a3588c6c9db40faff113197eb9967cd9b

@@ -221,6 +221,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -253,16 +256,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -611,6 +615,9 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     images, labels, filters1, bias1, filters2, bias2, weights, bias = _checked(
@@ -642,55 +649,57 @@ def value_and_grad(
         windows_images_rows = _windows(images_rows, (3, 3), padding=((1, 1), (1, 1)))
         columns = windows_images_rows.reshape(n_rows, 9 * C, H * W)
         reshaped = (filters1.reshape(F, 9 * C) @ columns).reshape(n_rows, F, H, W)
-        added = reshaped + bias1[:, None, None]
-        windows = _windows(np.maximum(added, 0), (2, 2), stride=(2, 2))
-        columns_windows = windows.reshape(n_rows, F, 4, H // 2, W // 2)
-        found = columns_windows.max(axis=2)
+        relu = reshaped + bias1[:, None, None]
+        np.maximum(relu, 0, out=relu)
+        columns_2 = _windows(relu, (2, 2), stride=(2, 2)).reshape(n_rows, F, 4, H // 2, W // 2)
+        found = columns_2.max(axis=2)
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
         windows_found = _windows(found, (3, 3), padding=((1, 1), (1, 1)))
-        columns_2 = windows_found.reshape(n_rows, 9 * F, (H // 2) * (W // 2))
-        reshaped_2 = (reshaped_filters2 @ columns_2).reshape(n_rows, G, H // 2, W // 2)
-        added_2 = reshaped_2 + bias2[:, None, None]
-        windows_2 = _windows(np.maximum(added_2, 0), (2, 2), stride=(2, 2))
-        columns_windows_2 = windows_2.reshape(n_rows, G, 4, H // 4, W // 4)
-        parts = columns_windows_2.max(axis=2)
+        columns_3 = windows_found.reshape(n_rows, 9 * F, (H // 2) * (W // 2))
+        reshaped_2 = (reshaped_filters2 @ columns_3).reshape(n_rows, G, H // 2, W // 2)
+        relu_2 = reshaped_2 + bias2[:, None, None]
+        np.maximum(relu_2, 0, out=relu_2)
+        columns_4 = _windows(relu_2, (2, 2), stride=(2, 2)).reshape(n_rows, G, 4, H // 4, W // 4)
+        parts = columns_4.max(axis=2)
         # logits = dense(parts.reshape(N, -1), weights, bias)
         reshaped_parts = parts.reshape(n_rows, G * (H // 4) * (W // 4))
-        logits = reshaped_parts @ weights
+        logits = reshaped_parts.dot(weights)
         logits += bias
         # L = cross_entropy(logits, labels)
         softmax, log_probs = _softmax_and_log(logits, axis=-1)
         arange = np.arange(n_rows)
         total = log_probs[arange, labels_rows].sum()
         # found = max_pool2d(relu(conv2d(images, filters1, bias1, padding='same')), 2)
-        tied = columns_windows == columns_windows.max(axis=2, keepdims=True)
+        tied = columns_2 == columns_2.max(axis=2, keepdims=True)
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
-        tied_2 = columns_windows_2 == columns_windows_2.max(axis=2, keepdims=True)
+        tied_2 = columns_4 == columns_4.max(axis=2, keepdims=True)
         # L = cross_entropy(logits, labels)
         softmax[arange, labels_rows] -= 1.0
         dL_dlogits = 1.0 / max(N, 1) * softmax
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
-        reshaped_3 = (dL_dlogits @ weights.T).reshape(n_rows, G, 1, H // 4, W // 4)
+        reshaped_3 = dL_dlogits.dot(weights.T).reshape(n_rows, G, 1, H // 4, W // 4)
         ratio = reshaped_3 / tied_2.sum(axis=2, keepdims=True).astype(dtype)
-        dL_dwindows_2 = _masked(tied_2, ratio).reshape(n_rows, G, 2, 2, H // 4, W // 4)
-        dL_drelu = _unwindows(dL_dwindows_2, (H // 2, W // 2), stride=(2, 2))
-        dL_dadded_2 = _masked(added_2 > 0, dL_drelu)
-        dL_dproduct = dL_dadded_2.reshape(n_rows, G, (H // 2) * (W // 2))
+        dL_dwindows = _masked(tied_2, ratio).reshape(n_rows, G, 2, 2, H // 4, W // 4)
+        dL_drelu_2 = _unwindows(dL_dwindows, (H // 2, W // 2), stride=(2, 2))
+        dL_dadded = _masked(relu_2 > 0, dL_drelu_2)
+        dL_dproduct = dL_dadded.reshape(n_rows, G, (H // 2) * (W // 2))
         dL_dwindows_found = (reshaped_filters2.T @ dL_dproduct).reshape(
             n_rows, F, 3, 3, H // 2, W // 2
         )
         dL_dfound = _unwindows(dL_dwindows_found, (H // 2, W // 2), padding=((1, 1), (1, 1)))
         # found = max_pool2d(relu(conv2d(images, filters1, bias1, padding='same')), 2)
         ratio_2 = dL_dfound[:, :, None] / tied.sum(axis=2, keepdims=True).astype(dtype)
-        dL_dwindows = _masked(tied, ratio_2).reshape(n_rows, F, 2, 2, H // 2, W // 2)
-        dL_dadded = _masked(added > 0, _unwindows(dL_dwindows, (H, W), stride=(2, 2)))
-        dL_dreshaped = (dL_dadded.reshape(n_rows, F, H * W) @ columns.swapaxes(-1, -2)).sum(axis=0)
-        dL_dbias1 = dL_dadded.sum(axis=(0, 2, 3))
+        dL_dwindows_2 = _masked(tied, ratio_2).reshape(n_rows, F, 2, 2, H // 2, W // 2)
+        dL_dadded_2 = _masked(relu > 0, _unwindows(dL_dwindows_2, (H, W), stride=(2, 2)))
+        dL_dreshaped = (dL_dadded_2.reshape(n_rows, F, H * W) @ columns.swapaxes(-1, -2)).sum(
+            axis=0
+        )
+        dL_dbias1 = dL_dadded_2.sum(axis=(0, 2, 3))
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
-        dL_dreshaped_filters2 = (dL_dproduct @ columns_2.swapaxes(-1, -2)).sum(axis=0)
-        dL_dbias2 = dL_dadded_2.sum(axis=(0, 2, 3))
+        dL_dreshaped_filters2 = (dL_dproduct @ columns_3.swapaxes(-1, -2)).sum(axis=0)
+        dL_dbias2 = dL_dadded.sum(axis=(0, 2, 3))
         # logits = dense(parts.reshape(N, -1), weights, bias)
-        dL_dweights = reshaped_parts.T @ dL_dlogits
+        dL_dweights = reshaped_parts.T.dot(dL_dlogits)
         dL_dbias = dL_dlogits.sum(axis=0)
         return (
             total,
@@ -711,9 +720,9 @@ def value_and_grad(
             * (
                 19 * C * H * W
                 + 3 * F * H * W
-                + 46 * F * (H // 2) * (W // 2)
+                + 42 * F * (H // 2) * (W // 2)
                 + 5 * G * (H // 2) * (W // 2)
-                + 20 * G * (H // 4) * (W // 4)
+                + 16 * G * (H // 4) * (W // 4)
                 + 2 * K
                 + 2
             ),
@@ -729,4 +738,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: b22126a93480200bd3bec2ed440e4640b7edca135d50f921058450765d46808b
+# gradc: dde5cbf1c034363e03289f885f2b55db7c7f367b44130b73b862adb7b9611b37

@@ -65,6 +65,20 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
+class _line:
+    """`with _line(4, "x = solve(A, b)"):` puts the line of the source into the message of NumPy's LinAlgError."""
+
+    def __init__(self, number: int, text: str) -> None:
+        self.number, self.text = number, text
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, np.linalg.LinAlgError):
+            error.args = (f"{error} in line {self.number}: {self.text}",)
+
+
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
@@ -113,29 +127,32 @@ def forward(
     t, y, start, damping = _checked(t, y, start, damping)
     N = t.shape[0]
     dtype = np.result_type(t, y, start)
-    # p = fold(step, start, 20)
-    ones = np.ones((N,), dtype=dtype)
-    scaled = damping * np.eye(3, dtype=dtype)
-    ps = np.empty((21, 3), dtype=dtype)
-    ps[0] = start
-    added_all = np.empty((20, 3, 3), dtype=dtype)
-    Js = np.empty((20, N, 3), dtype=dtype)
-    rs = np.empty((20, N), dtype=dtype)
-    solve_all = np.empty((20, 3), dtype=dtype)
-    exp_all = np.empty((20, N), dtype=dtype)
-    for t_2 in range(20):
-        exp = np.exp(-(ps[t_2][1] * t))
-        scaled_2 = ps[t_2][0] * exp
-        J = np.stack((exp, -(scaled_2 * t), ones), axis=-1)
-        added = J.T @ J + scaled
-        r = scaled_2 + ps[t_2][2] - y
-        solve = np.linalg.solve(added, r @ J)
-        added_all[t_2] = added
-        Js[t_2] = J
-        rs[t_2] = r
-        solve_all[t_2] = solve
-        exp_all[t_2] = exp
-        ps[t_2 + 1] = ps[t_2] - solve
+    with _line(14, "p = fold(step, start, 20)"):
+        ones = np.ones((N,), dtype=dtype)
+        scaled = damping * np.eye(3, dtype=dtype)
+        ps = np.empty((21, 3), dtype=dtype)
+        ps[0] = start
+        exp_all = np.empty((20, N), dtype=dtype)
+        rs = np.empty((20, N), dtype=dtype)
+        Js = np.empty((20, N, 3), dtype=dtype)
+        added_all = np.empty((20, 3, 3), dtype=dtype)
+        solve_all = np.empty((20, 3), dtype=dtype)
+        for t_2 in range(20):
+            # r = residual(p)
+            exp = np.exp(-(ps[t_2][1] * t))
+            exp_all[t_2] = exp
+            scaled_2 = ps[t_2][0] * exp
+            r = scaled_2 + ps[t_2][2] - y
+            rs[t_2] = r
+            # J = jacobian(r, p)
+            J = np.stack((exp, -(scaled_2 * t), ones), axis=-1)
+            Js[t_2] = J
+            # return p - solve(J.T @ J + damping * eye(3), J.T @ r)
+            added = J.T @ J + scaled
+            added_all[t_2] = added
+            solve = np.linalg.solve(added, r @ J)
+            solve_all[t_2] = solve
+            ps[t_2 + 1] = ps[t_2] - solve
     p = ps[-1]
     tape = Tape(ps, added_all, Js, rs, solve_all, exp_all, t, dtype)
     return p, tape
@@ -146,21 +163,24 @@ def backward(tape: Tape, dp: Any = 1.0) -> Gradients:
     ps, added_all, Js, rs, solve_all, exp_all, t, dtype = tape
     N = Js.shape[1]
     dp = _cotangent(dp, "dp", (3,), ps.dtype)
-    # p = fold(step, start, 20)
-    dp_2 = dp
-    dy = np.zeros((N,), dtype=dtype)
-    for t_2 in reversed(range(20)):
-        J = Js[t_2]
-        exp = exp_all[t_2]
-        solve = np.linalg.solve(added_all[t_2].T, -dp_2)
-        dr = J @ solve
-        product = np.outer(solve, solve_all[t_2])
-        dJ = solve * rs[t_2][:, None] - J @ product.T - J @ product
-        difference = dr - dJ[:, 1] * t
-        total = ((dJ[:, 0] + difference * ps[t_2][0]) * exp * t).sum()
-        stacked = np.array([(difference * exp).sum(), -total, dr.sum()])
-        dp_2, dy = dp_2 + stacked, dy - dr
-    dp_dy = dy
+    with _line(14, "p = fold(step, start, 20)"):
+        dp_dy = np.zeros((N,), dtype=dtype)
+        for t_2 in reversed(range(20)):
+            J = Js[t_2]
+            exp = exp_all[t_2]
+            # return p - solve(J.T @ J + damping * eye(3), J.T @ r)
+            solve = np.linalg.solve(added_all[t_2], dp)
+            dJ_J = np.outer(solve, solve_all[t_2])
+            solve_J = J @ solve
+            dp_dy += solve_J
+            dr = -solve_J
+            dJ = -(solve * rs[t_2][:, None]) + J @ dJ_J.T + J @ dJ_J
+            # J = jacobian(r, p)
+            dscaled = dr - dJ[:, 1] * t
+            # r = residual(p)
+            total = ((dJ[:, 0] + dscaled * ps[t_2][0]) * exp * t).sum()
+            stacked = np.array([(dscaled * exp).sum(), -total, -solve_J.sum()])
+            dp = dp + stacked
     return Gradients(dp_dy)
 
 
@@ -169,17 +189,20 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     t, y, start, damping = _checked(t, y, start, damping)
     N = t.shape[0]
     dtype = np.result_type(t, y, start)
-    # p = fold(step, start, 20)
-    ones = np.ones((N,), dtype=dtype)
-    scaled = damping * np.eye(3, dtype=dtype)
-    p = start
-    for _ in range(20):
-        exp = np.exp(-(p[1] * t))
-        scaled_2 = p[0] * exp
-        J = np.stack((exp, -(scaled_2 * t), ones), axis=-1)
-        solve = np.linalg.solve(J.T @ J + scaled, (scaled_2 + p[2] - y) @ J)
-        p = p - solve
+    with _line(14, "p = fold(step, start, 20)"):
+        ones = np.ones((N,), dtype=dtype)
+        scaled = damping * np.eye(3, dtype=dtype)
+        p = start
+        for _ in range(20):
+            # r = residual(p)
+            exp = np.exp(-(p[1] * t))
+            scaled_2 = p[0] * exp
+            r = scaled_2 + p[2] - y
+            # J = jacobian(r, p)
+            J = np.stack((exp, -(scaled_2 * t), ones), axis=-1)
+            # return p - solve(J.T @ J + damping * eye(3), J.T @ r)
+            p = p - np.linalg.solve(J.T @ J + scaled, r @ J)
     return p
 
 
-# gradc: 00189c4b17529a301a8fe83dc010054af76145fc6592fa1c78aa043ba59d0c77
+# gradc: 266bfcdfc15737eabd45b9988d87ee4d871e73e7478c384e4221428caca7ac54

@@ -74,6 +74,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -106,16 +109,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -362,6 +366,11 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    What a sum does not run over stands after it, where there are fewer entries.
+    v * (1 - tanh(…) ** 2) @ W.T is computed as (1 - tanh(…) ** 2) @ (v * W).T.
+    (np.tanh(einsum(…) + b) @ v).sum() is computed as np.tanh(einsum(…) + b).sum(axis=0) @ v.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     real, fake, t, W, b, v, weight = _checked(real, fake, t, W, b, v, weight)
@@ -378,11 +387,11 @@ def value_and_grad(
 
     def block(fake_rows: Any, real_rows: Any, t_rows: Any) -> Any:
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        tanh = fake_rows @ W
+        tanh = fake_rows.dot(W)
         tanh += b
         np.tanh(tanh, out=tanh)
         total = tanh.sum(axis=0)
-        tanh_2 = real_rows @ W
+        tanh_2 = real_rows.dot(W)
         tanh_2 += b
         np.tanh(tanh_2, out=tanh_2)
         total_2 = tanh_2.sum(axis=0)
@@ -391,34 +400,35 @@ def value_and_grad(
         between *= t_rows
         between += fake_rows
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
-        tanh_3 = between @ W
+        tanh_3 = between.dot(W)
         tanh_3 += b
         np.tanh(tanh_3, out=tanh_3)
-        difference = tanh_3**2
+        difference = tanh_3 * tanh_3
         np.subtract(1, difference, out=difference)
-        v_times_W_difference = difference @ v_times_W.T
-        slope = np.linalg.norm(v_times_W_difference, axis=-1)
+        v_times_W_difference = difference.dot(v_times_W.T)
+        slope = np.vecdot(v_times_W_difference, v_times_W_difference)
+        np.sqrt(slope, out=slope)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
         difference_2 = slope - 1
-        total_3 = (difference_2**2).sum()
+        total_3 = (difference_2 * difference_2).sum()
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
         tied = slope == 0
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        ratio_2 = 2 * weight / max(N, 1) * difference_2
+        ratio_2 = np.multiply(2 * weight / max(N, 1), difference_2, out=difference_2)
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
         ratio_2 /= np.where(tied, 1.0, slope)
         chosen = np.where(tied, 0.0, ratio_2)
-        dL_dadded = v_times_W_difference @ scaled
-        dL_dadded *= np.outer(chosen, v) * (tanh_3 * difference)
-        total_4 = between.T @ dL_dadded
-        dL_dv_times_W = (chosen[:, None] * v_times_W_difference).T @ difference
+        dL_dadded = v_times_W_difference.dot(scaled)
+        dL_dadded *= chosen[:, None] * v * (tanh_3 * difference)
+        total_4 = between.T.dot(dL_dadded)
+        dL_dv_times_W = (chosen[:, None] * v_times_W_difference).T.dot(difference)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        difference_3 = tanh_2**2
+        difference_3 = tanh_2 * tanh_2
         np.subtract(1, difference_3, out=difference_3)
-        total_5 = real_rows.T @ difference_3
-        difference_4 = tanh**2
+        total_5 = real_rows.T.dot(difference_3)
+        difference_4 = tanh * tanh
         np.subtract(1, difference_4, out=difference_4)
-        total_6 = fake_rows.T @ difference_4
+        total_6 = fake_rows.T.dot(difference_4)
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
         total_7 = dL_dadded.sum(axis=0)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
@@ -455,7 +465,7 @@ def value_and_grad(
         total_10,
         total_11,
     ) = _in_blocks(block, (fake, real, t), N, 8 * (4 * D + 7 * H + 6), workers)
-    L = total @ v / N - total_2 @ v / N + weight * (total_3 / N)
+    L = total.dot(v) / N - total_2.dot(v) / N + weight * (total_3 / N)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
     difference = np.einsum("ij,ij->j", dL_dv_times_W, W)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
@@ -476,4 +486,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: 7da63895682f691a9ea9e86b5368df857ddaff786a1633b129b08d43396471b4
+# gradc: 0ad0eff651a1e43ca3b43ad8c430ef120dd5dc6a77d934db8cdebe74f20195ed

@@ -74,6 +74,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -106,16 +109,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -401,6 +405,9 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    v * (1 - tanh(…) ** 2) @ b is computed as (1 - tanh(…) ** 2) @ (v * b).
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x, t, x0, u0, a, b, c, v, kappa = _checked(x, t, x0, u0, a, b, c, v, kappa)
@@ -416,75 +423,77 @@ def value_and_grad(
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
     scaled *= a
     scaled *= -2 * kappa
-    tanh = np.outer(x0, a)
+    tanh = x0[:, None] * a
     tanh += c
     np.tanh(tanh, out=tanh)
-    difference = tanh @ v
+    difference = tanh.dot(v)
     difference -= u0
     dL_ddifference = 2.0 / max(M, 1) * difference
-    dL_dadded = np.outer(dL_ddifference, v)
-    dL_dadded *= 1 - tanh**2
+    dL_dadded = dL_ddifference[:, None] * v
+    dL_dadded *= 1 - tanh * tanh
 
     def block(x_rows: Any, t_rows: Any) -> Any:
         # u = network(x, t)
-        tanh_2 = np.outer(x_rows, a)
-        tanh_2 += np.outer(t_rows, b)
+        tanh_2 = x_rows[:, None] * a
+        tanh_2 += t_rows[:, None] * b
         tanh_2 += c
         np.tanh(tanh_2, out=tanh_2)
         # u_t = grad(sum(u), t)
-        difference_2 = tanh_2**2
+        difference_2 = tanh_2 * tanh_2
         np.subtract(1, difference_2, out=difference_2)
-        u_t = difference_2 @ v_times_b
+        u_t = difference_2.dot(v_times_b)
         # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
         tanh_2_times_difference_2 = tanh_2 * difference_2
-        difference_3 = tanh_2_times_difference_2 @ scaled
+        difference_3 = tanh_2_times_difference_2.dot(scaled)
         np.subtract(u_t, difference_3, out=difference_3)
-        total = (difference_3**2).sum()
+        total = (difference_3 * difference_3).sum()
         dL_dproduct = -2.0 / max(N, 1) * difference_3
-        dL_dscaled = dL_dproduct @ tanh_2_times_difference_2
-        dL_dadded_2 = np.outer(dL_dproduct, scaled)
-        dL_ddifference_3 = 2.0 / max(N, 1) * difference_3
-        dL_ddifference_2 = dL_dadded_2 * tanh_2
+        dL_dscaled = dL_dproduct.dot(tanh_2_times_difference_2)
+        dL_dtanh_2_times_difference_2 = dL_dproduct[:, None] * scaled
+        dL_ddifference_3 = np.multiply(2.0 / max(N, 1), difference_3, out=difference_3)
+        dL_ddifference_2 = dL_dtanh_2_times_difference_2 * tanh_2
         # u_t = grad(sum(u), t)
-        dL_ddifference_2 += np.outer(dL_ddifference_3, v_times_b)
+        dL_ddifference_2 += dL_ddifference_3[:, None] * v_times_b
         # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-        dL_dadded_2 *= difference_2
+        dL_dadded_2 = np.multiply(
+            dL_dtanh_2_times_difference_2, difference_2, out=dL_dtanh_2_times_difference_2
+        )
         # u_t = grad(sum(u), t)
         dL_dadded_2 -= 2 * (dL_ddifference_2 * tanh_2)
         # u = network(x, t)
         dL_dadded_2 *= difference_2
-        dL_da_sum = x_rows @ dL_dadded_2
-        dL_db_sum = t_rows @ dL_dadded_2
+        dL_da_sum = x_rows.dot(dL_dadded_2)
+        dL_db_sum = t_rows.dot(dL_dadded_2)
         # u_t = grad(sum(u), t)
-        dL_dv_times_b = dL_ddifference_3 @ difference_2
+        dL_dv_times_b = dL_ddifference_3.dot(difference_2)
         # u = network(x, t)
         dL_dc_sum = dL_dadded_2.sum(axis=0)
         return total, dL_dscaled, dL_da_sum, dL_db_sum, dL_dv_times_b, dL_dc_sum
 
     total, dL_dscaled, dL_da_sum, dL_db_sum, dL_dv_times_b, dL_dc_sum = _in_blocks(
-        block, (x, t), N, 8 * (5 * H + 6), workers
+        block, (x, t), N, 8 * (6 * H + 6), workers
     )
-    L = total / N + (difference**2).sum() / M
+    L = total / N + (difference * difference).sum() / M
     dL_dc = dL_dadded.sum(axis=0)
     # u = network(x, t)
     dL_dc += dL_dc_sum
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    dL_da = x0 @ dL_dadded
+    difference_2 = x0.dot(dL_dadded)
     # u_xx = grad(sum(u_x), x)
-    dL_da -= 4 * kappa * dL_dscaled * a * v
+    difference_2 -= 4 * kappa * dL_dscaled * a * v
     # u = network(x, t)
-    dL_da += dL_da_sum
+    dL_da = difference_2 + dL_da_sum
     # u_t = grad(sum(u), t)
     dL_db = dL_dv_times_b * v
     dL_db += dL_db_sum
     # L = mean((u_t - kappa * u_xx) ** 2) + mse(network(x0, zeros(M)), u0)
-    difference_2 = dL_ddifference @ tanh
+    difference_3 = dL_ddifference.dot(tanh)
     # u_xx = grad(sum(u_x), x)
-    difference_2 -= 2 * kappa * dL_dscaled * a * a
+    difference_3 -= 2 * kappa * dL_dscaled * a * a
     # u_t = grad(sum(u), t)
     dL_dv = dL_dv_times_b * b
-    dL_dv += difference_2
+    dL_dv += difference_3
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: da331f5bdadf3ef87caf56f8281c9698474b2750434311377644245cc6f2450f
+# gradc: e3699e488f026bee15141e21e6a958838dcbd33f77ce228723e52bf9f645313e

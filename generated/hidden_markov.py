@@ -173,8 +173,8 @@ class Tape(NamedTuple):
     log_joints: NDArray[Any]
     logsumexp_all: NDArray[Any]
     log_move: NDArray[Any]
-    picked_seen_2: NDArray[Any]
-    picked_seen: Any
+    picked_seen: NDArray[Any]
+    seen_0: Any
     log_softmax_show: NDArray[Any]
     log_softmax_start: NDArray[Any]
     dtype: Any
@@ -230,17 +230,18 @@ def forward(
     log_show = log_softmax_show.T
     # first = log_softmax(start) + log_show[seen[0]]
     log_softmax_start = _log_softmax(start, axis=-1)
-    picked_seen = seen[0]
-    first = log_softmax_start + log_show[picked_seen]
+    seen_0 = seen[0]
+    first = log_softmax_start + log_show[seen_0]
     # log_move = log_softmax(move)
     log_move = _log_softmax(move, axis=-1)
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
-    picked_seen_2 = seen[1:]
-    picked = _rows(log_show, picked_seen_2)
+    picked_seen = seen[1:]
+    picked = _rows(log_show, picked_seen)
     log_joints = np.empty((T, S), dtype=dtype)
     log_joints[0] = first
     logsumexp_all = np.empty((T - 1, S), dtype=dtype)
     for t in range(T - 1):
+        # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
         logsumexp = _logsumexp(log_joints[t][:, None] + log_move, axis=0)
         logsumexp_all[t] = logsumexp
         log_joints[t + 1] = logsumexp + picked[t]
@@ -253,8 +254,8 @@ def forward(
         log_joints,
         logsumexp_all,
         log_move,
-        picked_seen_2,
         picked_seen,
+        seen_0,
         log_softmax_show,
         log_softmax_start,
         dtype,
@@ -270,8 +271,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         log_joints,
         logsumexp_all,
         log_move,
-        picked_seen_2,
         picked_seen,
+        seen_0,
         log_softmax_show,
         log_softmax_start,
         dtype,
@@ -285,9 +286,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dlog_move = np.zeros((S, S), dtype=dtype)
     dL_dpicked = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
+        # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
+        dL_dpicked[t] = dlog_joint
         difference = log_joints[t][:, None] + log_move - logsumexp_all[t]
         dlog_move = dlog_joint * np.exp(difference)
-        dL_dpicked[t] = dlog_joint
         dL_dlog_move += dlog_move
         dlog_joint = dlog_move.sum(axis=-1)
     dL_dfirst = dlog_joint
@@ -295,9 +297,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     scaled = np.exp(log_move) * dL_dlog_move.sum(axis=-1, keepdims=True)
     dL_dmove = dL_dlog_move - scaled
     # first = log_softmax(start) + log_show[seen[0]]
-    dL_dlog_show = _add_rows((V, S), picked_seen_2, dL_dpicked) + _scatter(
-        (V, S), picked_seen, dL_dfirst
-    )
+    dL_dlog_show = _add_rows((V, S), picked_seen, dL_dpicked) + _scatter((V, S), seen_0, dL_dfirst)
     # log_show = log_softmax(show).T
     dL_dlog_softmax_show = dL_dlog_show.T
     scaled_2 = np.exp(log_softmax_show) * dL_dlog_softmax_show.sum(axis=-1, keepdims=True)
@@ -322,6 +322,7 @@ def value(seen: ArrayLike, start: ArrayLike, move: ArrayLike, show: ArrayLike) -
     picked = _rows(log_show, seen[1:])
     log_joint = first
     for t in range(T - 1):
+        # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
         logsumexp = _logsumexp(log_joint[:, None] + log_move, axis=0)
         log_joint = logsumexp + picked[t]
     L = -_logsumexp(log_joint)
@@ -331,7 +332,11 @@ def value(seen: ArrayLike, start: ArrayLike, move: ArrayLike, show: ArrayLike) -
 def value_and_grad(
     seen: ArrayLike, start: ArrayLike, move: ArrayLike, show: ArrayLike
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+    """
     seen, start, move, show = _checked(seen, start, move, show)
     if not start.dtype == move.dtype == show.dtype:
         start, move, show = _in_one_precision(start, move, show)
@@ -344,17 +349,18 @@ def value_and_grad(
     log_show = log_softmax.T
     # first = log_softmax(start) + log_show[seen[0]]
     softmax_2, log_softmax_2 = _softmax_and_log(start, axis=-1)
-    picked_seen = seen[0]
-    first = log_softmax_2 + log_show[picked_seen]
+    seen_0 = seen[0]
+    first = log_softmax_2 + log_show[seen_0]
     # log_move = log_softmax(move)
     softmax_3, log_move = _softmax_and_log(move, axis=-1)
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
-    picked_seen_2 = seen[1:]
-    picked = _rows(log_show, picked_seen_2)
+    picked_seen = seen[1:]
+    picked = _rows(log_show, picked_seen)
     log_joints = np.empty((T, S), dtype=dtype)
     log_joints[0] = first
     logsumexp_all = np.empty((T - 1, S), dtype=dtype)
     for t in range(T - 1):
+        # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
         logsumexp = _logsumexp(log_joints[t][:, None] + log_move, axis=0)
         logsumexp_all[t] = logsumexp
         log_joints[t + 1] = logsumexp + picked[t]
@@ -364,9 +370,12 @@ def value_and_grad(
     dL_dlog_move = np.zeros((S, S), dtype=dtype)
     dL_dpicked = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
-        difference = log_joints[t][:, None] + log_move - logsumexp_all[t]
-        dlog_move = dlog_joint * np.exp(difference)
+        # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
         dL_dpicked[t] = dlog_joint
+        difference = log_joints[t][:, None] + log_move
+        difference -= logsumexp_all[t]
+        dlog_move = np.exp(difference)
+        dlog_move *= dlog_joint
         dL_dlog_move += dlog_move
         dlog_joint = dlog_move.sum(axis=-1)
     dL_dfirst = dlog_joint
@@ -374,9 +383,7 @@ def value_and_grad(
     dL_dmove = softmax_3 * dL_dlog_move.sum(axis=-1, keepdims=True)
     np.subtract(dL_dlog_move, dL_dmove, out=dL_dmove)
     # first = log_softmax(start) + log_show[seen[0]]
-    dL_dlog_show = _add_rows((V, S), picked_seen_2, dL_dpicked) + _scatter(
-        (V, S), picked_seen, dL_dfirst
-    )
+    dL_dlog_show = _add_rows((V, S), picked_seen, dL_dpicked) + _scatter((V, S), seen_0, dL_dfirst)
     # log_show = log_softmax(show).T
     dL_dlog_softmax = dL_dlog_show.T
     dL_dshow = softmax * dL_dlog_softmax.sum(axis=-1, keepdims=True)
@@ -387,4 +394,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: 91852f5d5b0e6e0246093849ab4471320f5bffa42ca454a1260db5f2c6394e0a
+# gradc: c53537f4f25708963f0c333aa8bdec955cc406affecffdedd685954648188f32

@@ -148,6 +148,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -180,16 +183,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -421,6 +425,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     person, item, correct, ability, difficulty, log_slope = _checked(
@@ -433,8 +439,8 @@ def value_and_grad(
     I = difficulty.shape[0]
     dtype = ability.dtype
     # prior = (sum(ability ** 2) + sum(difficulty ** 2) + sum(log_slope ** 2)) / 2
-    added = (ability**2).sum() + (difficulty**2).sum() + (log_slope**2).sum()
-    prior = added / 2
+    added = (ability * ability).sum() + (difficulty * difficulty).sum()
+    prior = (added + (log_slope * log_slope).sum()) / 2
 
     def block(correct_rows: Any, item_rows: Any, person_rows: Any) -> Any:
         # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
@@ -450,18 +456,18 @@ def value_and_grad(
         added_2 *= number_correct_rows
         added_2 += number * _log_sigmoid(minus_z)
         fit_sum = added_2.sum()
-        dL_dpicked_2 = _sigmoid(z)
-        dL_dpicked_2 *= number
-        dL_dpicked_2 -= number_correct_rows * _sigmoid(minus_z)
+        dL_dz = _sigmoid(z)
+        dL_dz *= number
+        dL_dz -= number_correct_rows * _sigmoid(minus_z)
         # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
-        dL_ddifference = dL_dpicked_2 * exp
+        dL_ddifference = dL_dz * exp
         dL_dpicked = -dL_ddifference
-        dL_dpicked_2 *= difference
+        dL_dpicked_2 = np.multiply(dL_dz, difference, out=dL_dz)
         dL_dpicked_2 *= exp
         return fit_sum, dL_ddifference, dL_dpicked, dL_dpicked_2
 
     fit_sum, dL_ddifference, dL_dpicked, dL_dpicked_2 = _in_blocks(
-        block, (correct, item, person), N, 104, workers, kept=(0, 0, 0)
+        block, (correct, item, person), N, 112, workers, kept=(0, 0, 0)
     )
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
     fit = -fit_sum
@@ -474,4 +480,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 7c857a119169d59da6d157cfdaa764130c7a3ec3df1cc4fe41253415c899d06c
+# gradc: db22577b03e4d9d7f08ea400f1f36007a641fa1a22e2268fc50562440e0d807a

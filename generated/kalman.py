@@ -82,14 +82,15 @@ class Tape(NamedTuple):
 
     means: NDArray[Any]
     Ps: NDArray[Any]
-    solve_all: NDArray[Any]
-    surprises: NDArray[Any]
-    Ss: NDArray[Any]
-    P_aheads: NDArray[Any]
+    inv_Ss_surprises: NDArray[Any]
+    inv_S_H_P_aheads: NDArray[Any]
     product_all: NDArray[Any]
-    product_all_2: NDArray[Any]
+    inv_Ss: NDArray[Any]
+    P_aheads: NDArray[Any]
+    surprises: NDArray[Any]
+    A_Ps: NDArray[Any]
     aheads: NDArray[Any]
-    product_all_3: NDArray[Any]
+    H_P_aheads: NDArray[Any]
     A: NDArray[Any]
     H: NDArray[Any]
     dtype: Any
@@ -168,57 +169,64 @@ def forward(
     T, M = y.shape
     D = start.shape[0]
     dtype = np.result_type(y, start, spread, A, H, Q, R)
-    # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
-    means = np.empty((T + 1, D), dtype=dtype)
-    means[0] = start
-    Ps = np.empty((T + 1, D, D), dtype=dtype)
-    Ps[0] = spread
-    log_likelihood = dtype.type(0.0)
-    surprises = np.empty((T, M), dtype=dtype)
-    Ss = np.empty((T, M, M), dtype=dtype)
-    P_aheads = np.empty((T, D, D), dtype=dtype)
-    product_all = np.empty((T, D, D), dtype=dtype)
-    solve_all = np.empty((T, M, D + 1), dtype=dtype)
-    product_all_2 = np.empty((T, D, D), dtype=dtype)
-    aheads = np.empty((T, D), dtype=dtype)
-    product_all_3 = np.empty((T, M, D), dtype=dtype)
-    for t in range(T):
-        ahead = A @ means[t]
-        product = A @ Ps[t]
-        P_ahead = product @ A.T + Q
-        H_P_ahead = H @ P_ahead
-        S = H_P_ahead @ H.T + R
-        surprise = y[t] - H @ ahead
-        joined = np.concatenate((H_P_ahead, surprise[:, None]), axis=-1)
-        solve = np.linalg.solve(S, joined)
-        picked_solve = solve[:, :D]
-        picked_solve_H = picked_solve.T @ H
-        added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve[:, D]
-        surprises[t] = surprise
-        Ss[t] = S
-        P_aheads[t] = P_ahead
-        product_all[t] = picked_solve_H
-        solve_all[t] = solve
-        product_all_2[t] = product
-        aheads[t] = ahead
-        product_all_3[t] = H_P_ahead
-        means[t + 1] = ahead + surprise @ picked_solve
-        Ps[t + 1] = P_ahead - picked_solve_H @ P_ahead
-        log_likelihood = log_likelihood - added / 2
+    with _line(19, "mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)"):
+        means = np.empty((T + 1, D), dtype=dtype)
+        means[0] = start
+        Ps = np.empty((T + 1, D, D), dtype=dtype)
+        Ps[0] = spread
+        aheads = np.empty((T, D), dtype=dtype)
+        A_Ps = np.empty((T, D, D), dtype=dtype)
+        P_aheads = np.empty((T, D, D), dtype=dtype)
+        surprises = np.empty((T, M), dtype=dtype)
+        H_P_aheads = np.empty((T, M, D), dtype=dtype)
+        Ss = np.empty((T, M, M), dtype=dtype)
+        inv_Ss = np.empty((T, M, M), dtype=dtype)
+        inv_S_H_P_aheads = np.empty((T, M, D), dtype=dtype)
+        product_all = np.empty((T, D, D), dtype=dtype)
+        for t in range(T):
+            # ahead = A @ mean
+            ahead = A @ means[t]
+            aheads[t] = ahead
+            # P_ahead = A @ P @ A.T + Q
+            A_P = A @ Ps[t]
+            A_Ps[t] = A_P
+            P_ahead = A_P @ A.T + Q
+            P_aheads[t] = P_ahead
+            # surprise = y - H @ ahead
+            surprise = y[t] - H @ ahead
+            surprises[t] = surprise
+            # S = H @ P_ahead @ H.T + R
+            H_P_ahead = H @ P_ahead
+            H_P_aheads[t] = H_P_ahead
+            S = H_P_ahead @ H.T + R
+            Ss[t] = S
+            # gain = solve(S, H @ P_ahead).T
+            inv_S = np.linalg.inv(S)
+            inv_Ss[t] = inv_S
+            inv_S_H_P_ahead = inv_S.T @ H_P_ahead
+            inv_S_H_P_aheads[t] = inv_S_H_P_ahead
+            # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
+            means[t + 1] = ahead + surprise @ inv_S_H_P_ahead
+            product = inv_S_H_P_ahead.T @ H
+            product_all[t] = product
+            Ps[t + 1] = P_ahead - product @ P_ahead
     mean = means[-1]
-    # L = -log_likelihood
-    L = -log_likelihood
+    added = M * 1.8378770664093453 + np.linalg.slogdet(Ss)[1]
+    inv_Ss_surprises = (surprises[:, None] @ inv_Ss)[:, 0]
+    total = (added + np.vecdot(surprises, inv_Ss_surprises)).sum()
+    L = total / 2
     tape = Tape(
         means,
         Ps,
-        solve_all,
-        surprises,
-        Ss,
-        P_aheads,
+        inv_Ss_surprises,
+        inv_S_H_P_aheads,
         product_all,
-        product_all_2,
+        inv_Ss,
+        P_aheads,
+        surprises,
+        A_Ps,
         aheads,
-        product_all_3,
+        H_P_aheads,
         A,
         H,
         dtype,
@@ -231,59 +239,61 @@ def backward(tape: Tape, dL: Any = 1.0, dmean: Any = None) -> Gradients:
     (
         means,
         Ps,
-        solve_all,
-        surprises,
-        Ss,
-        P_aheads,
+        inv_Ss_surprises,
+        inv_S_H_P_aheads,
         product_all,
-        product_all_2,
+        inv_Ss,
+        P_aheads,
+        surprises,
+        A_Ps,
         aheads,
-        product_all_3,
+        H_P_aheads,
         A,
         H,
         dtype,
     ) = tape
     D = means.shape[1]
-    M = solve_all.shape[1]
-    T = solve_all.shape[0]
+    M = inv_Ss_surprises.shape[1]
+    T = inv_Ss_surprises.shape[0]
     dL = _cotangent(dL, "dL", (), means.dtype)
     dmean = _cotangent(dmean, "dmean", (D,), means.dtype)
-    # L = -log_likelihood
-    dL_dlog_likelihood = -dL
-    with _line(19, "mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)"):
-        zeros = np.zeros((D, D), dtype=dtype)
-        ratio = dL / 2
-        scaled = ratio * solve_all[:, :, D]
-        ratio_times_surprises = ratio * surprises
-        inv_Ss = np.linalg.inv(Ss)
-    ratio_2 = dL_dlog_likelihood / 2
-    dmean_2 = dmean
-    dP = zeros
+    # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
+    scaled = dL * inv_Ss_surprises
+    scaled_2 = dL / 2 * inv_Ss_surprises
+    ratio = -dL / 2
+    dP = np.zeros((D, D), dtype=dtype)
     dL_dA = np.zeros((D, D), dtype=dtype)
     dL_dQ = np.zeros((D, D), dtype=dtype)
     dL_dH = np.zeros((M, D), dtype=dtype)
     dL_dR = np.zeros((M, M), dtype=dtype)
     for t in reversed(range(T)):
+        inv_S_H_P_ahead = inv_S_H_P_aheads[t]
+        inv_S = inv_Ss[t]
         P_ahead = P_aheads[t]
-        solve = solve_all[t]
-        inv = inv_Ss[t]
-        picked_solve = solve[:, :D]
+        # fit = -(M * log(2 * pi) + logdet(S) + surprise @ solve(S, surprise)) / 2
+        difference = -np.outer(scaled_2[t], inv_Ss_surprises[t]) - ratio * inv_S.T
+        # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
         dP_P_ahead = dP @ P_ahead.T
-        added = -(H @ dP_P_ahead.T) + dmean_2 * surprises[t][:, None]
-        joined = np.concatenate((added, ratio_times_surprises[t][:, None]), axis=-1)
-        inv_joined = inv.T @ joined
-        dsurprise = scaled[t] + picked_solve @ dmean_2 + inv_joined[:, D]
-        dahead = dmean_2 - dsurprise @ H
-        dR = -(ratio_2 * inv.T) - inv_joined @ solve.T
-        added_2 = inv_joined[:, :D] + dR @ H
-        dQ = dP - product_all[t].T @ dP + H.T @ added_2
-        dQ_A = dQ @ A
-        difference = -(picked_solve @ dP_P_ahead) - np.outer(dsurprise, aheads[t])
-        dL_dA += dQ.T @ product_all_2[t] + dQ_A @ Ps[t].T + np.outer(dahead, means[t])
-        dL_dQ += dQ
-        dL_dH += difference + dR.T @ product_all_3[t] + added_2 @ P_ahead.T
-        dL_dR += dR
-        dmean_2, dP = dahead @ A, A.T @ dQ_A
+        dsolve = -(H @ dP_P_ahead.T) + dmean * surprises[t][:, None]
+        dsurprise = scaled[t] + inv_S_H_P_ahead @ dmean
+        # surprise = y - H @ ahead
+        difference_2 = -(inv_S_H_P_ahead @ dP_P_ahead) - np.outer(dsurprise, aheads[t])
+        dahead = dmean - dsurprise @ H
+        # gain = solve(S, H @ P_ahead).T
+        inv_S_dsolve = inv_S.T @ dsolve
+        dS = difference - inv_S_dsolve @ inv_S_H_P_ahead.T
+        dL_dR += dS
+        # S = H @ P_ahead @ H.T + R
+        dH_P_ahead = inv_S_dsolve + dS @ H
+        dL_dH += difference_2 + dS.T @ H_P_aheads[t] + dH_P_ahead @ P_ahead.T
+        dP_ahead = dP - product_all[t].T @ dP + H.T @ dH_P_ahead
+        dL_dQ += dP_ahead
+        # P_ahead = A @ P @ A.T + Q
+        dA_P = dP_ahead @ A
+        dP = A.T @ dA_P
+        # ahead = A @ mean
+        dL_dA += dP_ahead.T @ A_Ps[t] + dA_P @ Ps[t].T + np.outer(dahead, means[t])
+        dmean = dahead @ A
     return Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
@@ -301,25 +311,30 @@ def value(
     T, M = y.shape
     D = start.shape[0]
     dtype = np.result_type(y, start, spread, A, H, Q, R)
-    # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
-    mean = start
-    P = spread
-    log_likelihood = dtype.type(0.0)
-    for t in range(T):
-        ahead = A @ mean
-        P_ahead = A @ P @ A.T + Q
-        H_P_ahead = H @ P_ahead
-        S = H_P_ahead @ H.T + R
-        surprise = y[t] - H @ ahead
-        joined = np.concatenate((H_P_ahead, surprise[:, None]), axis=-1)
-        solve = np.linalg.solve(S, joined)
-        picked_solve = solve[:, :D]
-        added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve[:, D]
-        mean, P, log_likelihood = (
-            ahead + surprise @ picked_solve,
-            P_ahead - picked_solve.T @ H @ P_ahead,
-            log_likelihood - added / 2,
-        )
+    with _line(19, "mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)"):
+        mean = start
+        P = spread
+        log_likelihood = dtype.type(0.0)
+        for t in range(T):
+            # ahead = A @ mean
+            ahead = A @ mean
+            # P_ahead = A @ P @ A.T + Q
+            P_ahead = A @ P @ A.T + Q
+            # surprise = y - H @ ahead
+            surprise = y[t] - H @ ahead
+            # S = H @ P_ahead @ H.T + R
+            H_P_ahead = H @ P_ahead
+            S = H_P_ahead @ H.T + R
+            # gain = solve(S, H @ P_ahead).T
+            joined = np.concatenate((H_P_ahead, surprise[:, None]), axis=-1)
+            solve = np.linalg.solve(S, joined)
+            picked_solve = solve[:, :D]
+            # fit = -(M * log(2 * pi) + logdet(S) + surprise @ solve(S, surprise)) / 2
+            added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve[:, D]
+            # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
+            mean = ahead + surprise @ picked_solve
+            P = P_ahead - picked_solve.T @ H @ P_ahead
+            log_likelihood = log_likelihood - added / 2
     # L = -log_likelihood
     L = -log_likelihood
     return Outputs(L, mean)
@@ -341,78 +356,104 @@ def value_and_grad(
     T, M = y.shape
     D = start.shape[0]
     dtype = y.dtype
-    # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
-    means = np.empty((T + 1, D), dtype=dtype)
-    means[0] = start
-    Ps = np.empty((T + 1, D, D), dtype=dtype)
-    Ps[0] = spread
-    log_likelihood = dtype.type(0.0)
-    surprises = np.empty((T, M), dtype=dtype)
-    Ss = np.empty((T, M, M), dtype=dtype)
-    P_aheads = np.empty((T, D, D), dtype=dtype)
-    product_all = np.empty((T, D, D), dtype=dtype)
-    solve_all = np.empty((T, M, D + 1), dtype=dtype)
-    product_all_2 = np.empty((T, D, D), dtype=dtype)
-    aheads = np.empty((T, D), dtype=dtype)
-    product_all_3 = np.empty((T, M, D), dtype=dtype)
-    for t in range(T):
-        ahead = A @ means[t]
-        product = A @ Ps[t]
-        P_ahead = product @ A.T + Q
-        H_P_ahead = H @ P_ahead
-        S = H_P_ahead @ H.T + R
-        surprise = y[t] - H @ ahead
-        joined = np.concatenate((H_P_ahead, surprise[:, None]), axis=-1)
-        solve = np.linalg.solve(S, joined)
-        picked_solve = solve[:, :D]
-        picked_solve_H = picked_solve.T @ H
-        added = M * 1.8378770664093453 + np.linalg.slogdet(S)[1] + surprise @ solve[:, D]
-        surprises[t] = surprise
-        Ss[t] = S
-        P_aheads[t] = P_ahead
-        product_all[t] = picked_solve_H
-        solve_all[t] = solve
-        product_all_2[t] = product
-        aheads[t] = ahead
-        product_all_3[t] = H_P_ahead
-        means[t + 1] = ahead + surprise @ picked_solve
-        Ps[t + 1] = P_ahead - picked_solve_H @ P_ahead
-        log_likelihood = log_likelihood - added / 2
-    # L = -log_likelihood
-    L = -log_likelihood
     with _line(19, "mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)"):
-        zeros = np.zeros((D, D), dtype=dtype)
-        scaled = 0.5 * solve_all[:, :, D]
-        scaled_2 = 0.5 * surprises
-        inv_Ss = np.linalg.inv(Ss)
-    dmean_2 = np.zeros((D,), dtype=dtype)
-    dP = zeros
+        means = np.empty((T + 1, D), dtype=dtype)
+        means[0] = start
+        Ps = np.empty((T + 1, D, D), dtype=dtype)
+        Ps[0] = spread
+        aheads = np.empty((T, D), dtype=dtype)
+        A_Ps = np.empty((T, D, D), dtype=dtype)
+        P_aheads = np.empty((T, D, D), dtype=dtype)
+        surprises = np.empty((T, M), dtype=dtype)
+        H_P_aheads = np.empty((T, M, D), dtype=dtype)
+        Ss = np.empty((T, M, M), dtype=dtype)
+        inv_Ss = np.empty((T, M, M), dtype=dtype)
+        inv_S_H_P_aheads = np.empty((T, M, D), dtype=dtype)
+        product_all = np.empty((T, D, D), dtype=dtype)
+        for t in range(T):
+            # ahead = A @ mean
+            ahead = A.dot(means[t])
+            aheads[t] = ahead
+            # P_ahead = A @ P @ A.T + Q
+            A_P = A.dot(Ps[t])
+            A_Ps[t] = A_P
+            P_ahead = A_P.dot(A.T)
+            P_ahead += Q
+            P_aheads[t] = P_ahead
+            # surprise = y - H @ ahead
+            surprise = H.dot(ahead)
+            np.subtract(y[t], surprise, out=surprise)
+            surprises[t] = surprise
+            # S = H @ P_ahead @ H.T + R
+            H_P_ahead = H.dot(P_ahead)
+            H_P_aheads[t] = H_P_ahead
+            S = H_P_ahead.dot(H.T)
+            S += R
+            Ss[t] = S
+            # gain = solve(S, H @ P_ahead).T
+            inv_S = np.linalg.inv(S)
+            inv_Ss[t] = inv_S
+            inv_S_H_P_ahead = inv_S.T.dot(H_P_ahead)
+            inv_S_H_P_aheads[t] = inv_S_H_P_ahead
+            # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
+            means[t + 1] = ahead + surprise.dot(inv_S_H_P_ahead)
+            product = inv_S_H_P_ahead.T.dot(H)
+            product_all[t] = product
+            Ps[t + 1] = P_ahead - product.dot(P_ahead)
+    added = M * 1.8378770664093453 + np.linalg.slogdet(Ss)[1]
+    inv_Ss_surprises = (surprises[:, None] @ inv_Ss)[:, 0]
+    total = (added + np.vecdot(surprises, inv_Ss_surprises)).sum()
+    L = total / 2
+    scaled = 0.5 * inv_Ss_surprises
+    dmean = np.zeros((D,), dtype=dtype)
+    dP = np.zeros((D, D), dtype=dtype)
     dL_dA = np.zeros((D, D), dtype=dtype)
     dL_dQ = np.zeros((D, D), dtype=dtype)
     dL_dH = np.zeros((M, D), dtype=dtype)
     dL_dR = np.zeros((M, M), dtype=dtype)
     for t in reversed(range(T)):
+        inv_S_H_P_ahead = inv_S_H_P_aheads[t]
+        inv_S = inv_Ss[t]
         P_ahead = P_aheads[t]
-        solve = solve_all[t]
-        inv = inv_Ss[t]
-        picked_solve = solve[:, :D]
-        dP_P_ahead = dP @ P_ahead.T
-        added = -(H @ dP_P_ahead.T) + dmean_2 * surprises[t][:, None]
-        joined = np.concatenate((added, scaled_2[t][:, None]), axis=-1)
-        inv_joined = inv.T @ joined
-        dsurprise = scaled[t] + picked_solve @ dmean_2 + inv_joined[:, D]
-        dahead = dmean_2 - dsurprise @ H
-        dR = 0.5 * inv.T - inv_joined @ solve.T
-        added_2 = inv_joined[:, :D] + dR @ H
-        dQ = dP - product_all[t].T @ dP + H.T @ added_2
-        dQ_A = dQ @ A
-        difference = -(picked_solve @ dP_P_ahead) - np.outer(dsurprise, aheads[t])
-        dL_dA += dQ.T @ product_all_2[t] + dQ_A @ Ps[t].T + np.outer(dahead, means[t])
-        dL_dQ += dQ
-        dL_dH += difference + dR.T @ product_all_3[t] + added_2 @ P_ahead.T
-        dL_dR += dR
-        dmean_2, dP = dahead @ A, A.T @ dQ_A
+        # fit = -(M * log(2 * pi) + logdet(S) + surprise @ solve(S, surprise)) / 2
+        added = scaled[t][:, None] * inv_Ss_surprises[t]
+        np.negative(added, out=added)
+        added += 0.5 * inv_S.T
+        # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
+        dP_P_ahead = dP.dot(P_ahead.T)
+        dsolve = H.dot(dP_P_ahead.T)
+        np.negative(dsolve, out=dsolve)
+        dsolve += dmean * surprises[t][:, None]
+        dsurprise = inv_S_H_P_ahead.dot(dmean)
+        dsurprise += inv_Ss_surprises[t]
+        difference = inv_S_H_P_ahead.dot(dP_P_ahead)
+        np.negative(difference, out=difference)
+        # surprise = y - H @ ahead
+        difference -= dsurprise[:, None] * aheads[t]
+        dahead = dsurprise.dot(H)
+        np.subtract(dmean, dahead, out=dahead)
+        # gain = solve(S, H @ P_ahead).T
+        inv_S_dsolve = inv_S.T.dot(dsolve)
+        dS = inv_S_dsolve.dot(inv_S_H_P_ahead.T)
+        np.subtract(added, dS, out=dS)
+        dL_dR += dS
+        # S = H @ P_ahead @ H.T + R
+        dH_P_ahead = dS.dot(H)
+        dH_P_ahead += inv_S_dsolve
+        dL_dH += difference + dS.T.dot(H_P_aheads[t]) + dH_P_ahead.dot(P_ahead.T)
+        # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
+        dP_ahead = product_all[t].T.dot(dP)
+        np.subtract(dP, dP_ahead, out=dP_ahead)
+        # S = H @ P_ahead @ H.T + R
+        dP_ahead += H.T.dot(dH_P_ahead)
+        dL_dQ += dP_ahead
+        # P_ahead = A @ P @ A.T + Q
+        dA_P = dP_ahead.dot(A)
+        dP = A.T.dot(dA_P)
+        # ahead = A @ mean
+        dL_dA += dP_ahead.T.dot(A_Ps[t]) + dA_P.dot(Ps[t].T) + dahead[:, None] * means[t]
+        dmean = dahead.dot(A)
     return L, Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
-# gradc: c32a969c568a0d04ae32db412ecf182a4596b218f44ef69220001dbc5b6fdd03
+# gradc: 581bc513c5f04cab59a5053b750fb9c1b8e8af5919c0a8f52504813ee039c0e7

@@ -111,6 +111,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -143,16 +146,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -350,6 +354,8 @@ def value_and_grad(
     """evidence and its gradients.
 
     The N rows are gone through twice, a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, w, log_alpha = _checked(X, y, w, log_alpha)
@@ -360,17 +366,17 @@ def value_and_grad(
     # alpha = exp(log_alpha)
     alpha = np.exp(log_alpha)
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-    total = (w**2).sum()
+    total = (w * w).sum()
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-        X_rows_w = X_rows @ w
+        X_rows_w = X_rows.dot(w)
         difference = np.maximum(X_rows_w, 0)
         difference -= X_rows_w * y_rows.astype(dtype)
         total_2 = (difference + np.log1p(np.exp(-np.abs(X_rows_w)))).sum()
         # evidence = -energy - logdet(hessian(energy, w)) / 2
         sigmoid = _sigmoid(X_rows_w)
-        total_3 = X_rows.T * (sigmoid * (1 - sigmoid)) @ X_rows
+        total_3 = (X_rows.T * (sigmoid * (1 - sigmoid))).dot(X_rows)
         return total_2, total_3, sigmoid
 
     total_2, total_3, sigmoid = _in_blocks(block, (X, y), N, 8 * (D + 4), workers, kept=(0,))
@@ -387,22 +393,22 @@ def value_and_grad(
 
     def block_2(X_rows: Any, sigmoid_rows: Any, y_rows: Any) -> Any:
         # evidence = -energy - logdet(hessian(energy, w)) / 2
-        product = np.einsum("ij,ji->j", (X_rows @ inv_added).T, X_rows)
-        scaled_2 = 1 - sigmoid_rows
+        product = np.einsum("ij,ji->j", inv_added.T.dot(X_rows.T), X_rows)
+        difference_2 = 1 - sigmoid_rows
         devidence_dsigmoid = -0.5 * product
-        devidence_dsigmoid *= scaled_2
+        devidence_dsigmoid *= difference_2
         devidence_dsigmoid += 0.5 * product * sigmoid_rows
-        scaled_2 *= sigmoid_rows
+        scaled_2 = np.multiply(sigmoid_rows, difference_2, out=difference_2)
         scaled_2 *= devidence_dsigmoid
         # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-        devidence_dw_sum = (scaled_2 + (y_rows.astype(dtype) - sigmoid_rows)) @ X_rows
+        devidence_dw_sum = (scaled_2 + (y_rows.astype(dtype) - sigmoid_rows)).dot(X_rows)
         return (devidence_dw_sum,)
 
-    (devidence_dw_sum,) = _in_blocks(block_2, (X, sigmoid, y), N, 8 * (D + 5), workers)
+    (devidence_dw_sum,) = _in_blocks(block_2, (X, sigmoid, y), N, 8 * (D + 6), workers)
     devidence_dw = alpha * w
     np.negative(devidence_dw, out=devidence_dw)
     devidence_dw += devidence_dw_sum
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: d2f6349b96e434d6e6ef3c122091a9a0dfe25ae21e9e1737bedc7173dafbecf5
+# gradc: 7e79c16dd377ee52a530a1130b839822e4435bee257279779e9fc55ac6126332

@@ -172,7 +172,10 @@ def value(x: ArrayLike, *, epsilon: float = 1.0, sigma: float = 1.0) -> Any:
 def value_and_grad(
     x: ArrayLike, *, epsilon: float = 1.0, sigma: float = 1.0
 ) -> tuple[Any, Gradients]:
-    """energy and its gradients."""
+    """energy and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     x, epsilon, sigma = _checked(x, epsilon, sigma)
     N = x.shape[0]
     dtype = x.dtype
@@ -189,12 +192,12 @@ def value_and_grad(
     s6 = ratio**3
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
     scaled = 4 * epsilon
-    energy = _masked(pair, scaled * (s6**2 - s6)).sum()
+    energy = _masked(pair, scaled * (s6 * s6 - s6)).sum()
     denergy_ds6 = np.where(pair, dtype.type(scaled), 0.0)
     np.negative(denergy_ds6, out=denergy_ds6)
     denergy_ds6 += _masked(pair, 8 * epsilon * s6)
     # s6 = (sigma ** 2 / r2) ** 3
-    denergy_dr2 = ratio**2
+    denergy_dr2 = ratio * ratio
     denergy_dr2 *= denergy_ds6
     denergy_dr2 *= 3
     denergy_dr2 *= ratio
@@ -209,4 +212,4 @@ def value_and_grad(
     return energy, Gradients(denergy_dx)
 
 
-# gradc: 8ae6b3e995b3e041b69ce1bdeeecfb9d6485676c1ab62e93edd4d8e06053b5fc
+# gradc: 9dd3a7c0691546b7f84ffd6204aa3def3f0d4cd63a66bdf54dfed3bf2318bdf5

@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -98,16 +101,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -244,6 +248,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, W, B = _checked(X, y, W, B)
@@ -255,13 +261,13 @@ def value_and_grad(
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # P = X @ W + B
-        y_rows_minus_P = X_rows @ W
+        y_rows_minus_P = X_rows.dot(W)
         y_rows_minus_P += B
         # L = mean((y - P) ** 2)
         np.subtract(y_rows, y_rows_minus_P, out=y_rows_minus_P)
-        total = (y_rows_minus_P**2).sum()
+        total = (y_rows_minus_P * y_rows_minus_P).sum()
         # P = X @ W + B
-        total_2 = X_rows.T @ y_rows_minus_P
+        total_2 = X_rows.T.dot(y_rows_minus_P)
         total_3 = y_rows_minus_P.sum(axis=0, keepdims=True)
         return total, total_2, total_3
 
@@ -273,4 +279,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dB)
 
 
-# gradc: 5e4bbf7e0360c0eb2902b50a1155c2322b9b34df66f7f05b1a5e1d29ba737853
+# gradc: c789f265f33d8c8b341bc3d17bbb235c652f88025886734da16fd057d5346089

@@ -134,6 +134,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -166,16 +169,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -347,6 +351,10 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softmax and its logarithm.
+    log(softmax(x)) is computed as log_softmax(x).
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, W, b, lam = _checked(X, y, W, b, lam)
@@ -360,7 +368,7 @@ def value_and_grad(
     def block(X_rows: Any, y_rows: Any) -> Any:
         n_rows = X_rows.shape[0]
         # Z = X @ W + b
-        Z = X_rows @ W
+        Z = X_rows.dot(W)
         Z += b
         # data = -mean(log(P[arange(N), y]))
         softmax, log_softmax = _softmax_and_log(Z, axis=-1)
@@ -368,14 +376,14 @@ def value_and_grad(
         total = log_softmax[arange, y_rows].sum()
         softmax[arange, y_rows] -= 1.0
         # Z = X @ W + b
-        total_2 = X_rows.T @ softmax
+        total_2 = X_rows.T.dot(softmax)
         total_3 = softmax.sum(axis=0)
         return total, total_2, total_3
 
     total, total_2, total_3 = _in_blocks(block, (X, y), N, 8 * (D + K + 2), workers)
     data = -(total / N)
     # L = data + lam / 2 * sum(W ** 2)
-    L = data + lam / 2 * (W**2).sum()
+    L = data + lam / 2 * (W * W).sum()
     # Z = X @ W + b
     dL_db = ratio * total_3
     # L = data + lam / 2 * sum(W ** 2)
@@ -385,4 +393,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 725e2c788d17bbd850c420ff158f404f49714526d24238192fd564f963ffbd4f
+# gradc: 12fa6208ece8a60500cdd5b0c23be6f876f46e89a73099e427201ef9ef123cbe

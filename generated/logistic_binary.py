@@ -105,6 +105,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -137,16 +140,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -305,6 +309,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, w, b, lam = _checked(X, y, w, b, lam)
@@ -317,7 +323,7 @@ def value_and_grad(
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # z = X @ w + b
-        z = X_rows @ w
+        z = X_rows.dot(w)
         z += b
         # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
         number_y_rows = y_rows.astype(dtype)
@@ -330,12 +336,12 @@ def value_and_grad(
         # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
         p -= number_y_rows
         # z = X @ w + b
-        total_2 = p @ X_rows
+        total_2 = p.dot(X_rows)
         total_3 = p.sum()
         return total, total_2, total_3
 
     total, total_2, total_3 = _in_blocks(block, (X, y), N, 8 * (D + 5), workers)
-    L = total / N + lam / 2 * (w**2).sum()
+    L = total / N + lam / 2 * (w * w).sum()
     # z = X @ w + b
     dL_db = ratio * total_3
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
@@ -345,4 +351,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 09446ae0e8d3349ca56bfba985c5951d892621f6bbeb80c8795b9b12bd8d06ce
+# gradc: b9cf35e9ccdab87bcef236cc0394a08f807fc49f62cf484efbbd47e7423bf084

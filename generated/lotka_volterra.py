@@ -159,29 +159,35 @@ def forward(
     us = np.empty((T + 1, 2), dtype=dtype)
     us[0] = start
     for t in range(T):
+        # def year(u) = fold(step, u, 10)
         u = us[t]
         for _ in range(10):
+            # k1 = slope(u)
             lynxes = u[1]
             hares = u[0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
-            added = u + ratio * k1
-            lynxes_2 = added[1]
-            hares_2 = added[0]
+            # k2 = slope(u + dt / 2 * k1)
+            u_2 = u + ratio * k1
+            lynxes_2 = u_2[1]
+            hares_2 = u_2[0]
             k2 = np.array(
                 [(birth - hunt * lynxes_2) * hares_2, (feed * hares_2 - death) * lynxes_2]
             )
-            added_2 = u + ratio * k2
-            lynxes_3 = added_2[1]
-            hares_3 = added_2[0]
+            # k3 = slope(u + dt / 2 * k2)
+            u_3 = u + ratio * k2
+            lynxes_3 = u_3[1]
+            hares_3 = u_3[0]
             k3 = np.array(
                 [(birth - hunt * lynxes_3) * hares_3, (feed * hares_3 - death) * lynxes_3]
             )
-            added_3 = u + dt * k3
-            lynxes_4 = added_3[1]
-            hares_4 = added_3[0]
+            # k4 = slope(u + dt * k3)
+            u_4 = u + dt * k3
+            lynxes_4 = u_4[1]
+            hares_4 = u_4[0]
             k4 = np.array(
                 [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
             )
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
             u = u + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
         us[t + 1] = u
     U = us[1:]
@@ -209,109 +215,125 @@ def backward(tape: Tape, dL: Any = 1.0, dU: Any = None) -> Gradients:
     dL_dfeed = dtype.type(0.0)
     dL_ddeath = dtype.type(0.0)
     for t in reversed(range(T)):
+        # def year(u) = fold(step, u, 10)
         us_2 = np.empty((11, 2), dtype=dtype)
         us_2[0] = us[t]
-        added_all = np.empty((10, 2), dtype=dtype)
-        added_all_2 = np.empty((10, 2), dtype=dtype)
-        added_all_3 = np.empty((10, 2), dtype=dtype)
+        u_2_all = np.empty((10, 2), dtype=dtype)
+        u_3_all = np.empty((10, 2), dtype=dtype)
+        u_4_all = np.empty((10, 2), dtype=dtype)
         for i in range(10):
+            # k1 = slope(u)
             lynxes = us_2[i][1]
             hares = us_2[i][0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
-            added = us_2[i] + ratio * k1
-            lynxes_2 = added[1]
-            hares_2 = added[0]
+            # k2 = slope(u + dt / 2 * k1)
+            u_2 = us_2[i] + ratio * k1
+            u_2_all[i] = u_2
+            lynxes_2 = u_2[1]
+            hares_2 = u_2[0]
             k2 = np.array(
                 [(birth - hunt * lynxes_2) * hares_2, (feed * hares_2 - death) * lynxes_2]
             )
-            added_2 = us_2[i] + ratio * k2
-            lynxes_3 = added_2[1]
-            hares_3 = added_2[0]
+            # k3 = slope(u + dt / 2 * k2)
+            u_3 = us_2[i] + ratio * k2
+            u_3_all[i] = u_3
+            lynxes_3 = u_3[1]
+            hares_3 = u_3[0]
             k3 = np.array(
                 [(birth - hunt * lynxes_3) * hares_3, (feed * hares_3 - death) * lynxes_3]
             )
-            added_3 = us_2[i] + dt * k3
-            lynxes_4 = added_3[1]
-            hares_4 = added_3[0]
+            # k4 = slope(u + dt * k3)
+            u_4 = us_2[i] + dt * k3
+            u_4_all[i] = u_4
+            lynxes_4 = u_4[1]
+            hares_4 = u_4[0]
             k4 = np.array(
                 [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
             )
-            added_all[i] = added
-            added_all_2[i] = added_2
-            added_all_3[i] = added_3
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
             us_2[i + 1] = us_2[i] + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
         picked_us_2 = us_2[:10]
-        difference_2 = birth - hunt * added_all_3[:, 1]
-        difference_3 = feed * added_all_3[:, 0] - death
-        difference_4 = birth - hunt * added_all_2[:, 1]
-        difference_5 = feed * added_all_2[:, 0] - death
-        difference_6 = birth - hunt * added_all[:, 1]
-        difference_7 = feed * added_all[:, 0] - death
+        difference_2 = birth - hunt * u_4_all[:, 1]
+        difference_3 = feed * u_4_all[:, 0] - death
+        difference_4 = birth - hunt * u_3_all[:, 1]
+        difference_5 = feed * u_3_all[:, 0] - death
+        difference_6 = birth - hunt * u_2_all[:, 1]
+        difference_7 = feed * u_2_all[:, 0] - death
         difference_8 = birth - hunt * picked_us_2[:, 1]
         difference_9 = feed * picked_us_2[:, 0] - death
-        du_2 = du + dL_dU[t]
+        du = du + dL_dU[t]
         for i in reversed(range(10)):
-            added = added_all[i]
-            added_2 = added_all_2[i]
-            added_3 = added_all_3[i]
+            u_2 = u_2_all[i]
+            u_3 = u_3_all[i]
+            u_4 = u_4_all[i]
             u = us_2[i]
-            dk4 = du_2 * ratio_2
-            picked_dk4 = dk4[1]
-            picked_added_3 = added_3[1]
-            scaled = picked_dk4 * picked_added_3
-            picked_dk4_2 = dk4[0]
-            picked_added_3_2 = added_3[0]
-            scaled_2 = picked_dk4_2 * picked_added_3_2
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            dk4 = du * ratio_2
+            # k4 = slope(u + dt * k3)
+            dk4_0 = dk4[0]
+            dk4_1 = dk4[1]
+            lynxes = u_4[1]
+            ddifference = dk4_1 * lynxes
+            hares = u_4[0]
+            ddifference_2 = dk4_0 * hares
+            du_2 = np.array(
+                [
+                    ddifference * feed + dk4_0 * difference_2[i],
+                    dk4_1 * difference_3[i] - ddifference_2 * hunt,
+                ]
+            )
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            scaled = 2 * dk4
+            dk3 = du_2 * dt + scaled
+            # k3 = slope(u + dt / 2 * k2)
+            dk3_0 = dk3[0]
+            dk3_1 = dk3[1]
+            lynxes_2 = u_3[1]
+            ddifference_3 = dk3_1 * lynxes_2
+            hares_2 = u_3[0]
+            ddifference_4 = dk3_0 * hares_2
+            difference_10 = -(ddifference_2 * lynxes) - ddifference_4 * lynxes_2
+            du_3 = np.array(
+                [
+                    ddifference_3 * feed + dk3_0 * difference_4[i],
+                    dk3_1 * difference_5[i] - ddifference_4 * hunt,
+                ]
+            )
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            dk2 = du_3 * ratio + scaled
+            # k2 = slope(u + dt / 2 * k1)
+            dk2_0 = dk2[0]
+            dk2_1 = dk2[1]
+            lynxes_3 = u_2[1]
+            ddifference_5 = dk2_1 * lynxes_3
+            hares_3 = u_2[0]
+            added = ddifference * hares + ddifference_3 * hares_2 + ddifference_5 * hares_3
+            ddifference_6 = dk2_0 * hares_3
+            du_4 = np.array(
+                [
+                    ddifference_5 * feed + dk2_0 * difference_6[i],
+                    dk2_1 * difference_7[i] - ddifference_6 * hunt,
+                ]
+            )
+            dk1 = dk4 + du_4 * ratio
+            # k1 = slope(u)
+            dk1_0 = dk1[0]
+            dk1_1 = dk1[1]
+            lynxes_4 = u[1]
+            ddifference_7 = dk1_1 * lynxes_4
+            hares_4 = u[0]
+            dL_ddeath += -ddifference - ddifference_3 - ddifference_5 - ddifference_7
+            dL_dfeed += added + ddifference_7 * hares_4
+            ddifference_8 = dk1_0 * hares_4
+            dL_dbirth += ddifference_2 + ddifference_4 + ddifference_6 + ddifference_8
+            dL_dhunt += difference_10 - ddifference_6 * lynxes_3 - ddifference_8 * lynxes_4
             stacked = np.array(
                 [
-                    scaled * feed + picked_dk4_2 * difference_2[i],
-                    picked_dk4 * difference_3[i] - scaled_2 * hunt,
+                    ddifference_7 * feed + dk1_0 * difference_8[i],
+                    dk1_1 * difference_9[i] - ddifference_8 * hunt,
                 ]
             )
-            scaled_3 = 2 * dk4
-            dk3 = stacked * dt + scaled_3
-            picked_dk3 = dk3[1]
-            picked_added_2 = added_2[1]
-            scaled_4 = picked_dk3 * picked_added_2
-            picked_dk3_2 = dk3[0]
-            picked_added_2_2 = added_2[0]
-            scaled_5 = picked_dk3_2 * picked_added_2_2
-            stacked_2 = np.array(
-                [
-                    scaled_4 * feed + picked_dk3_2 * difference_4[i],
-                    picked_dk3 * difference_5[i] - scaled_5 * hunt,
-                ]
-            )
-            dk2 = stacked_2 * ratio + scaled_3
-            picked_dk2 = dk2[1]
-            picked_added = added[1]
-            picked_dk2_times_picked_added = picked_dk2 * picked_added
-            picked_dk2_2 = dk2[0]
-            dhares = picked_dk2_times_picked_added * feed + picked_dk2_2 * difference_6[i]
-            picked_added_4 = added[0]
-            scaled_6 = picked_dk2_2 * picked_added_4
-            stacked_3 = np.array([dhares, picked_dk2 * difference_7[i] - scaled_6 * hunt])
-            dk1 = dk4 + stacked_3 * ratio
-            picked_dk1 = dk1[1]
-            picked_u = u[1]
-            picked_dk1_times_picked_u = picked_dk1 * picked_u
-            picked_dk1_2 = dk1[0]
-            dhares_2 = picked_dk1_times_picked_u * feed + picked_dk1_2 * difference_8[i]
-            picked_u_2 = u[0]
-            picked_dk1_2_times_picked_u_2 = picked_dk1_2 * picked_u_2
-            dlynxes = picked_dk1 * difference_9[i] - picked_dk1_2_times_picked_u_2 * hunt
-            difference_10 = -(scaled_2 * picked_added_3) - scaled_5 * picked_added_2
-            added_4 = scaled * picked_added_3_2 + scaled_4 * picked_added_2_2
-            added_5 = added_4 + picked_dk2_times_picked_added * picked_added_4
-            difference_11 = -scaled - scaled_4 - picked_dk2_times_picked_added
-            dL_dhunt += (
-                difference_10 - scaled_6 * picked_added - picked_dk1_2_times_picked_u_2 * picked_u
-            )
-            dL_dbirth += scaled_2 + scaled_5 + scaled_6 + picked_dk1_2_times_picked_u_2
-            dL_dfeed += added_5 + picked_dk1_times_picked_u * picked_u_2
-            dL_ddeath += difference_11 - picked_dk1_times_picked_u
-            du_2 = du_2 + stacked + stacked_2 + stacked_3 + np.array([dhares_2, dlynxes])
-        du = du_2
+            du = du + du_2 + du_3 + du_4 + stacked
     dL_dstart = du
     return Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
@@ -336,29 +358,35 @@ def value(
     us = np.empty((T + 1, 2), dtype=dtype)
     us[0] = start
     for t in range(T):
+        # def year(u) = fold(step, u, 10)
         u = us[t]
         for _ in range(10):
+            # k1 = slope(u)
             lynxes = u[1]
             hares = u[0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
-            added = u + ratio * k1
-            lynxes_2 = added[1]
-            hares_2 = added[0]
+            # k2 = slope(u + dt / 2 * k1)
+            u_2 = u + ratio * k1
+            lynxes_2 = u_2[1]
+            hares_2 = u_2[0]
             k2 = np.array(
                 [(birth - hunt * lynxes_2) * hares_2, (feed * hares_2 - death) * lynxes_2]
             )
-            added_2 = u + ratio * k2
-            lynxes_3 = added_2[1]
-            hares_3 = added_2[0]
+            # k3 = slope(u + dt / 2 * k2)
+            u_3 = u + ratio * k2
+            lynxes_3 = u_3[1]
+            hares_3 = u_3[0]
             k3 = np.array(
                 [(birth - hunt * lynxes_3) * hares_3, (feed * hares_3 - death) * lynxes_3]
             )
-            added_3 = u + dt * k3
-            lynxes_4 = added_3[1]
-            hares_4 = added_3[0]
+            # k4 = slope(u + dt * k3)
+            u_4 = u + dt * k3
+            lynxes_4 = u_4[1]
+            hares_4 = u_4[0]
             k4 = np.array(
                 [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
             )
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
             u = u + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
         us[t + 1] = u
     U = us[1:]
@@ -377,7 +405,10 @@ def value_and_grad(
     *,
     dt: float = 0.1,
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     seen, start, birth, hunt, feed, death, dt = _checked(seen, start, birth, hunt, feed, death, dt)
     if not seen.dtype == start.dtype == birth.dtype == hunt.dtype == feed.dtype == death.dtype:
         seen, start, birth, hunt, feed, death = _in_one_precision(
@@ -391,36 +422,45 @@ def value_and_grad(
     us = np.empty((T + 1, 2), dtype=dtype)
     us[0] = start
     for t in range(T):
+        # def year(u) = fold(step, u, 10)
         u = us[t]
         for _ in range(10):
+            # k1 = slope(u)
             lynxes = u[1]
             hares = u[0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
-            added = u + ratio * k1
-            lynxes_2 = added[1]
-            hares_2 = added[0]
+            # k2 = slope(u + dt / 2 * k1)
+            u_2 = ratio * k1
+            u_2 += u
+            lynxes_2 = u_2[1]
+            hares_2 = u_2[0]
             k2 = np.array(
                 [(birth - hunt * lynxes_2) * hares_2, (feed * hares_2 - death) * lynxes_2]
             )
-            added_2 = u + ratio * k2
-            lynxes_3 = added_2[1]
-            hares_3 = added_2[0]
+            # k3 = slope(u + dt / 2 * k2)
+            u_3 = ratio * k2
+            u_3 += u
+            lynxes_3 = u_3[1]
+            hares_3 = u_3[0]
             k3 = np.array(
                 [(birth - hunt * lynxes_3) * hares_3, (feed * hares_3 - death) * lynxes_3]
             )
-            added_3 = u + dt * k3
-            lynxes_4 = added_3[1]
-            hares_4 = added_3[0]
+            # k4 = slope(u + dt * k3)
+            u_4 = dt * k3
+            u_4 += u
+            lynxes_4 = u_4[1]
+            hares_4 = u_4[0]
             k4 = np.array(
                 [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
             )
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
             u = u + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
         us[t + 1] = u
     U = us[1:]
     # L = mse(log(U), log(seen))
     difference = np.log(U)
     difference -= np.log(seen)
-    L = (difference**2).sum() / (2 * T)
+    L = (difference * difference).sum() / (2 * T)
     dL_dU = 2.0 / max(2 * T, 1) * difference
     dL_dU /= U
     # U = scan(year, start, T)
@@ -430,111 +470,143 @@ def value_and_grad(
     dL_dfeed = dtype.type(0.0)
     dL_ddeath = dtype.type(0.0)
     for t in reversed(range(T)):
+        # def year(u) = fold(step, u, 10)
         us_2 = np.empty((11, 2), dtype=dtype)
         us_2[0] = us[t]
-        added_all = np.empty((10, 2), dtype=dtype)
-        added_all_2 = np.empty((10, 2), dtype=dtype)
-        added_all_3 = np.empty((10, 2), dtype=dtype)
+        u_2_all = np.empty((10, 2), dtype=dtype)
+        u_3_all = np.empty((10, 2), dtype=dtype)
+        u_4_all = np.empty((10, 2), dtype=dtype)
         for i in range(10):
+            # k1 = slope(u)
             lynxes = us_2[i][1]
             hares = us_2[i][0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
-            added = us_2[i] + ratio * k1
-            lynxes_2 = added[1]
-            hares_2 = added[0]
+            # k2 = slope(u + dt / 2 * k1)
+            u_2 = ratio * k1
+            u_2 += us_2[i]
+            u_2_all[i] = u_2
+            lynxes_2 = u_2[1]
+            hares_2 = u_2[0]
             k2 = np.array(
                 [(birth - hunt * lynxes_2) * hares_2, (feed * hares_2 - death) * lynxes_2]
             )
-            added_2 = us_2[i] + ratio * k2
-            lynxes_3 = added_2[1]
-            hares_3 = added_2[0]
+            # k3 = slope(u + dt / 2 * k2)
+            u_3 = ratio * k2
+            u_3 += us_2[i]
+            u_3_all[i] = u_3
+            lynxes_3 = u_3[1]
+            hares_3 = u_3[0]
             k3 = np.array(
                 [(birth - hunt * lynxes_3) * hares_3, (feed * hares_3 - death) * lynxes_3]
             )
-            added_3 = us_2[i] + dt * k3
-            lynxes_4 = added_3[1]
-            hares_4 = added_3[0]
+            # k4 = slope(u + dt * k3)
+            u_4 = dt * k3
+            u_4 += us_2[i]
+            u_4_all[i] = u_4
+            lynxes_4 = u_4[1]
+            hares_4 = u_4[0]
             k4 = np.array(
                 [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
             )
-            added_all[i] = added
-            added_all_2[i] = added_2
-            added_all_3[i] = added_3
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
             us_2[i + 1] = us_2[i] + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
         picked_us_2 = us_2[:10]
-        difference_2 = birth - hunt * added_all_3[:, 1]
-        difference_3 = feed * added_all_3[:, 0] - death
-        difference_4 = birth - hunt * added_all_2[:, 1]
-        difference_5 = feed * added_all_2[:, 0] - death
-        difference_6 = birth - hunt * added_all[:, 1]
-        difference_7 = feed * added_all[:, 0] - death
-        difference_8 = birth - hunt * picked_us_2[:, 1]
-        difference_9 = feed * picked_us_2[:, 0] - death
-        du_2 = du + dL_dU[t]
+        difference = hunt * u_4_all[:, 1]
+        np.subtract(birth, difference, out=difference)
+        difference_2 = feed * u_4_all[:, 0]
+        difference_2 -= death
+        difference_3 = hunt * u_3_all[:, 1]
+        np.subtract(birth, difference_3, out=difference_3)
+        difference_4 = feed * u_3_all[:, 0]
+        difference_4 -= death
+        difference_5 = hunt * u_2_all[:, 1]
+        np.subtract(birth, difference_5, out=difference_5)
+        difference_6 = feed * u_2_all[:, 0]
+        difference_6 -= death
+        difference_7 = hunt * picked_us_2[:, 1]
+        np.subtract(birth, difference_7, out=difference_7)
+        difference_8 = feed * picked_us_2[:, 0]
+        difference_8 -= death
+        du = du + dL_dU[t]
         for i in reversed(range(10)):
-            added = added_all[i]
-            added_2 = added_all_2[i]
-            added_3 = added_all_3[i]
+            u_2 = u_2_all[i]
+            u_3 = u_3_all[i]
+            u_4 = u_4_all[i]
             u = us_2[i]
-            dk4 = du_2 * ratio_2
-            picked_dk4 = dk4[1]
-            picked_added_3 = added_3[1]
-            scaled = picked_dk4 * picked_added_3
-            picked_dk4_2 = dk4[0]
-            picked_added_3_2 = added_3[0]
-            scaled_2 = picked_dk4_2 * picked_added_3_2
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            dk4 = du * ratio_2
+            # k4 = slope(u + dt * k3)
+            dk4_0 = dk4[0]
+            dk4_1 = dk4[1]
+            lynxes = u_4[1]
+            ddifference = dk4_1 * lynxes
+            hares = u_4[0]
+            ddifference_2 = dk4_0 * hares
+            du_2 = np.array(
+                [
+                    ddifference * feed + dk4_0 * difference[i],
+                    dk4_1 * difference_2[i] - ddifference_2 * hunt,
+                ]
+            )
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            scaled = 2 * dk4
+            # k4 = slope(u + dt * k3)
+            dk3 = du_2 * dt
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            dk3 += scaled
+            # k3 = slope(u + dt / 2 * k2)
+            dk3_0 = dk3[0]
+            dk3_1 = dk3[1]
+            lynxes_2 = u_3[1]
+            ddifference_3 = dk3_1 * lynxes_2
+            hares_2 = u_3[0]
+            ddifference_4 = dk3_0 * hares_2
+            difference_9 = -(ddifference_2 * lynxes) - ddifference_4 * lynxes_2
+            du_3 = np.array(
+                [
+                    ddifference_3 * feed + dk3_0 * difference_3[i],
+                    dk3_1 * difference_4[i] - ddifference_4 * hunt,
+                ]
+            )
+            dk2 = du_3 * ratio
+            # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            dk2 += scaled
+            # k2 = slope(u + dt / 2 * k1)
+            dk2_0 = dk2[0]
+            dk2_1 = dk2[1]
+            lynxes_3 = u_2[1]
+            ddifference_5 = dk2_1 * lynxes_3
+            hares_3 = u_2[0]
+            added = ddifference * hares + ddifference_3 * hares_2 + ddifference_5 * hares_3
+            ddifference_6 = dk2_0 * hares_3
+            du_4 = np.array(
+                [
+                    ddifference_5 * feed + dk2_0 * difference_5[i],
+                    dk2_1 * difference_6[i] - ddifference_6 * hunt,
+                ]
+            )
+            dk1 = du_4 * ratio
+            dk1 += dk4
+            # k1 = slope(u)
+            dk1_0 = dk1[0]
+            dk1_1 = dk1[1]
+            lynxes_4 = u[1]
+            ddifference_7 = dk1_1 * lynxes_4
+            hares_4 = u[0]
+            dL_ddeath += -ddifference - ddifference_3 - ddifference_5 - ddifference_7
+            dL_dfeed += added + ddifference_7 * hares_4
+            ddifference_8 = dk1_0 * hares_4
+            dL_dbirth += ddifference_2 + ddifference_4 + ddifference_6 + ddifference_8
+            dL_dhunt += difference_9 - ddifference_6 * lynxes_3 - ddifference_8 * lynxes_4
             stacked = np.array(
                 [
-                    scaled * feed + picked_dk4_2 * difference_2[i],
-                    picked_dk4 * difference_3[i] - scaled_2 * hunt,
+                    ddifference_7 * feed + dk1_0 * difference_7[i],
+                    dk1_1 * difference_8[i] - ddifference_8 * hunt,
                 ]
             )
-            scaled_3 = 2 * dk4
-            dk3 = stacked * dt + scaled_3
-            picked_dk3 = dk3[1]
-            picked_added_2 = added_2[1]
-            scaled_4 = picked_dk3 * picked_added_2
-            picked_dk3_2 = dk3[0]
-            picked_added_2_2 = added_2[0]
-            scaled_5 = picked_dk3_2 * picked_added_2_2
-            stacked_2 = np.array(
-                [
-                    scaled_4 * feed + picked_dk3_2 * difference_4[i],
-                    picked_dk3 * difference_5[i] - scaled_5 * hunt,
-                ]
-            )
-            dk2 = stacked_2 * ratio + scaled_3
-            picked_dk2 = dk2[1]
-            picked_added = added[1]
-            picked_dk2_times_picked_added = picked_dk2 * picked_added
-            picked_dk2_2 = dk2[0]
-            dhares = picked_dk2_times_picked_added * feed + picked_dk2_2 * difference_6[i]
-            picked_added_4 = added[0]
-            scaled_6 = picked_dk2_2 * picked_added_4
-            stacked_3 = np.array([dhares, picked_dk2 * difference_7[i] - scaled_6 * hunt])
-            dk1 = dk4 + stacked_3 * ratio
-            picked_dk1 = dk1[1]
-            picked_u = u[1]
-            picked_dk1_times_picked_u = picked_dk1 * picked_u
-            picked_dk1_2 = dk1[0]
-            dhares_2 = picked_dk1_times_picked_u * feed + picked_dk1_2 * difference_8[i]
-            picked_u_2 = u[0]
-            picked_dk1_2_times_picked_u_2 = picked_dk1_2 * picked_u_2
-            dlynxes = picked_dk1 * difference_9[i] - picked_dk1_2_times_picked_u_2 * hunt
-            difference_10 = -(scaled_2 * picked_added_3) - scaled_5 * picked_added_2
-            added_4 = scaled * picked_added_3_2 + scaled_4 * picked_added_2_2
-            added_5 = added_4 + picked_dk2_times_picked_added * picked_added_4
-            difference_11 = -scaled - scaled_4 - picked_dk2_times_picked_added
-            dL_dhunt += (
-                difference_10 - scaled_6 * picked_added - picked_dk1_2_times_picked_u_2 * picked_u
-            )
-            dL_dbirth += scaled_2 + scaled_5 + scaled_6 + picked_dk1_2_times_picked_u_2
-            dL_dfeed += added_5 + picked_dk1_times_picked_u * picked_u_2
-            dL_ddeath += difference_11 - picked_dk1_times_picked_u
-            du_2 = du_2 + stacked + stacked_2 + stacked_3 + np.array([dhares_2, dlynxes])
-        du = du_2
+            du = du + du_2 + du_3 + du_4 + stacked
     dL_dstart = du
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: 3bcfdb84ff7f7ad24626d50ee1f4b4f4c4f9edc09371a8038aa6aa9b9845ffd0
+# gradc: 2430acd9a150bc9b5a094004c0787f98fc577977c97bcb5cb51a451b899fc478

@@ -168,9 +168,8 @@ class Tape(NamedTuple):
     hs: NDArray[Any]
     Wo: NDArray[Any]
     memories: NDArray[Any]
-    zeros: NDArray[Any]
     sigmoid_all: NDArray[Any]
-    tanh_all: NDArray[Any]
+    tanh_kepts: NDArray[Any]
     candidates: NDArray[Any]
     Wh: NDArray[Any]
     picked: NDArray[Any]
@@ -252,7 +251,6 @@ def forward(
     H = Wh.shape[0]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    zeros = np.zeros((B, H), dtype=dtype)
     picked_text = text[:-1]
     picked = _rows(E, picked_text)
     picked_Wx = picked @ Wx
@@ -261,19 +259,27 @@ def forward(
     memories = np.empty((T, B, H), dtype=dtype)
     memories[0] = 0.0
     sigmoid_all = np.empty((T - 1, B, 3 * H), dtype=dtype)
-    tanh_all = np.empty((T - 1, B, H), dtype=dtype)
     candidates = np.empty((T - 1, B, H), dtype=dtype)
+    tanh_kepts = np.empty((T - 1, B, H), dtype=dtype)
     for t in range(T - 1):
+        # gates = x @ Wx + h @ Wh + b
         gates = picked_Wx[t] + hs[t] @ Wh + b
+        # write, forget, expose = split(sigmoid(gates[:, :3 * H]), 3, axis=-1)
         sigmoid = _sigmoid(gates[:, : 3 * H])
-        candidate = np.tanh(gates[:, 3 * H :])
-        kept = sigmoid[:, H : 2 * H] * memories[t] + sigmoid[:, :H] * candidate
-        tanh_kept = np.tanh(kept)
         sigmoid_all[t] = sigmoid
-        tanh_all[t] = tanh_kept
+        write = sigmoid[:, :H]
+        forget = sigmoid[:, H : 2 * H]
+        expose = sigmoid[:, 2 * H :]
+        # candidate = tanh(gates[:, 3 * H:])
+        candidate = np.tanh(gates[:, 3 * H :])
         candidates[t] = candidate
-        hs[t + 1] = sigmoid[:, 2 * H :] * tanh_kept
+        # kept = forget * memory + write * candidate
+        kept = forget * memories[t] + write * candidate
         memories[t + 1] = kept
+        # return expose * tanh(kept), kept
+        tanh_kept = np.tanh(kept)
+        tanh_kepts[t] = tanh_kept
+        hs[t + 1] = expose * tanh_kept
     hidden = hs[1:]
     # logits = hidden @ Wo + c
     logits = hidden @ Wo + c
@@ -288,9 +294,8 @@ def forward(
         hs,
         Wo,
         memories,
-        zeros,
         sigmoid_all,
-        tanh_all,
+        tanh_kepts,
         candidates,
         Wh,
         picked,
@@ -309,9 +314,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         hs,
         Wo,
         memories,
-        zeros,
         sigmoid_all,
-        tanh_all,
+        tanh_kepts,
         candidates,
         Wh,
         picked,
@@ -341,22 +345,33 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
     dL_dhidden = dL_dlogits @ Wo.T
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    dh = zeros
-    dmemory = zeros
+    dh = np.zeros((B, H), dtype=dtype)
+    dmemory = np.zeros((B, H), dtype=dtype)
     dL_dpicked_Wx = np.empty((T - 1, B, 4 * H), dtype=dtype)
     for t in reversed(range(T - 1)):
         sigmoid = sigmoid_all[t]
-        tanh = tanh_all[t]
+        tanh_kept = tanh_kepts[t]
         candidate = candidates[t]
-        added = dh + dL_dhidden[t]
-        dkept = dmemory + added * sigmoid[:, 2 * H :] * (1 - tanh**2)
-        joined = np.concatenate((dkept * candidate, dkept * memories[t], added * tanh), axis=-1)
-        dproduct = np.concatenate(
-            (joined * (sigmoid * (1 - sigmoid)), dkept * sigmoid[:, :H] * (1 - candidate**2)),
-            axis=-1,
+        # return expose * tanh(kept), kept
+        dh_next = dh + dL_dhidden[t]
+        dexpose = dh_next * tanh_kept
+        expose = sigmoid[:, 2 * H :]
+        dkept = dmemory + dh_next * expose * (1 - tanh_kept**2)
+        # kept = forget * memory + write * candidate
+        dwrite = dkept * candidate
+        write = sigmoid[:, :H]
+        dcandidate = dkept * write
+        dforget = dkept * memories[t]
+        forget = sigmoid[:, H : 2 * H]
+        dmemory = dkept * forget
+        # write, forget, expose = split(sigmoid(gates[:, :3 * H]), 3, axis=-1)
+        dsigmoid = np.concatenate((dwrite, dforget, dexpose), axis=-1)
+        dgates = np.concatenate(
+            (dsigmoid * (sigmoid * (1 - sigmoid)), dcandidate * (1 - candidate**2)), axis=-1
         )
-        dL_dpicked_Wx[t] = dproduct
-        dh, dmemory = dproduct @ Wh.T, dkept * sigmoid[:, H : 2 * H]
+        dL_dpicked_Wx[t] = dgates
+        # gates = x @ Wx + h @ Wh + b
+        dh = dgates @ Wh.T
     dL_db = dL_dpicked_Wx.sum(axis=(0, 1))
     dL_dWh = np.tensordot(hs[: T - 1], dL_dpicked_Wx, axes=((0, 1), (0, 1)))
     dL_dWx = np.tensordot(picked, dL_dpicked_Wx, axes=((0, 1), (0, 1)))
@@ -379,17 +394,25 @@ def value(
     H = Wh.shape[0]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    zeros = np.zeros((B, H), dtype=dtype)
     product = _rows(E, text[:-1]) @ Wx
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
-    memory = zeros
+    memory = np.zeros((B, H), dtype=dtype)
     for t in range(T - 1):
+        # gates = x @ Wx + h @ Wh + b
         gates = product[t] + hs[t] @ Wh + b
+        # write, forget, expose = split(sigmoid(gates[:, :3 * H]), 3, axis=-1)
         sigmoid = _sigmoid(gates[:, : 3 * H])
-        kept = sigmoid[:, H : 2 * H] * memory + sigmoid[:, :H] * np.tanh(gates[:, 3 * H :])
-        hs[t + 1] = sigmoid[:, 2 * H :] * np.tanh(kept)
+        write = sigmoid[:, :H]
+        forget = sigmoid[:, H : 2 * H]
+        expose = sigmoid[:, 2 * H :]
+        # candidate = tanh(gates[:, 3 * H:])
+        candidate = np.tanh(gates[:, 3 * H :])
+        # kept = forget * memory + write * candidate
+        kept = forget * memory + write * candidate
         memory = kept
+        # return expose * tanh(kept), kept
+        hs[t + 1] = expose * np.tanh(kept)
     hidden = hs[1:]
     # logits = hidden @ Wo + c
     logits = hidden @ Wo + c
@@ -410,7 +433,11 @@ def value_and_grad(
     Wo: ArrayLike,
     c: ArrayLike,
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+    """
     text, E, Wx, Wh, b, Wo, c = _checked(text, E, Wx, Wh, b, Wo, c)
     if not E.dtype == Wx.dtype == Wh.dtype == b.dtype == Wo.dtype == c.dtype:
         E, Wx, Wh, b, Wo, c = _in_one_precision(E, Wx, Wh, b, Wo, c)
@@ -419,31 +446,41 @@ def value_and_grad(
     H = Wh.shape[0]
     dtype = E.dtype
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    zeros = np.zeros((B, H), dtype=dtype)
     picked_text = text[:-1]
     picked = _rows(E, picked_text)
-    picked_Wx = picked @ Wx
+    picked_Wx = picked.reshape(B * T - B, D).dot(Wx).reshape(T - 1, B, 4 * H)
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
     memories = np.empty((T, B, H), dtype=dtype)
     memories[0] = 0.0
     sigmoid_all = np.empty((T - 1, B, 3 * H), dtype=dtype)
-    tanh_all = np.empty((T - 1, B, H), dtype=dtype)
     candidates = np.empty((T - 1, B, H), dtype=dtype)
+    tanh_kepts = np.empty((T - 1, B, H), dtype=dtype)
     for t in range(T - 1):
-        gates = picked_Wx[t] + hs[t] @ Wh + b
+        # gates = x @ Wx + h @ Wh + b
+        gates = hs[t].dot(Wh)
+        gates += picked_Wx[t]
+        gates += b
+        # write, forget, expose = split(sigmoid(gates[:, :3 * H]), 3, axis=-1)
         sigmoid = _sigmoid(gates[:, : 3 * H])
-        candidate = np.tanh(gates[:, 3 * H :])
-        kept = sigmoid[:, H : 2 * H] * memories[t] + sigmoid[:, :H] * candidate
-        tanh_kept = np.tanh(kept)
         sigmoid_all[t] = sigmoid
-        tanh_all[t] = tanh_kept
+        write = sigmoid[:, :H]
+        forget = sigmoid[:, H : 2 * H]
+        expose = sigmoid[:, 2 * H :]
+        # candidate = tanh(gates[:, 3 * H:])
+        candidate = np.tanh(gates[:, 3 * H :])
         candidates[t] = candidate
-        hs[t + 1] = sigmoid[:, 2 * H :] * tanh_kept
+        # kept = forget * memory + write * candidate
+        kept = forget * memories[t]
+        kept += write * candidate
         memories[t + 1] = kept
+        # return expose * tanh(kept), kept
+        tanh_kept = np.tanh(kept)
+        tanh_kepts[t] = tanh_kept
+        hs[t + 1] = expose * tanh_kept
     hidden = hs[1:]
     # logits = hidden @ Wo + c
-    logits = hidden @ Wo
+    logits = hidden.reshape(B * T - B, H).dot(Wo).reshape(T - 1, B, V)
     logits += c
     # L = cross_entropy(logits, text[1:])
     softmax, log_probs = _softmax_and_log(logits, axis=-1)
@@ -460,30 +497,45 @@ def value_and_grad(
     np.subtract(dL_dlog_probs, dL_dlogits, out=dL_dlogits)
     # logits = hidden @ Wo + c
     dL_dc = dL_dlogits.sum(axis=(0, 1))
-    dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
-    dL_dhidden = dL_dlogits @ Wo.T
+    dL_dWo = hidden.reshape(B * T - B, H).T.dot(dL_dlogits.reshape(B * T - B, V))
+    dL_dhidden = dL_dlogits.reshape(B * T - B, V).dot(Wo.T).reshape(T - 1, B, H)
     # hidden, memory = scan(cell, (zeros((B, H)), zeros((B, H))), E[text[:-1]])
-    dh = zeros
-    dmemory = zeros
+    dh = np.zeros((B, H), dtype=dtype)
+    dmemory = np.zeros((B, H), dtype=dtype)
     dL_dpicked_Wx = np.empty((T - 1, B, 4 * H), dtype=dtype)
     for t in reversed(range(T - 1)):
         sigmoid = sigmoid_all[t]
-        tanh = tanh_all[t]
+        tanh_kept = tanh_kepts[t]
         candidate = candidates[t]
-        added = dh + dL_dhidden[t]
-        dkept = dmemory + added * sigmoid[:, 2 * H :] * (1 - tanh**2)
-        joined = np.concatenate((dkept * candidate, dkept * memories[t], added * tanh), axis=-1)
-        dproduct = np.concatenate(
-            (joined * (sigmoid * (1 - sigmoid)), dkept * sigmoid[:, :H] * (1 - candidate**2)),
+        # return expose * tanh(kept), kept
+        dh_next = dh + dL_dhidden[t]
+        dexpose = dh_next * tanh_kept
+        expose = sigmoid[:, 2 * H :]
+        dkept = dh_next * expose
+        dkept *= 1 - tanh_kept * tanh_kept
+        dkept += dmemory
+        # kept = forget * memory + write * candidate
+        dwrite = dkept * candidate
+        write = sigmoid[:, :H]
+        dcandidate = dkept * write
+        dforget = dkept * memories[t]
+        forget = sigmoid[:, H : 2 * H]
+        dmemory = dkept * forget
+        # write, forget, expose = split(sigmoid(gates[:, :3 * H]), 3, axis=-1)
+        dsigmoid = np.concatenate((dwrite, dforget, dexpose), axis=-1)
+        dgates = np.concatenate(
+            (dsigmoid * (sigmoid * (1 - sigmoid)), dcandidate * (1 - candidate * candidate)),
             axis=-1,
         )
-        dL_dpicked_Wx[t] = dproduct
-        dh, dmemory = dproduct @ Wh.T, dkept * sigmoid[:, H : 2 * H]
+        dL_dpicked_Wx[t] = dgates
+        # gates = x @ Wx + h @ Wh + b
+        dh = dgates.dot(Wh.T)
     dL_db = dL_dpicked_Wx.sum(axis=(0, 1))
-    dL_dWh = np.tensordot(hs[: T - 1], dL_dpicked_Wx, axes=((0, 1), (0, 1)))
-    dL_dWx = np.tensordot(picked, dL_dpicked_Wx, axes=((0, 1), (0, 1)))
-    dL_dE = _add_rows((V, D), picked_text, dL_dpicked_Wx @ Wx.T)
+    dL_dWh = hs[: T - 1].reshape(B * T - B, H).T.dot(dL_dpicked_Wx.reshape(B * T - B, 4 * H))
+    dL_dWx = picked.reshape(B * T - B, D).T.dot(dL_dpicked_Wx.reshape(B * T - B, 4 * H))
+    dL_dpicked = dL_dpicked_Wx.reshape(B * T - B, 4 * H).dot(Wx.T).reshape(T - 1, B, D)
+    dL_dE = _add_rows((V, D), picked_text, dL_dpicked)
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 9bbb503b1bbd734c5b6740fb984e65eac91a059d5c1125b4432429c4f2783f8c
+# gradc: 87acfee3ea061e4147641e279ad47928fc6b9058f9bc769c7ed561b7817a81a1

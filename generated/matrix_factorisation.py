@@ -95,6 +95,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -127,16 +130,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -285,6 +289,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     R, known, U, V, lam = _checked(R, known, U, V, lam)
@@ -295,27 +301,27 @@ def value_and_grad(
 
     def block(U_rows: Any, R_rows: Any, known_rows: Any) -> Any:
         # error = where(known, R - U @ V.T, 0)
-        error = _masked(known_rows, R_rows - U_rows @ V.T)
+        error = _masked(known_rows, R_rows - U_rows.dot(V.T))
         # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
-        L_sum = (error**2).sum()
-        total = (U_rows**2).sum()
+        L_sum = (error * error).sum()
+        total = (U_rows * U_rows).sum()
         # error = where(known, R - U @ V.T, 0)
-        total_2 = error.T @ U_rows
+        total_2 = error.T.dot(U_rows)
         # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
         dL_dU = 2 * lam * U_rows
         # error = where(known, R - U @ V.T, 0)
-        dL_dU -= 2 * (error @ V)
+        dL_dU -= 2 * error.dot(V)
         return L_sum, total, total_2, dL_dU
 
     L_sum, total, total_2, dL_dU = _in_blocks(
         block, (U, R, known), N, 8 * (2 * K + 3 * M), workers, kept=(0,)
     )
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
-    L = L_sum + lam * (total + (V**2).sum())
+    L = L_sum + lam * (total + (V * V).sum())
     dL_dV = 2 * lam * V
     # error = where(known, R - U @ V.T, 0)
     dL_dV -= 2 * total_2
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: 7e082bdd93ff2652cbe6fbb4dedaf7c169488b77ea37a51ea27703c3d98ed261
+# gradc: acadeb04439fd882adca609b224046441be8916d2d80adf006e4c581085aa274

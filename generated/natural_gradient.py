@@ -134,6 +134,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -166,16 +169,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -238,13 +242,13 @@ class Tape(NamedTuple):
 
     rs: NDArray[Any]
     ds: NDArray[Any]
-    added_all: NDArray[Any]
-    ratio_all: NDArray[Any]
+    added_3_all: NDArray[Any]
+    ratio_2_all: NDArray[Any]
     Fds: NDArray[Any]
-    added_all_2: NDArray[Any]
+    added_2_all: NDArray[Any]
     rates: NDArray[Any]
-    total_all: NDArray[Any]
-    product_all: NDArray[Any]
+    total_t_2_all: NDArray[Any]
+    d_Xs: NDArray[Any]
     X: NDArray[Any]
     P: NDArray[Any]
     damping: Any
@@ -317,45 +321,49 @@ def forward(
     rs[0] = g
     ds = np.empty((11, D, K), dtype=dtype)
     ds[0] = g
-    added_all = np.empty((10,), dtype=dtype)
-    ratio_all = np.empty((10,), dtype=dtype)
+    d_Xs = np.empty((10, N, K), dtype=dtype)
+    total_t_2_all = np.empty((10, N, 1), dtype=dtype)
     Fds = np.empty((10, D, K), dtype=dtype)
-    added_all_2 = np.empty((10,), dtype=dtype)
+    added_2_all = np.empty((10,), dtype=dtype)
     rates = np.empty((10,), dtype=dtype)
-    total_all = np.empty((10, N, 1), dtype=dtype)
-    product_all = np.empty((10, N, K), dtype=dtype)
+    added_3_all = np.empty((10,), dtype=dtype)
+    ratio_2_all = np.empty((10,), dtype=dtype)
     for t in range(10):
-        total = (rs[t] ** 2).sum()
-        product = X @ ds[t]
-        t_2 = P * product
+        # Fd = fisher(d)
+        d_X = X @ ds[t]
+        d_Xs[t] = d_X
+        t_2 = P * d_X
         total_t_2 = t_2.sum(axis=-1, keepdims=True)
+        total_t_2_all[t] = total_t_2
         Fd = X.T @ (t_2 - P * total_t_2) / N + damping * ds[t]
-        added_2 = (ds[t] * Fd).sum() + 1e-30
-        rate = total / added_2
-        rest = rs[t] - rate * Fd
-        added_3 = total + 1e-30
-        ratio_2 = (rest**2).sum() / added_3
-        added_all[t] = added_3
-        ratio_all[t] = ratio_2
         Fds[t] = Fd
-        added_all_2[t] = added_2
+        # rate = ratio(sum(r ** 2), sum(d * Fd))
+        a = (rs[t] ** 2).sum()
+        added_2 = (ds[t] * Fd).sum() + 1e-30
+        added_2_all[t] = added_2
+        rate = a / added_2
         rates[t] = rate
-        total_all[t] = total_t_2
-        product_all[t] = product
+        # rest = r - rate * Fd
+        rest = rs[t] - rate * Fd
         rs[t + 1] = rest
+        # return s + rate * d, rest, rest + ratio(sum(rest ** 2), sum(r ** 2)) * d
+        added_3 = a + 1e-30
+        added_3_all[t] = added_3
+        ratio_2 = (rest**2).sum() / added_3
+        ratio_2_all[t] = ratio_2
         ds[t + 1] = rest + ratio_2 * ds[t]
     picked_ds = ds[:10]
     natural = np.tensordot(picked_ds, rates, axes=((0,), (0,)))
     tape = Tape(
         rs,
         ds,
-        added_all,
-        ratio_all,
+        added_3_all,
+        ratio_2_all,
         Fds,
-        added_all_2,
+        added_2_all,
         rates,
-        total_all,
-        product_all,
+        total_t_2_all,
+        d_Xs,
         X,
         P,
         damping,
@@ -371,13 +379,13 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
     (
         rs,
         ds,
-        added_all,
-        ratio_all,
+        added_3_all,
+        ratio_2_all,
         Fds,
-        added_all_2,
+        added_2_all,
         rates,
-        total_all,
-        product_all,
+        total_t_2_all,
+        d_Xs,
         X,
         P,
         damping,
@@ -385,37 +393,42 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         y,
         dtype,
     ) = tape
-    N = total_all.shape[1]
+    N = total_t_2_all.shape[1]
     D = rs.shape[1]
     K = rs.shape[2]
     dL = _cotangent(dL, "dL", (), rs.dtype)
     dnatural = _cotangent(dnatural, "dnatural", (D, K), rs.dtype)
     # natural, rest, direction = fold(conjugate, (zeros_like(W), g, g), 10)
     picked_ds = ds[:10]
-    zeros = np.zeros((D, K), dtype=dtype)
     dnatural_picked_ds = np.tensordot(picked_ds, dnatural, axes=((1, 2), (0, 1)))
-    dr = zeros
-    dd = zeros
+    dr = np.zeros((D, K), dtype=dtype)
+    dd = np.zeros((D, K), dtype=dtype)
     dL_dP = np.zeros((N, K), dtype=dtype)
     for t in reversed(range(10)):
-        added_2 = added_all[t]
-        ratio_2 = ratio_all[t]
+        added_3 = added_3_all[t]
+        ratio_2 = ratio_2_all[t]
         Fd = Fds[t]
-        added_2_2 = added_all_2[t]
+        added_2 = added_2_all[t]
         rate = rates[t]
         r = rs[t]
         d = ds[t]
-        total = (dd * d).sum()
-        drest = dr + dd + 2 * (total / added_2 * (r - rate * Fd))
+        # return s + rate * d, rest, rest + ratio(sum(rest ** 2), sum(r ** 2)) * d
+        dratio = (dd * d).sum()
+        rest = r - rate * Fd
+        drest = dr + dd + 2 * (dratio / added_3 * rest)
         drate = -(drest * Fd).sum() + dnatural_picked_ds[t]
-        scaled = (-(total * ratio_2 / added_2) + drate / added_2_2) * r
-        ratio_3 = drate * rate / added_2_2
+        # rate = ratio(sum(r ** 2), sum(d * Fd))
+        ratio_3 = drate * rate / added_2
         dFd = -(drest * rate) - ratio_3 * d
-        added_3 = dd * ratio_2 + dnatural * rate - ratio_3 * Fd + dFd * damping
-        product = X @ (dFd / N)
-        dt = product - (product * P).sum(axis=-1, keepdims=True)
-        dL_dP += -(product * total_all[t]) + dt * product_all[t]
-        dr, dd = drest + 2 * scaled, added_3 + X.T @ (dt * P)
+        # Fd = fisher(d)
+        added_4 = dd * ratio_2 + dnatural * rate - ratio_3 * Fd + dFd * damping
+        ddifference = X @ (dFd / N)
+        dt = ddifference - (ddifference * P).sum(axis=-1, keepdims=True)
+        dL_dP += -(ddifference * total_t_2_all[t]) + dt * d_Xs[t]
+        dd = added_4 + X.T @ (dt * P)
+        # rate = ratio(sum(r ** 2), sum(d * Fd))
+        scaled = (-(dratio * ratio_2 / added_3) + drate / added_2) * r
+        dr = drest + 2 * scaled
     dL_dg = dr + dd
     # L = cross_entropy(Z, y)
     scattered = _scatter((N, K), (np.arange(N), y), np.full((N,), -dL / N, dtype=dtype))
@@ -451,15 +464,19 @@ def value(X: ArrayLike, y: ArrayLike, W: ArrayLike, *, damping: float = 0.1) -> 
     ds[0] = g
     rates = np.empty((10,), dtype=dtype)
     for t in range(10):
-        total = (r**2).sum()
+        # Fd = fisher(d)
         t_2 = P * (X @ ds[t])
         product = X.T @ (t_2 - P * t_2.sum(axis=-1, keepdims=True))
         Fd = product / N + damping * ds[t]
-        rate = total / ((ds[t] * Fd).sum() + 1e-30)
-        rest = r - rate * Fd
+        # rate = ratio(sum(r ** 2), sum(d * Fd))
+        a = (r**2).sum()
+        rate = a / ((ds[t] * Fd).sum() + 1e-30)
         rates[t] = rate
-        ds[t + 1] = rest + (rest**2).sum() / (total + 1e-30) * ds[t]
+        # rest = r - rate * Fd
+        rest = r - rate * Fd
         r = rest
+        # return s + rate * d, rest, rest + ratio(sum(rest ** 2), sum(r ** 2)) * d
+        ds[t + 1] = rest + (rest**2).sum() / (a + 1e-30) * ds[t]
     natural = np.tensordot(ds[:10], rates, axes=((0,), (0,)))
     return Outputs(L, natural)
 
@@ -470,6 +487,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softmax and its logarithm.
+
     workers: how many threads share the blocks.
     """
     X, y, W, damping = _checked(X, y, W, damping)
@@ -481,14 +500,14 @@ def value_and_grad(
     def block(X_rows: Any, y_rows: Any) -> Any:
         n_rows = X_rows.shape[0]
         # Z = X @ W
-        Z = X_rows @ W
+        Z = X_rows.dot(W)
         # L = cross_entropy(Z, y)
         softmax, log_probs = _softmax_and_log(Z, axis=-1)
         arange = np.arange(n_rows)
         total = log_probs[arange, y_rows].sum()
         # g = grad(L, W)
         softmax[arange, y_rows] -= 1.0
-        total_2 = X_rows.T @ softmax
+        total_2 = X_rows.T.dot(softmax)
         return total, total_2
 
     total, total_2 = _in_blocks(block, (X, y), N, 8 * (D + K + 2), workers)
@@ -499,4 +518,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 876b1cc596bf4e0db745eb8f0dc6d508d5b60952dd87844d345904b42f43560f
+# gradc: 406b8e6bb087df42ce35ff3444eab9e587e787fc1e017f3e672f946d51160949

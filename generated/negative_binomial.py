@@ -284,6 +284,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -316,16 +319,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -497,6 +501,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, beta, log_alpha = _checked(X, y, beta, log_alpha)
@@ -519,30 +525,30 @@ def value_and_grad(
         difference -= _gammaln(size)
         difference -= _gammaln((y_rows + 1).astype(dtype))
         # mu = exp(X @ beta)
-        exp = X_rows @ beta
-        mu = np.exp(exp)
+        X_rows_beta = X_rows.dot(beta)
+        mu = np.exp(X_rows_beta)
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
         scaled = mu * exp_log_alpha
         log1p_scaled = np.log1p(scaled)
-        dL_dmu = size / mu
+        size_over_mu = size / mu
         log_lik = size * log1p_scaled
         np.subtract(difference, log_lik, out=log_lik)
-        log_lik -= number_y_rows * np.log1p(dL_dmu)
+        log_lik -= number_y_rows * np.log1p(size_over_mu)
         # L = -mean(log_lik)
         total = log_lik.sum()
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
         dL_dsize_over_mu = ratio * number_y_rows
-        dL_dsize_over_mu /= 1 + dL_dmu
-        np.negative(exp, out=exp)
+        dL_dsize_over_mu /= 1 + size_over_mu
+        exp = np.negative(X_rows_beta, out=X_rows_beta)
         np.exp(exp, out=exp)
         dL_dscaled = 1 + scaled
         np.divide(ratio * size, dL_dscaled, out=dL_dscaled)
-        dL_dmu *= dL_dsize_over_mu
+        dL_dmu = np.multiply(dL_dsize_over_mu, size_over_mu, out=size_over_mu)
         dL_dmu *= exp
         np.negative(dL_dmu, out=dL_dmu)
         dL_dmu += dL_dscaled * exp_log_alpha
         # mu = exp(X @ beta)
-        dL_dbeta = dL_dmu * mu @ X_rows
+        dL_dbeta = (dL_dmu * mu).dot(X_rows)
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
         total_2 = (dL_dsize_over_mu * exp).sum()
         total_3 = log1p_scaled.sum()
@@ -551,7 +557,7 @@ def value_and_grad(
         return total, dL_dbeta, total_2, total_3, total_4, total_5
 
     total, dL_dbeta, total_2, total_3, total_4, total_5 = _in_blocks(
-        block, (y, X), N, 8 * (D + 12), workers
+        block, (y, X), N, 8 * (D + 14), workers
     )
     # L = -mean(log_lik)
     L = -(total / N)
@@ -563,4 +569,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 6e2457a11bae47b3c8f13bdcac9c53b9b35aaee7fb308945333ce72b4f8ff635
+# gradc: e671f14bece83df16677af9f084b705df0949743fbec8b1a116d8411f3a7619f

@@ -73,6 +73,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -105,16 +108,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -279,6 +283,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, W1, B1, W2, B2 = _checked(X, y, W1, B1, W2, B2)
@@ -289,19 +295,19 @@ def value_and_grad(
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # P = sigmoid(X @ W1 + B1) @ W2 + B2
-        sigmoid = _sigmoid(X_rows @ W1 + B1)
-        y_rows_minus_P = sigmoid @ W2
+        sigmoid = _sigmoid(X_rows.dot(W1) + B1)
+        y_rows_minus_P = sigmoid.dot(W2)
         y_rows_minus_P += B2
         # L = mean((y - P) ** 2)
         np.subtract(y_rows, y_rows_minus_P, out=y_rows_minus_P)
-        total = (y_rows_minus_P**2).sum()
-        dL_dP = -2.0 / max(N, 1) * y_rows_minus_P
+        total = (y_rows_minus_P * y_rows_minus_P).sum()
+        dL_dP = np.multiply(-2.0 / max(N, 1), y_rows_minus_P, out=y_rows_minus_P)
         # P = sigmoid(X @ W1 + B1) @ W2 + B2
-        dL_dadded = dL_dP @ W2.T
+        dL_dadded = dL_dP.dot(W2.T)
         dL_dadded *= sigmoid * (1 - sigmoid)
-        dL_dW1 = X_rows.T @ dL_dadded
+        dL_dW1 = X_rows.T.dot(dL_dadded)
         dL_dB1 = dL_dadded.sum(axis=0, keepdims=True)
-        dL_dW2 = sigmoid.T @ dL_dP
+        dL_dW2 = sigmoid.T.dot(dL_dP)
         dL_dB2 = dL_dP.sum(axis=0, keepdims=True)
         return total, dL_dW1, dL_dB1, dL_dW2, dL_dB2
 
@@ -313,4 +319,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
-# gradc: 5964a57e7f44b6dedee8c043e746995e2e60493081f2d0bb4dcccba997a21ef0
+# gradc: a090c53c9e32673fa3db8c2bf585457cfc03acf50d237dd54e91996dc9350303

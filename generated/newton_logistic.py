@@ -88,6 +88,20 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return e
 
 
+class _line:
+    """`with _line(4, "x = solve(A, b)"):` puts the line of the source into the message of NumPy's LinAlgError."""
+
+    def __init__(self, number: int, text: str) -> None:
+        self.number, self.text = number, text
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, np.linalg.LinAlgError):
+            error.args = (f"{error} in line {self.number}: {self.text}",)
+
+
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
@@ -131,24 +145,25 @@ def forward(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> tuple[NDArray[Any], T
     X, y, lam = _checked(X, y, lam)
     N, D = X.shape
     dtype = np.result_type(X, lam)
-    # w = fold(newton, zeros(D), 8)
-    scaled = 1.0 / max(N, 1) * X.T
-    scaled_2 = lam * np.eye(D, dtype=dtype)
-    number_y = y.astype(dtype)
-    ws = np.empty((9, D), dtype=dtype)
-    ws[0] = 0.0
-    added_all = np.empty((8, D, D), dtype=dtype)
-    solve_all = np.empty((8, D), dtype=dtype)
-    sigmoid_all = np.empty((8, N), dtype=dtype)
-    for t in range(8):
-        sigmoid = _sigmoid(X @ ws[t])
-        added = scaled * (sigmoid * (1 - sigmoid)) @ X + scaled_2
-        added_2 = lam * ws[t] + 1.0 / max(N, 1) * ((sigmoid - number_y) @ X)
-        solve = np.linalg.solve(added, added_2)
-        added_all[t] = added
-        solve_all[t] = solve
-        sigmoid_all[t] = sigmoid
-        ws[t + 1] = ws[t] - solve
+    with _line(8, "w = fold(newton, zeros(D), 8)"):
+        scaled = 1.0 / max(N, 1) * X.T
+        scaled_2 = lam * np.eye(D, dtype=dtype)
+        number_y = y.astype(dtype)
+        ws = np.empty((9, D), dtype=dtype)
+        ws[0] = 0.0
+        sigmoid_all = np.empty((8, N), dtype=dtype)
+        added_all = np.empty((8, D, D), dtype=dtype)
+        solve_all = np.empty((8, D), dtype=dtype)
+        for t in range(8):
+            # def newton(w) = w - solve(hessian(loss(w), w), grad(loss(w), w))
+            sigmoid = _sigmoid(X @ ws[t])
+            sigmoid_all[t] = sigmoid
+            added = scaled * (sigmoid * (1 - sigmoid)) @ X + scaled_2
+            added_all[t] = added
+            added_2 = lam * ws[t] + 1.0 / max(N, 1) * ((sigmoid - number_y) @ X)
+            solve = np.linalg.solve(added, added_2)
+            solve_all[t] = solve
+            ws[t + 1] = ws[t] - solve
     w = ws[-1]
     tape = Tape(ws, sigmoid_all, added_all, solve_all, X, scaled, lam, dtype)
     return w, tape
@@ -160,20 +175,21 @@ def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
     N = sigmoid_all.shape[1]
     D = ws.shape[1]
     dw = _cotangent(dw, "dw", (D,), ws.dtype)
-    # w = fold(newton, zeros(D), 8)
-    difference = 1 - sigmoid_all
-    sigmoid_all_times_difference = sigmoid_all * difference
-    dw_2 = dw
-    dscaled_2 = np.zeros((D, D), dtype=dtype)
-    dlam = 0.0
-    for t in reversed(range(8)):
-        solve = np.linalg.solve(added_all[t].T, -dw_2)
-        product = np.outer(solve, solve_all[t])
-        product_2 = np.einsum("ij,ij->j", product @ X.T, scaled)
-        difference_2 = 1.0 / max(N, 1) * (X @ solve) - product_2 * difference[t]
-        scaled_3 = (difference_2 + product_2 * sigmoid_all[t]) * sigmoid_all_times_difference[t]
-        dlam += (solve * ws[t]).sum()
-        dw_2, dscaled_2 = dw_2 + solve * lam + scaled_3 @ X, dscaled_2 - product
+    with _line(8, "w = fold(newton, zeros(D), 8)"):
+        difference = 1 - sigmoid_all
+        sigmoid_all_times_difference = sigmoid_all * difference
+        dscaled_2 = np.zeros((D, D), dtype=dtype)
+        dlam = 0.0
+        for t in reversed(range(8)):
+            # def newton(w) = w - solve(hessian(loss(w), w), grad(loss(w), w))
+            solve = np.linalg.solve(added_all[t].T, dw)
+            dscaled_2_2 = np.outer(solve, solve_all[t])
+            dscaled_2 += dscaled_2_2
+            dscaled = np.einsum("ij,ij->j", dscaled_2_2 @ X.T, scaled)
+            added = -1.0 / max(N, 1) * (X @ solve) + dscaled * difference[t]
+            dX_w = (added - dscaled * sigmoid_all[t]) * sigmoid_all_times_difference[t]
+            dw = dw - solve * lam + dX_w @ X
+            dlam = dlam - (solve * ws[t]).sum()
     dw_dlam = dlam + np.diagonal(dscaled_2).sum()
     return Gradients(dw_dlam)
 
@@ -183,17 +199,18 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     X, y, lam = _checked(X, y, lam)
     N, D = X.shape
     dtype = np.result_type(X, lam)
-    # w = fold(newton, zeros(D), 8)
-    scaled = 1.0 / max(N, 1) * X.T
-    scaled_2 = lam * np.eye(D, dtype=dtype)
-    number_y = y.astype(dtype)
-    w = np.zeros((D,), dtype=dtype)
-    for _ in range(8):
-        sigmoid = _sigmoid(X @ w)
-        added = scaled * (sigmoid * (1 - sigmoid)) @ X + scaled_2
-        added_2 = lam * w + 1.0 / max(N, 1) * ((sigmoid - number_y) @ X)
-        w = w - np.linalg.solve(added, added_2)
+    with _line(8, "w = fold(newton, zeros(D), 8)"):
+        scaled = 1.0 / max(N, 1) * X.T
+        scaled_2 = lam * np.eye(D, dtype=dtype)
+        number_y = y.astype(dtype)
+        w = np.zeros((D,), dtype=dtype)
+        for _ in range(8):
+            # def newton(w) = w - solve(hessian(loss(w), w), grad(loss(w), w))
+            sigmoid = _sigmoid(X @ w)
+            added = scaled * (sigmoid * (1 - sigmoid)) @ X + scaled_2
+            added_2 = lam * w + 1.0 / max(N, 1) * ((sigmoid - number_y) @ X)
+            w = w - np.linalg.solve(added, added_2)
     return w
 
 
-# gradc: ba13087ed380cff4a9f7e121adee035edeb12990d598dfcb70251b394df83692
+# gradc: 8efa0eba4f7026c01e96acefaa88e8b47a7fe320eef361180a1f66ff446756e9

@@ -217,6 +217,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -249,16 +252,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -400,6 +404,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, exposure, beta = _checked(X, y, exposure, beta)
@@ -410,20 +416,20 @@ def value_and_grad(
 
     def block(X_rows: Any, exposure_rows: Any, y_rows: Any) -> Any:
         # eta = X @ beta + log(exposure)
-        added = X_rows @ beta
-        added += np.log(exposure_rows)
+        eta = X_rows.dot(beta)
+        eta += np.log(exposure_rows)
         # L = mean(exp(eta) - y * eta + gammaln(y + 1))
-        exp_eta = np.exp(added)
+        exp_eta = np.exp(eta)
         number_y_rows = y_rows.astype(dtype)
-        added *= number_y_rows
+        added = np.multiply(number_y_rows, eta, out=eta)
         np.subtract(exp_eta, added, out=added)
         added += _gammaln((y_rows + 1).astype(dtype))
         total = added.sum()
         # eta = X @ beta + log(exposure)
-        total_2 = (number_y_rows - exp_eta) @ X_rows
+        total_2 = (number_y_rows - exp_eta).dot(X_rows)
         return total, total_2
 
-    total, total_2 = _in_blocks(block, (X, exposure, y), N, 8 * (D + 5), workers)
+    total, total_2 = _in_blocks(block, (X, exposure, y), N, 8 * (D + 6), workers)
     # L = mean(exp(eta) - y * eta + gammaln(y + 1))
     L = total / N
     # eta = X @ beta + log(exposure)
@@ -431,4 +437,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 1206a5b241af13d57241afea9e4de47dee5256cead67f19ba5b38479054159ce
+# gradc: 74b742cd73050a82ccf9b04c7e87a2c87ab3c448ace5e5dda9c37fa2bc1e08dc

@@ -74,6 +74,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -106,16 +109,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -249,6 +253,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, w, lam = _checked(X, y, w, lam)
@@ -258,21 +264,21 @@ def value_and_grad(
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # residual = X @ w - y
-        residual = X_rows @ w
+        residual = X_rows.dot(w)
         residual -= y_rows
         # L = sum(residual ** 2) + lam * sum(w ** 2)
-        L_sum = (residual**2).sum()
+        L_sum = (residual * residual).sum()
         # residual = X @ w - y
-        total = residual @ X_rows
+        total = residual.dot(X_rows)
         return L_sum, total
 
     L_sum, total = _in_blocks(block, (X, y), N, 8 * (D + 2), workers)
     # L = sum(residual ** 2) + lam * sum(w ** 2)
-    L = L_sum + lam * (w**2).sum()
+    L = L_sum + lam * (w * w).sum()
     dL_dw = 2 * lam * w
     # residual = X @ w - y
     dL_dw += 2 * total
     return L, Gradients(dL_dw)
 
 
-# gradc: 0c116be2dd8a649e1cf8639c6145c7a61cc4943fc83ec38045a022ec473ad80f
+# gradc: b725d594ca3f409262411d91cad78fd88178ca9e25386831057ee8d11e9c946d

@@ -160,7 +160,6 @@ class Tape(NamedTuple):
     log_probs: NDArray[Any]
     hs: NDArray[Any]
     Wo: NDArray[Any]
-    zeros: NDArray[Any]
     Wh: NDArray[Any]
     picked: NDArray[Any]
     Wx: NDArray[Any]
@@ -241,13 +240,13 @@ def forward(
     H = Wx.shape[1]
     dtype = np.result_type(E, Wx, Wh, b, Wo, c)
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
-    zeros = np.zeros((B, H), dtype=dtype)
     picked_text = text[:-1]
     picked = _rows(E, picked_text)
     picked_Wx = picked @ Wx
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
     for t in range(T - 1):
+        # def step(h, x) = tanh(x @ Wx + h @ Wh + b)
         hs[t + 1] = np.tanh(picked_Wx[t] + hs[t] @ Wh + b)
     hidden = hs[1:]
     # logits = hidden @ Wo + c
@@ -257,13 +256,13 @@ def forward(
     reshaped = text[1:][:, :, None]
     average = np.take_along_axis(log_probs, reshaped, axis=-1).mean()
     L = -average
-    tape = Tape(reshaped, log_probs, hs, Wo, zeros, Wh, picked, Wx, picked_text, dtype)
+    tape = Tape(reshaped, log_probs, hs, Wo, Wh, picked, Wx, picked_text, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    reshaped, log_probs, hs, Wo, zeros, Wh, picked, Wx, picked_text, dtype = tape
+    reshaped, log_probs, hs, Wo, Wh, picked, Wx, picked_text, dtype = tape
     B = reshaped.shape[1]
     T = hs.shape[0]
     V = log_probs.shape[2]
@@ -286,12 +285,13 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
     dL_dhidden = dL_dlogits @ Wo.T
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
-    dh = zeros
+    dh = np.zeros((B, H), dtype=dtype)
     dL_dpicked_Wx = np.empty((T - 1, B, H), dtype=dtype)
     for t in reversed(range(T - 1)):
-        dproduct = (dh + dL_dhidden[t]) * (1 - hs[t + 1] ** 2)
-        dL_dpicked_Wx[t] = dproduct
-        dh = dproduct @ Wh.T
+        # def step(h, x) = tanh(x @ Wx + h @ Wh + b)
+        dh_Wh = (dh + dL_dhidden[t]) * (1 - hs[t + 1] ** 2)
+        dL_dpicked_Wx[t] = dh_Wh
+        dh = dh_Wh @ Wh.T
     dL_db = dL_dpicked_Wx.sum(axis=(0, 1))
     dL_dWh = np.tensordot(hs[: T - 1], dL_dpicked_Wx, axes=((0, 1), (0, 1)))
     dL_dWx = np.tensordot(picked, dL_dpicked_Wx, axes=((0, 1), (0, 1)))
@@ -318,6 +318,7 @@ def value(
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
     for t in range(T - 1):
+        # def step(h, x) = tanh(x @ Wx + h @ Wh + b)
         hs[t + 1] = np.tanh(product[t] + hs[t] @ Wh + b)
     hidden = hs[1:]
     # logits = hidden @ Wo + c
@@ -339,7 +340,11 @@ def value_and_grad(
     Wo: ArrayLike,
     c: ArrayLike,
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+    """
     text, E, Wx, Wh, b, Wo, c = _checked(text, E, Wx, Wh, b, Wo, c)
     if not E.dtype == Wx.dtype == Wh.dtype == b.dtype == Wo.dtype == c.dtype:
         E, Wx, Wh, b, Wo, c = _in_one_precision(E, Wx, Wh, b, Wo, c)
@@ -348,17 +353,17 @@ def value_and_grad(
     H = Wx.shape[1]
     dtype = E.dtype
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
-    zeros = np.zeros((B, H), dtype=dtype)
     picked_text = text[:-1]
     picked = _rows(E, picked_text)
-    picked_Wx = picked @ Wx
+    picked_Wx = picked.reshape(B * T - B, D).dot(Wx).reshape(T - 1, B, H)
     hs = np.empty((T, B, H), dtype=dtype)
     hs[0] = 0.0
     for t in range(T - 1):
-        hs[t + 1] = np.tanh(picked_Wx[t] + hs[t] @ Wh + b)
+        # def step(h, x) = tanh(x @ Wx + h @ Wh + b)
+        np.tanh(picked_Wx[t] + hs[t].dot(Wh) + b, out=hs[t + 1])
     hidden = hs[1:]
     # logits = hidden @ Wo + c
-    logits = hidden @ Wo
+    logits = hidden.reshape(B * T - B, H).dot(Wo).reshape(T - 1, B, V)
     logits += c
     # L = cross_entropy(logits, text[1:])
     softmax, log_probs = _softmax_and_log(logits, axis=-1)
@@ -375,20 +380,23 @@ def value_and_grad(
     np.subtract(dL_dlog_probs, dL_dlogits, out=dL_dlogits)
     # logits = hidden @ Wo + c
     dL_dc = dL_dlogits.sum(axis=(0, 1))
-    dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
-    dL_dhidden = dL_dlogits @ Wo.T
+    dL_dWo = hidden.reshape(B * T - B, H).T.dot(dL_dlogits.reshape(B * T - B, V))
+    dL_dhidden = dL_dlogits.reshape(B * T - B, V).dot(Wo.T).reshape(T - 1, B, H)
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
-    dh = zeros
+    dh = np.zeros((B, H), dtype=dtype)
     dL_dpicked_Wx = np.empty((T - 1, B, H), dtype=dtype)
     for t in reversed(range(T - 1)):
-        dproduct = (dh + dL_dhidden[t]) * (1 - hs[t + 1] ** 2)
-        dL_dpicked_Wx[t] = dproduct
-        dh = dproduct @ Wh.T
+        # def step(h, x) = tanh(x @ Wx + h @ Wh + b)
+        dh_Wh = dh + dL_dhidden[t]
+        dh_Wh *= 1 - np.square(hs[t + 1])
+        dL_dpicked_Wx[t] = dh_Wh
+        dh = dh_Wh.dot(Wh.T)
     dL_db = dL_dpicked_Wx.sum(axis=(0, 1))
-    dL_dWh = np.tensordot(hs[: T - 1], dL_dpicked_Wx, axes=((0, 1), (0, 1)))
-    dL_dWx = np.tensordot(picked, dL_dpicked_Wx, axes=((0, 1), (0, 1)))
-    dL_dE = _add_rows((V, D), picked_text, dL_dpicked_Wx @ Wx.T)
+    dL_dWh = hs[: T - 1].reshape(B * T - B, H).T.dot(dL_dpicked_Wx.reshape(B * T - B, H))
+    dL_dWx = picked.reshape(B * T - B, D).T.dot(dL_dpicked_Wx.reshape(B * T - B, H))
+    dL_dpicked = dL_dpicked_Wx.reshape(B * T - B, H).dot(Wx.T).reshape(T - 1, B, D)
+    dL_dE = _add_rows((V, D), picked_text, dL_dpicked)
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: c4fb2269f5859d03b18532b7567e3205390af328df261681f0a7464a80bd723a
+# gradc: 0b18cee01b5ab524492988d478ebdbada443c02107a79fcc34a75039143ab0ec

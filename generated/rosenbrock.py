@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -92,16 +95,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -227,6 +231,8 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     """L and its gradients.
 
     The N - 1 rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x = _checked(x)
@@ -238,17 +244,20 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
 
     def block(picked_x_2_rows: Any, picked_x_rows: Any) -> Any:
         # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-        difference = picked_x_2_rows**2
+        difference = picked_x_2_rows * picked_x_2_rows
         np.subtract(picked_x_rows, difference, out=difference)
         difference_2 = 1 - picked_x_2_rows
-        L = (100 * difference**2 + difference_2**2).sum()
-        dL_dpicked_x_2 = -2 * difference_2
+        added = difference * difference
+        added *= 100
+        added += difference_2 * difference_2
+        L = added.sum()
+        dL_dpicked_x_2 = np.multiply(-2, difference_2, out=difference_2)
         dL_dpicked_x_2 -= 400.0 * difference * picked_x_2_rows
-        dL_ddifference = 200.0 * difference
+        dL_ddifference = np.multiply(200.0, difference, out=difference)
         return L, dL_dpicked_x_2, dL_ddifference
 
     L, dL_dpicked_x_2, dL_ddifference = _in_blocks(
-        block, (picked_x_2, picked_x), N - 1, 48, workers, kept=(0, 0)
+        block, (picked_x_2, picked_x), N - 1, 56, workers, kept=(0, 0)
     )
     dL_dx = np.zeros((N,), dtype=dtype)
     dL_dx[:-1] = dL_dpicked_x_2
@@ -256,4 +265,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 394274ede3d45c5d6f50710589e097fa312430d2744995efb375a92c97d0169c
+# gradc: 289ebe6acd7f450bf6a56f66e3f1b0404546f89bef181b32fb9f44e9600d4ed3

@@ -73,6 +73,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -105,16 +108,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -235,6 +239,8 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     """L and its gradients.
 
     The X.shape[0] rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, W = _checked(X, W)
@@ -243,12 +249,12 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
 
     def block(X_rows: Any) -> Any:
         # L = sum(sigmoid(X @ W))
-        sigmoid = _sigmoid(X_rows @ W)
+        sigmoid = _sigmoid(X_rows.dot(W))
         L = sigmoid.sum()
         dL_dproduct = 1 - sigmoid
         dL_dproduct *= sigmoid
-        dL_dW = X_rows.T @ dL_dproduct
-        dL_dX = dL_dproduct @ W.T
+        dL_dW = X_rows.T.dot(dL_dproduct)
+        dL_dX = dL_dproduct.dot(W.T)
         return L, dL_dW, dL_dX
 
     L, dL_dW, dL_dX = _in_blocks(
@@ -257,4 +263,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: bc5df1ddcba2bd7a182776e64fc783070d25ed7b5fd69ddff5c2bb25ba2aa960
+# gradc: 95b69de52d20d10fc79ef3f9168e4f71ebd941481f971957e4206e2a244f7af6

@@ -119,6 +119,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -151,16 +154,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -312,6 +316,9 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, W, b, eps = _checked(X, y, W, b, eps)
@@ -328,19 +335,19 @@ def value_and_grad(
         target = (1 - eps) * (y_rows[:, None] == arange).astype(dtype)
         target += eps / max(K, 1)
         # L = cross_entropy(X @ W + b, target)
-        softmax, log_probs = _softmax_and_log(X_rows @ W + b, axis=-1)
+        softmax, log_probs = _softmax_and_log(X_rows.dot(W) + b, axis=-1)
         total = np.vecdot(target, log_probs).sum()
-        dL_dadded = -1.0 / max(N, 1) * target
-        scaled_2 = softmax * dL_dadded.sum(axis=-1, keepdims=True)
-        dL_dadded -= scaled_2
-        dL_dW = X_rows.T @ dL_dadded
+        dL_dlog_probs = np.multiply(-1.0 / max(N, 1), target, out=target)
+        scaled_2 = softmax * dL_dlog_probs.sum(axis=-1, keepdims=True)
+        dL_dadded = np.subtract(dL_dlog_probs, scaled_2, out=dL_dlog_probs)
+        dL_dW = X_rows.T.dot(dL_dadded)
         dL_db = dL_dadded.sum(axis=0)
         return total, dL_dW, dL_db
 
-    total, dL_dW, dL_db = _in_blocks(block, (y, X), N, 8 * (D + 3 * K + 1), workers)
+    total, dL_dW, dL_db = _in_blocks(block, (y, X), N, 8 * (D + 4 * K + 1), workers)
     # L = cross_entropy(X @ W + b, target)
     L = -(total / N)
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 4410aa91f20a2eb1336a28a991e894ce3f1fb54214de53aa889ff7e9a5987276
+# gradc: 94937c7dbc20cffae4aa39e3586459504101419689b25a893cc5c23633c9aaa7

@@ -74,6 +74,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -106,16 +109,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -256,6 +260,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, w, b, C = _checked(X, y, w, b, C)
@@ -266,25 +272,26 @@ def value_and_grad(
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # margin = y * (X @ w + b)
-        difference = X_rows @ w
-        difference += b
-        difference *= y_rows
+        relu = X_rows.dot(w)
+        relu += b
+        relu *= y_rows
         # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
-        np.subtract(1, difference, out=difference)
-        total = np.maximum(difference, 0).sum()
-        dL_dadded = np.where(difference > 0, dtype.type(C), 0.0)
+        np.subtract(1, relu, out=relu)
+        np.maximum(relu, 0, out=relu)
+        total = relu.sum()
+        dL_dadded = np.where(relu > 0, dtype.type(C), 0.0)
         # margin = y * (X @ w + b)
         dL_dadded *= y_rows
         np.negative(dL_dadded, out=dL_dadded)
-        dL_dw_sum = dL_dadded @ X_rows
+        dL_dw_sum = dL_dadded.dot(X_rows)
         dL_db = dL_dadded.sum()
         return total, dL_dw_sum, dL_db
 
     total, dL_dw_sum, dL_db = _in_blocks(block, (X, y), N, 8 * (D + 3), workers)
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
-    L = (w**2).sum() / 2 + C * total
+    L = (w * w).sum() / 2 + C * total
     dL_dw = dL_dw_sum + w
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 18bc0ebad7eef3e56070a6dc005b741a56f492567b4cc5647a1db84c6310af5a
+# gradc: 50feeadbfbab4769a7389f129987e065e60dbc8db712b496dbe2886a00c4db68

@@ -173,7 +173,10 @@ def value(noisy: ArrayLike, image: ArrayLike, *, weight: float = 0.1, eps: float
 def value_and_grad(
     noisy: ArrayLike, image: ArrayLike, *, weight: float = 0.1, eps: float = 0.001
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     noisy, image, weight, eps = _checked(noisy, image, weight, eps)
     if not noisy.dtype == image.dtype:
         noisy, image = _in_one_precision(noisy, image)
@@ -183,28 +186,29 @@ def value_and_grad(
     picked_image = image[:-1, :-1]
     down = image[1:, :-1] - picked_image
     # right = image[:-1, 1:] - image[:-1, :-1]
-    dL_dright = image[:-1, 1:] - picked_image
+    right = image[:-1, 1:] - picked_image
     # variation = sum(sqrt(down ** 2 + right ** 2 + eps ** 2))
-    sqrt = down**2
-    sqrt += dL_dright**2
+    sqrt = down * down
+    sqrt += right * right
     sqrt += eps**2
     np.sqrt(sqrt, out=sqrt)
     variation = sqrt.sum()
     # L = sum((image - noisy) ** 2) / 2 + weight * variation
     image_minus_noisy = image - noisy
-    L = (image_minus_noisy**2).sum() / 2 + weight * variation
+    ratio = (image_minus_noisy * image_minus_noisy).sum() / 2
+    L = ratio + weight * variation
     # variation = sum(sqrt(down ** 2 + right ** 2 + eps ** 2))
-    dL_ddown = weight / sqrt
-    dL_dright *= dL_ddown
-    dL_ddown *= down
+    weight_over_sqrt = np.divide(weight, sqrt, out=sqrt)
+    dL_dright = np.multiply(weight_over_sqrt, right, out=right)
+    dL_ddown = np.multiply(weight_over_sqrt, down, out=weight_over_sqrt)
     # down = image[1:, :-1] - image[:-1, :-1]
     added = np.zeros((H, W), dtype=dtype)
     added[:-1, 1:] = dL_dright
     added[:-1, :-1] += -dL_dright - dL_ddown
     added[1:, :-1] += dL_ddown
     # L = sum((image - noisy) ** 2) / 2 + weight * variation
-    dL_dimage = added + image_minus_noisy
+    dL_dimage = np.add(added, image_minus_noisy, out=image_minus_noisy)
     return L, Gradients(dL_dimage)
 
 
-# gradc: b1262f0d46986c8333af03e4590c4f8eae3748c81ee20df9aff2390ad7834fea
+# gradc: a0ef07a40c68e14916da4ae32944686b4d2676f8b1d8982eb78d2ffbff4ab1d5

@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -98,16 +101,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -245,6 +249,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     a, b, c, d = _checked(a, b, c, d)
@@ -258,7 +264,7 @@ def value_and_grad(
         tanh += c_rows
         np.tanh(tanh, out=tanh)
         total = tanh.sum()
-        dL_dadded = tanh**2
+        dL_dadded = tanh * tanh
         np.subtract(1, dL_dadded, out=dL_dadded)
         dL_dadded *= 1.0 / d
         dL_db = np.einsum("ij,ij->j", dL_dadded, a_rows)
@@ -273,4 +279,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: 263629e40ec64e8f935c13f879a5f5317f3105cf9d1735b7906b7ad502b59c73
+# gradc: a3278f918a5574d824d1988e9d1e25470b35cca2203f3ea58eb113d73768fdef

@@ -69,7 +69,6 @@ class Tape(NamedTuple):
     r: Any
     v: NDArray[Any]
     us: NDArray[Any]
-    zeros: NDArray[Any]
     x: NDArray[Any]
     hs: NDArray[Any]
     W: NDArray[Any]
@@ -103,7 +102,6 @@ def forward(x: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
     N, D = x.shape
     dtype = np.result_type(x, W)
     # h = fold(step, zeros(D), x, checkpoint=3)
-    zeros = np.zeros((D,), dtype=dtype)
     hs = np.empty(((N + 2) // 3 + 1, D), dtype=dtype)
     hs[0] = 0.0
     for t in range((N + 2) // 3):
@@ -112,6 +110,7 @@ def forward(x: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
         row_block = x[block]
         h_2 = hs[t]
         for i in range(turns):
+            # def step(h, row) = tanh(row + h @ W)
             h_2 = np.tanh(row_block[i] + h_2 @ W)
         hs[t + 1] = h_2
     h = hs[-1]
@@ -132,27 +131,30 @@ def forward(x: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
         totals_3 = np.empty((turns + 1,), dtype=dtype)
         totals_3[0] = totals_2[t]
         for i in range(turns):
+            # v = u * cos(row)
             v_2 = us_2[i] * cos_row_block[i]
             us_2[i + 1] = v_2
+            # return v, total + sum(v)
             totals_3[i + 1] = totals_3[i] + v_2.sum()
-        v[block] = us_2[1:]
-        totals[block] = totals_3[1:]
         us[t + 1] = us_2[-1]
         totals_2[t + 1] = totals_3[-1]
+        v[block] = us_2[1:]
+        totals[block] = totals_3[1:]
     # L = sum(v ** 2) + sum(totals) * fold(newton, 1.0, 7, checkpoint=2)
     r = 1.0
     for t in range(4):
         turns = min(2, 7 - 2 * t)
         for _ in range(turns):
+            # def newton(r) = (r + 2 / r) / 2
             r = (r + 2 / r) / 2
     L = (v**2).sum() + totals.sum() * r
-    tape = Tape(r, v, us, zeros, x, hs, W, dtype)
+    tape = Tape(r, v, us, x, hs, W, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    r, v, us, zeros, x, hs, W, dtype = tape
+    r, v, us, x, hs, W, dtype = tape
     N = v.shape[0]
     D = v.shape[1]
     dL = _cotangent(dL, "dL", (), v.dtype)
@@ -160,32 +162,35 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dtotals = np.full((N,), dL * r, dtype=dtype)
     dL_dv = 2 * dL * v
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
-    du = zeros
+    du = np.zeros((D,), dtype=dtype)
     dtotal = 0.0
     drows = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
-        dout0_block = dL_dv[block]
-        dout1_block = dL_dtotals[block]
+        du_block = dL_dv[block]
+        dtotal_block = dL_dtotals[block]
         row_block = x[block]
         cos_row_block = np.cos(row_block)
         us_2 = np.empty((turns + 1, D), dtype=dtype)
         us_2[0] = us[t]
         for i in range(turns):
+            # v = u * cos(row)
             us_2[i + 1] = us_2[i] * cos_row_block[i]
-        dcos_all = np.empty((turns, D), dtype=dtype)
+        dcos_rows = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
-            dtotal_2 = dtotal + dout1_block[i]
-            dv = du + dout0_block[i] + dtotal_2
-            dcos_all[i] = dv * us_2[i]
-            du, dtotal = dv * cos_row_block[i], dtotal_2
-        drows[block] = -(dcos_all * np.sin(row_block))
+            # return v, total + sum(v)
+            dtotal = dtotal + dtotal_block[i]
+            dv = du + du_block[i] + dtotal
+            # v = u * cos(row)
+            du = dv * cos_row_block[i]
+            dcos_rows[i] = dv * us_2[i]
+        drows[block] = -(dcos_rows * np.sin(row_block))
     dL_dh = du
     # h = fold(step, zeros(D), x, checkpoint=3)
     dh = dL_dh
     dL_dW = np.zeros((D, D), dtype=dtype)
-    drows_2 = np.empty((N, D), dtype=dtype)
+    dh_Ws_all = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
@@ -193,16 +198,18 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         hs_2 = np.empty((turns + 1, D), dtype=dtype)
         hs_2[0] = hs[t]
         for i in range(turns):
+            # def step(h, row) = tanh(row + h @ W)
             hs_2[i + 1] = np.tanh(row_block[i] + hs_2[i] @ W)
         difference = 1 - hs_2[1:] ** 2
-        drows_3 = np.empty((turns, D), dtype=dtype)
+        dh_Ws = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
-            drow = dh * difference[i]
-            drows_3[i] = drow
-            dh = W @ drow
-        drows_2[block] = drows_3
-        dL_dW += hs_2[:turns].T @ drows_3
-    dL_dx = drows + drows_2
+            # def step(h, row) = tanh(row + h @ W)
+            dh_W = dh * difference[i]
+            dh_Ws[i] = dh_W
+            dh = W @ dh_W
+        dh_Ws_all[block] = dh_Ws
+        dL_dW += hs_2[:turns].T @ dh_Ws
+    dL_dx = drows + dh_Ws_all
     return Gradients(dL_dx, dL_dW)
 
 
@@ -218,6 +225,7 @@ def value(x: ArrayLike, W: ArrayLike) -> Any:
         turns = min(3, N - 3 * t)
         row_block = x[block]
         for i in range(turns):
+            # def step(h, row) = tanh(row + h @ W)
             h = np.tanh(row_block[i] + h @ W)
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
     u = h
@@ -234,17 +242,21 @@ def value(x: ArrayLike, W: ArrayLike) -> Any:
         totals_2 = np.empty((turns + 1,), dtype=dtype)
         totals_2[0] = total
         for i in range(turns):
+            # v = u * cos(row)
             v_2 = us[i] * cos_row_block[i]
             us[i + 1] = v_2
+            # return v, total + sum(v)
             totals_2[i + 1] = totals_2[i] + v_2.sum()
+        u = us[-1]
+        total = totals_2[-1]
         v[block] = us[1:]
         totals[block] = totals_2[1:]
-        u, total = us[-1], totals_2[-1]
     # L = sum(v ** 2) + sum(totals) * fold(newton, 1.0, 7, checkpoint=2)
     r = 1.0
     for t in range(4):
         turns = min(2, 7 - 2 * t)
         for _ in range(turns):
+            # def newton(r) = (r + 2 / r) / 2
             r = (r + 2 / r) / 2
     L = (v**2).sum() + totals.sum() * r
     return L
@@ -258,7 +270,6 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     N, D = x.shape
     dtype = x.dtype
     # h = fold(step, zeros(D), x, checkpoint=3)
-    zeros = np.zeros((D,), dtype=dtype)
     hs = np.empty(((N + 2) // 3 + 1, D), dtype=dtype)
     hs[0] = 0.0
     for t in range((N + 2) // 3):
@@ -267,7 +278,8 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         row_block = x[block]
         h_2 = hs[t]
         for i in range(turns):
-            h_2 = np.tanh(row_block[i] + h_2 @ W)
+            # def step(h, row) = tanh(row + h @ W)
+            h_2 = np.tanh(row_block[i] + h_2.dot(W))
         hs[t + 1] = h_2
     h = hs[-1]
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
@@ -287,49 +299,56 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         totals_3 = np.empty((turns + 1,), dtype=dtype)
         totals_3[0] = totals_2[t]
         for i in range(turns):
+            # v = u * cos(row)
             v_2 = us_2[i] * cos_row_block[i]
             us_2[i + 1] = v_2
+            # return v, total + sum(v)
             totals_3[i + 1] = totals_3[i] + v_2.sum()
-        v[block] = us_2[1:]
-        totals[block] = totals_3[1:]
         us[t + 1] = us_2[-1]
         totals_2[t + 1] = totals_3[-1]
+        v[block] = us_2[1:]
+        totals[block] = totals_3[1:]
     # L = sum(v ** 2) + sum(totals) * fold(newton, 1.0, 7, checkpoint=2)
     r = 1.0
     for t in range(4):
         turns = min(2, 7 - 2 * t)
         for _ in range(turns):
+            # def newton(r) = (r + 2 / r) / 2
             r = (r + 2 / r) / 2
-    L = (v**2).sum() + totals.sum() * r
+    L = (v * v).sum() + totals.sum() * r
     dL_dtotals = np.full((N,), r, dtype=dtype)
     dL_dv = 2 * v
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
-    du = zeros
+    du = np.zeros((D,), dtype=dtype)
     dtotal = 0.0
     drows = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
-        dout0_block = dL_dv[block]
-        dout1_block = dL_dtotals[block]
+        du_block = dL_dv[block]
+        dtotal_block = dL_dtotals[block]
         row_block = x[block]
         cos_row_block = np.cos(row_block)
         us_2 = np.empty((turns + 1, D), dtype=dtype)
         us_2[0] = us[t]
         for i in range(turns):
+            # v = u * cos(row)
             us_2[i + 1] = us_2[i] * cos_row_block[i]
-        dcos_all = np.empty((turns, D), dtype=dtype)
+        dcos_rows = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
-            dtotal_2 = dtotal + dout1_block[i]
-            dv = du + dout0_block[i] + dtotal_2
-            dcos_all[i] = dv * us_2[i]
-            du, dtotal = dv * cos_row_block[i], dtotal_2
-        drows[block] = -(dcos_all * np.sin(row_block))
+            # return v, total + sum(v)
+            dtotal = dtotal + dtotal_block[i]
+            dv = du + du_block[i]
+            dv += dtotal
+            # v = u * cos(row)
+            du = dv * cos_row_block[i]
+            dcos_rows[i] = dv * us_2[i]
+        np.negative(dcos_rows * np.sin(row_block), out=drows[block])
     dL_dh = du
     # h = fold(step, zeros(D), x, checkpoint=3)
     dh = dL_dh
     dL_dW = np.zeros((D, D), dtype=dtype)
-    drows_2 = np.empty((N, D), dtype=dtype)
+    dh_Ws_all = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
@@ -337,17 +356,20 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         hs_2 = np.empty((turns + 1, D), dtype=dtype)
         hs_2[0] = hs[t]
         for i in range(turns):
-            hs_2[i + 1] = np.tanh(row_block[i] + hs_2[i] @ W)
-        difference = 1 - hs_2[1:] ** 2
-        drows_3 = np.empty((turns, D), dtype=dtype)
+            # def step(h, row) = tanh(row + h @ W)
+            np.tanh(row_block[i] + hs_2[i].dot(W), out=hs_2[i + 1])
+        difference = np.square(hs_2[1:])
+        np.subtract(1, difference, out=difference)
+        dh_Ws = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
-            drow = dh * difference[i]
-            drows_3[i] = drow
-            dh = W @ drow
-        drows_2[block] = drows_3
-        dL_dW += hs_2[:turns].T @ drows_3
-    dL_dx = drows + drows_2
+            # def step(h, row) = tanh(row + h @ W)
+            dh_W = dh * difference[i]
+            dh_Ws[i] = dh_W
+            dh = W.dot(dh_W)
+        dh_Ws_all[block] = dh_Ws
+        dL_dW += hs_2[:turns].T.dot(dh_Ws)
+    dL_dx = drows + dh_Ws_all
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: 7e4620e041e3f3d34ed70e05a9343d0e131a4a941179a0de3a124d1f7e76f17d
+# gradc: 527b953d5e5612339a203ce27feea7fc59b659d15baa020b81897ceea798de82

@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -98,16 +101,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -269,6 +273,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, W, b = _checked(X, W, b)
@@ -281,46 +287,46 @@ def value_and_grad(
 
     def block(X_rows: Any) -> Any:
         # Z = affine(X, W, b)
-        free = X_rows @ W
+        free = X_rows.dot(W)
         Z = free + b
         # m, v = moments(Z)
         m = Z.sum(axis=-1, keepdims=True)
         m /= K
-        Z -= m
-        v = np.vecdot(Z, Z)[:, None] / K
+        Z_minus_m = np.subtract(Z, m, out=Z)
+        v = np.vecdot(Z_minus_m, Z_minus_m)[:, None] / K
         # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
         v += 1e-06
         np.sqrt(v, out=v)
         ratio_2 = 1.0 / v
-        Z_minus_m_times_ratio_2 = Z * ratio_2
+        Z_minus_m_times_ratio_2 = Z_minus_m * ratio_2
         tanh = np.tanh(Z_minus_m_times_ratio_2)
         tanh_tanh = np.tanh(tanh)
         L_sum = tanh_tanh.sum()
         sin_free = np.sin(free)
         L_sum_2 = np.sin(sin_free).sum()
-        dL_dZ_minus_m_times_ratio_2 = tanh_tanh**2
+        dL_dZ_minus_m_times_ratio_2 = tanh_tanh * tanh_tanh
         np.subtract(1, dL_dZ_minus_m_times_ratio_2, out=dL_dZ_minus_m_times_ratio_2)
-        dL_dZ_minus_m_times_ratio_2 *= 1 - tanh**2
-        dL_dZ = dL_dZ_minus_m_times_ratio_2 * ratio_2
+        dL_dZ_minus_m_times_ratio_2 *= 1 - tanh * tanh
+        scaled = dL_dZ_minus_m_times_ratio_2 * ratio_2
         product = np.vecdot(dL_dZ_minus_m_times_ratio_2, Z_minus_m_times_ratio_2)
         # m, v = moments(Z)
-        Z *= ratio * (product[:, None] / v / v)
-        dL_dm = (Z - dL_dZ).sum(axis=-1, keepdims=True)
-        dL_dZ -= Z
+        scaled_2 = np.multiply(ratio * (product[:, None] / v / v), Z_minus_m, out=Z_minus_m)
+        dL_dm = (scaled_2 - scaled).sum(axis=-1, keepdims=True)
+        dL_dZ = np.subtract(scaled, scaled_2, out=scaled)
         dL_dZ += ratio * dL_dm
         # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
-        dL_dfree = np.cos(sin_free)
+        dL_dfree = np.cos(sin_free, out=sin_free)
         dL_dfree *= np.cos(free)
         # Z = affine(X, W, b)
         dL_dfree += dL_dZ
-        dL_dW = X_rows.T @ dL_dfree
+        dL_dW = X_rows.T.dot(dL_dfree)
         dL_db = dL_dZ.sum(axis=0)
         return L_sum, L_sum_2, dL_dW, dL_db
 
-    L_sum, L_sum_2, dL_dW, dL_db = _in_blocks(block, (X,), N, 8 * (D + 9 * K + 5), workers)
+    L_sum, L_sum_2, dL_dW, dL_db = _in_blocks(block, (X,), N, 8 * (D + 12 * K + 5), workers)
     # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
     L = L_sum + L_sum_2
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 48ca610a28e2794ed1dadf4d1b6d27bdafc2a2a7a8036ac96234bb6ec2e04560
+# gradc: f2541f3e3df765e0e334c642acb48947f2bb94b37a18793c1d7582cb52bd7676

@@ -140,9 +140,9 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> tu
     N = x.shape[0]
     dtype = x.dtype
     # L = x @ y + z + sum(t)
-    L = x @ y + z + t.sum()
+    L = x.dot(y) + z + t.sum()
     dL_dt = np.ones((2, N), dtype=dtype)
     return L, Gradients(np.array(y), np.array(x), dtype.type(1.0), dL_dt)
 
 
-# gradc: 1de46bfa4df426c384fcc946e6e01ed495f7b891296f7debe33a55481a331379
+# gradc: 908998feedd80e50359c07d6614261aeeff9f21061ce4cc36fcd7d7c30d1fd7c

@@ -73,6 +73,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -105,16 +108,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -284,6 +288,8 @@ def value_and_grad(
     """L and its gradients.
 
     The B rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     A, u, v, T = _checked(A, u, v, T)
@@ -301,7 +307,7 @@ def value_and_grad(
         # traces = einsum('bii->b', A)
         traces = np.trace(A_rows, axis1=1, axis2=2)
         # L = sum(quadratic * traces) + sum(tanh(mixed))
-        L_sum = u_rows_A_rows_v @ traces
+        L_sum = u_rows_A_rows_v.dot(traces)
         # mixed = einsum('bi,ijd->bjd', u, T)
         mixed = np.tensordot(u_rows, T, axes=((1,), (0,)))
         # L = sum(quadratic * traces) + sum(tanh(mixed))
@@ -309,7 +315,7 @@ def value_and_grad(
         L_sum_2 = mixed.sum()
         dL_dA_rows_v = traces[:, None] * u_rows
         dL_dv = np.tensordot(A_rows, dL_dA_rows_v, axes=((0, 1), (0, 1)))
-        dL_dmixed = mixed**2
+        dL_dmixed = mixed * mixed
         np.subtract(1, dL_dmixed, out=dL_dmixed)
         # mixed = einsum('bi,ijd->bjd', u, T)
         dL_dT = np.tensordot(u_rows, dL_dmixed, axes=((0,), (0,)))
@@ -333,4 +339,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 5fe63b44a08c04449b585349073c6e9fe2961fac523eb633a8ac4ade7377f540
+# gradc: 78c22fc237a94e0b3079d6ce11f1ee2aad6950c50e1c634bf1a98277a5a5427f

@@ -80,16 +80,16 @@ def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    never: NDArray[Any]
-    picked_solve: NDArray[Any]
-    picked_solve_2: NDArray[Any]
-    r: NDArray[Any]
-    S: NDArray[Any]
     inv: NDArray[Any]
+    inv_S: NDArray[Any]
+    inv_S_r: NDArray[Any]
+    inv_S_B: NDArray[Any]
+    r: NDArray[Any]
     S_plus_eye: NDArray[Any]
+    never: NDArray[Any]
     total_B: NDArray[Any]
     total_inv: NDArray[Any]
-    solve: NDArray[Any]
+    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -129,12 +129,12 @@ def forward(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Tape]:
     N = S.shape[0]
     dtype = np.result_type(S, r, B)
     with _line(5, "fit = -(logdet(S) + r @ solve(S, r)) / 2"):
-        solve = np.linalg.solve(S, np.concatenate((r[:, None], B), axis=-1))
-    picked_solve = solve[:, 0]
-    fit = -((np.linalg.slogdet(S)[1] + r @ picked_solve) / 2)
+        inv_S = np.linalg.inv(S)
+    inv_S_r = r @ inv_S
+    fit = -((np.linalg.slogdet(S)[1] + r @ inv_S_r) / 2)
     # both = solve(S, r) @ solve(S, B)
-    picked_solve_2 = solve[:, 1:]
-    both = picked_solve @ picked_solve_2
+    inv_S_B = inv_S.T @ B
+    both = inv_S_r @ inv_S_B
     with _line(7, "never = inv(S + eye(N)) @ r"):
         eye = np.eye(N, dtype=dtype)
         S_plus_eye = S + eye
@@ -144,40 +144,37 @@ def forward(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Tape]:
         inv = np.linalg.inv(S + 2 * eye)
     total_inv = inv.sum(axis=-1)
     L = fit + both.sum() + (never**2).sum() + total_B @ total_inv
-    tape = Tape(
-        never, picked_solve, picked_solve_2, r, S, inv, S_plus_eye, total_B, total_inv, solve
-    )
+    tape = Tape(inv, inv_S, inv_S_r, inv_S_B, r, S_plus_eye, never, total_B, total_inv, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    never, picked_solve, picked_solve_2, r, S, inv, S_plus_eye, total_B, total_inv, solve = tape
-    N = never.shape[0]
-    K = picked_solve_2.shape[1]
-    dL = _cotangent(dL, "dL", (), picked_solve.dtype)
-    # L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))
-    dL_dnever = 2 * dL * never
+    inv, inv_S, inv_S_r, inv_S_B, r, S_plus_eye, never, total_B, total_inv, dtype = tape
+    N = inv.shape[1]
+    K = inv_S_B.shape[1]
+    dL = _cotangent(dL, "dL", (), dtype)
     # both = solve(S, r) @ solve(S, B)
-    dL_dpicked_solve_2 = np.broadcast_to(dL * picked_solve[:, None], (N, K))
+    inv_S_inv_S_r = inv_S_r @ inv_S
+    added = dL * inv.sum(axis=-1, keepdims=True) + dL * inv_S_inv_S_r[:, None]
+    dL_dB = np.broadcast_to(added, (N, K))
     # L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))
     dL_dratio = -dL
-    with _line(5, "fit = -(logdet(S) + r @ solve(S, r)) / 2"):
-        dL_dadded = dL_dratio / 2
-        reshaped = (dL * picked_solve_2.sum(axis=1) + dL_dadded * r)[:, None]
-        dL_dsolve = np.concatenate((reshaped, dL_dpicked_solve_2), axis=-1)
-        inv_S = np.linalg.inv(S)
-    dL_djoined = inv_S.T @ dL_dsolve
-    dL_dB = dL * inv.sum(axis=-1, keepdims=True) + dL_djoined[:, 1:]
+    # fit = -(logdet(S) + r @ solve(S, r)) / 2
+    dL_dadded = dL_dratio / 2
     with _line(7, "never = inv(S + eye(N)) @ r"):
-        solve_2 = np.linalg.solve(S_plus_eye.T, dL_dnever)
+        scaled = 2 * dL * np.linalg.solve(S_plus_eye, never)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    dL_dr = solve_2 + dL_dadded * picked_solve + dL_djoined[:, 0]
+    product = (dL * inv_S_B.sum(axis=1) + dL_dadded * r) @ inv_S
+    dL_dr = scaled + dL_dadded * inv_S_r + product
     # never = inv(S + eye(N)) @ r
-    difference = np.outer(dL_dratio * (total_B @ inv), total_inv) - np.outer(solve_2, never)
+    difference = np.outer(dL_dratio * (total_B @ inv), total_inv) - np.outer(scaled, never)
+    # both = solve(S, r) @ solve(S, B)
+    product_2 = np.outer(dL * inv_S_inv_S_r, inv_S_B.sum(axis=-1))
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    dL_dS = difference - dL_djoined @ solve.T + dL_dadded * inv_S.T
-    return Gradients(dL_dS, dL_dr, dL_dB)
+    difference_2 = difference - product_2 - np.outer(product, inv_S_r)
+    dL_dS = difference_2 + dL_dadded * inv_S.T
+    return Gradients(dL_dS, dL_dr, np.array(dL_dB))
 
 
 def value(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> Any:
@@ -201,7 +198,12 @@ def value(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> Any:
 
 
 def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    What a sum does not run over stands after it, where there are fewer entries.
+    (B.T @ inv(…)).sum() is computed as B.sum(axis=-1) @ inv(…).sum(axis=-1).
+    Arrays that nothing reads any more are overwritten.
+    """
     S, r, B = _checked(S, r, B)
     if not S.dtype == r.dtype == B.dtype:
         S, r, B = _in_one_precision(S, r, B)
@@ -209,12 +211,12 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
     K = B.shape[1]
     dtype = S.dtype
     with _line(5, "fit = -(logdet(S) + r @ solve(S, r)) / 2"):
-        solve = np.linalg.solve(S, np.concatenate((r[:, None], B), axis=-1))
-    picked_solve = solve[:, 0]
-    fit = -((np.linalg.slogdet(S)[1] + r @ picked_solve) / 2)
+        inv_S = np.linalg.inv(S)
+    inv_S_r = r.dot(inv_S)
+    fit = -((np.linalg.slogdet(S)[1] + r.dot(inv_S_r)) / 2)
     # both = solve(S, r) @ solve(S, B)
-    picked_solve_2 = solve[:, 1:]
-    both = picked_solve @ picked_solve_2
+    inv_S_B = inv_S.T.dot(B)
+    both = inv_S_r.dot(inv_S_B)
     with _line(7, "never = inv(S + eye(N)) @ r"):
         eye = np.eye(N, dtype=dtype)
         S_plus_eye = S + eye
@@ -223,35 +225,34 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
         total_B = B.sum(axis=-1)
         inv = np.linalg.inv(S + 2 * eye)
     total_inv = inv.sum(axis=-1)
-    L = fit + both.sum() + (never**2).sum() + total_B @ total_inv
-    dL_dnever = 2 * never
-    with _line(5, "fit = -(logdet(S) + r @ solve(S, r)) / 2"):
-        dL_dsolve = np.concatenate(
-            (
-                (picked_solve_2.sum(axis=1) - 0.5 * r)[:, None],
-                np.broadcast_to(picked_solve[:, None], (N, K)),
-            ),
-            axis=-1,
-        )
-        inv_S = np.linalg.inv(S)
-    dL_djoined = inv_S.T @ dL_dsolve
-    dL_dB = inv.sum(axis=-1, keepdims=True) + dL_djoined[:, 1:]
-    with _line(7, "never = inv(S + eye(N)) @ r"):
-        solve_2 = np.linalg.solve(S_plus_eye.T, dL_dnever)
-    # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    dL_dr = 0.5 * picked_solve
-    np.subtract(solve_2, dL_dr, out=dL_dr)
-    dL_dr += dL_djoined[:, 0]
+    L = fit + both.sum() + (never * never).sum() + total_B.dot(total_inv)
+    # both = solve(S, r) @ solve(S, B)
+    inv_S_inv_S_r = inv_S_r.dot(inv_S)
     # L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))
-    difference = total_inv * (total_B @ inv)[:, None]
+    added = inv.sum(axis=-1, keepdims=True)
+    # both = solve(S, r) @ solve(S, B)
+    added += inv_S_inv_S_r[:, None]
+    dL_dB = np.broadcast_to(added, (N, K))
+    with _line(7, "never = inv(S + eye(N)) @ r"):
+        scaled = 2 * np.linalg.solve(S_plus_eye, never)
+    # fit = -(logdet(S) + r @ solve(S, r)) / 2
+    product = (inv_S_B.sum(axis=1) - 0.5 * r).dot(inv_S)
+    dL_dr = 0.5 * inv_S_r
+    np.subtract(scaled, dL_dr, out=dL_dr)
+    dL_dr += product
+    # L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))
+    difference = total_inv * total_B.dot(inv)[:, None]
     np.negative(difference, out=difference)
     # never = inv(S + eye(N)) @ r
-    difference -= np.outer(solve_2, never)
+    difference -= scaled[:, None] * never
+    # both = solve(S, r) @ solve(S, B)
+    difference_2 = inv_S_B.sum(axis=-1) * inv_S_inv_S_r[:, None]
+    np.subtract(difference, difference_2, out=difference_2)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    dL_dS = dL_djoined @ solve.T
-    np.subtract(difference, dL_dS, out=dL_dS)
+    dL_dS = product[:, None] * inv_S_r
+    np.subtract(difference_2, dL_dS, out=dL_dS)
     dL_dS -= 0.5 * inv_S.T
-    return L, Gradients(dL_dS, dL_dr, dL_dB)
+    return L, Gradients(dL_dS, dL_dr, np.array(dL_dB))
 
 
-# gradc: fff673a5d35e31bbc4b185660ad1116718662eecfd20a1a64f0ebfde02845a4c
+# gradc: 2fac4258ed7b539fc32ea3a5fb7397cb43ec2595e8a306437627aca794a2ec59

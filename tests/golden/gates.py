@@ -77,7 +77,7 @@ class Tape(NamedTuple):
     c: NDArray[Any]
     hs: NDArray[Any]
     cs: NDArray[Any]
-    tanh_all: NDArray[Any]
+    tanh_c_nexts: NDArray[Any]
     i_all: NDArray[Any]
     fs: NDArray[Any]
     os: NDArray[Any]
@@ -139,39 +139,46 @@ def forward(
     hs[0] = h0
     cs = np.empty((T + 1, K), dtype=dtype)
     cs[0] = 0.0
-    os = np.empty((T, K), dtype=dtype)
-    tanh_all = np.empty((T, K), dtype=dtype)
-    gs = np.empty((T, K), dtype=dtype)
     i_all = np.empty((T, K), dtype=dtype)
     fs = np.empty((T, K), dtype=dtype)
+    os = np.empty((T, K), dtype=dtype)
+    gs = np.empty((T, K), dtype=dtype)
+    tanh_c_nexts = np.empty((T, K), dtype=dtype)
     for t in range(T):
+        # a = x @ Wx + h @ Wh + b
         a = added[t] + hs[t] @ Wh
-        o = _sigmoid(a[2 * K : 3 * K])
-        f = _sigmoid(a[K : 2 * K])
+        # i = sigmoid(a[:K])
         i = _sigmoid(a[:K])
-        g = np.tanh(a[3 * K :])
-        c_next = f * cs[t] + i * g
-        tanh_c_next = np.tanh(c_next)
-        os[t] = o
-        tanh_all[t] = tanh_c_next
-        gs[t] = g
         i_all[t] = i
+        # f = sigmoid(a[K:2 * K])
+        f = _sigmoid(a[K : 2 * K])
         fs[t] = f
-        hs[t + 1] = o * tanh_c_next
+        # o = sigmoid(a[2 * K:3 * K])
+        o = _sigmoid(a[2 * K : 3 * K])
+        os[t] = o
+        # g = tanh(a[3 * K:])
+        g = np.tanh(a[3 * K :])
+        gs[t] = g
+        # c_next = f * c + i * g
+        c_next = f * cs[t] + i * g
         cs[t + 1] = c_next
+        # return o * tanh(c_next), c_next
+        tanh_c_next = np.tanh(c_next)
+        tanh_c_nexts[t] = tanh_c_next
+        hs[t + 1] = o * tanh_c_next
     h = hs[-1]
     c = cs[-1]
     H = hs[1:]
     # L = sum(H ** 2) + sum(h * c)
     L = (H**2).sum() + (h * c).sum()
-    tape = Tape(h, c, hs, cs, tanh_all, i_all, fs, os, gs, Wh, X, dtype)
+    tape = Tape(h, c, hs, cs, tanh_c_nexts, i_all, fs, os, gs, Wh, X, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    h, c, hs, cs, tanh_all, i_all, fs, os, gs, Wh, X, dtype = tape
-    T = tanh_all.shape[0]
+    h, c, hs, cs, tanh_c_nexts, i_all, fs, os, gs, Wh, X, dtype = tape
+    T = tanh_c_nexts.shape[0]
     K = h.shape[0]
     dL = _cotangent(dL, "dL", (), h.dtype)
     # H, C = scan(cell, (h0, zeros(K)), X)
@@ -181,7 +188,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dh = dL * c
     dL_dH = 2 * dL * H
     # H, C = scan(cell, (h0, zeros(K)), X)
-    difference = 1 - tanh_all**2
+    difference = 1 - tanh_c_nexts**2
     scaled = i_all * (1 - i_all)
     scaled_2 = fs * (1 - fs)
     scaled_3 = os * (1 - os)
@@ -190,18 +197,22 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dc = dL_dc
     dL_dadded = np.empty((T, 4 * K), dtype=dtype)
     for t in reversed(range(T)):
-        added_2 = dh + dL_dH[t]
-        dc_next = dc + added_2 * os[t] * difference[t]
-        dadded = np.concatenate(
-            (
-                dc_next * gs[t] * scaled[t],
-                dc_next * cs[t] * scaled_2[t],
-                added_2 * tanh_all[t] * scaled_3[t],
-                dc_next * i_all[t] * difference_2[t],
-            )
+        # return o * tanh(c_next), c_next
+        dh_next = dh + dL_dH[t]
+        do = dh_next * tanh_c_nexts[t]
+        dc_next = dc + dh_next * os[t] * difference[t]
+        # c_next = f * c + i * g
+        di = dc_next * gs[t]
+        dg = dc_next * i_all[t]
+        df = dc_next * cs[t]
+        dc = dc_next * fs[t]
+        # o = sigmoid(a[2 * K:3 * K])
+        da = np.concatenate(
+            (di * scaled[t], df * scaled_2[t], do * scaled_3[t], dg * difference_2[t])
         )
-        dL_dadded[t] = dadded
-        dh, dc = Wh @ dadded, dc_next * fs[t]
+        dL_dadded[t] = da
+        # a = x @ Wx + h @ Wh + b
+        dh = Wh @ da
     dL_dh0 = dh
     dL_dWh = hs[:T].T @ dL_dadded
     dL_db = dL_dadded.sum(axis=0)
@@ -221,10 +232,21 @@ def value(X: ArrayLike, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, h0: ArrayLik
     hs[0] = h0
     c = np.zeros((K,), dtype=dtype)
     for t in range(T):
+        # a = x @ Wx + h @ Wh + b
         a = added[t] + hs[t] @ Wh
-        c_next = _sigmoid(a[K : 2 * K]) * c + _sigmoid(a[:K]) * np.tanh(a[3 * K :])
-        hs[t + 1] = _sigmoid(a[2 * K : 3 * K]) * np.tanh(c_next)
+        # i = sigmoid(a[:K])
+        i = _sigmoid(a[:K])
+        # f = sigmoid(a[K:2 * K])
+        f = _sigmoid(a[K : 2 * K])
+        # o = sigmoid(a[2 * K:3 * K])
+        o = _sigmoid(a[2 * K : 3 * K])
+        # g = tanh(a[3 * K:])
+        g = np.tanh(a[3 * K :])
+        # c_next = f * c + i * g
+        c_next = f * c + i * g
         c = c_next
+        # return o * tanh(c_next), c_next
+        hs[t + 1] = o * np.tanh(c_next)
     h = hs[-1]
     H = hs[1:]
     # L = sum(H ** 2) + sum(h * c)
@@ -235,7 +257,10 @@ def value(X: ArrayLike, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, h0: ArrayLik
 def value_and_grad(
     X: ArrayLike, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, h0: ArrayLike
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     X, Wx, Wh, b, h0 = _checked(X, Wx, Wh, b, h0)
     if not X.dtype == Wx.dtype == Wh.dtype == b.dtype == h0.dtype:
         X, Wx, Wh, b, h0 = _in_one_precision(X, Wx, Wh, b, h0)
@@ -243,40 +268,49 @@ def value_and_grad(
     K = Wh.shape[0]
     dtype = X.dtype
     # H, C = scan(cell, (h0, zeros(K)), X)
-    added = X @ Wx
+    added = X.dot(Wx)
     added += b
     hs = np.empty((T + 1, K), dtype=dtype)
     hs[0] = h0
     cs = np.empty((T + 1, K), dtype=dtype)
     cs[0] = 0.0
-    os = np.empty((T, K), dtype=dtype)
-    tanh_all = np.empty((T, K), dtype=dtype)
-    gs = np.empty((T, K), dtype=dtype)
     i_all = np.empty((T, K), dtype=dtype)
     fs = np.empty((T, K), dtype=dtype)
+    os = np.empty((T, K), dtype=dtype)
+    gs = np.empty((T, K), dtype=dtype)
+    tanh_c_nexts = np.empty((T, K), dtype=dtype)
     for t in range(T):
-        a = added[t] + hs[t] @ Wh
-        o = _sigmoid(a[2 * K : 3 * K])
-        f = _sigmoid(a[K : 2 * K])
+        # a = x @ Wx + h @ Wh + b
+        a = hs[t].dot(Wh)
+        a += added[t]
+        # i = sigmoid(a[:K])
         i = _sigmoid(a[:K])
-        g = np.tanh(a[3 * K :])
-        c_next = f * cs[t] + i * g
-        tanh_c_next = np.tanh(c_next)
-        os[t] = o
-        tanh_all[t] = tanh_c_next
-        gs[t] = g
         i_all[t] = i
+        # f = sigmoid(a[K:2 * K])
+        f = _sigmoid(a[K : 2 * K])
         fs[t] = f
-        hs[t + 1] = o * tanh_c_next
+        # o = sigmoid(a[2 * K:3 * K])
+        o = _sigmoid(a[2 * K : 3 * K])
+        os[t] = o
+        # g = tanh(a[3 * K:])
+        g = np.tanh(a[3 * K :])
+        gs[t] = g
+        # c_next = f * c + i * g
+        c_next = f * cs[t]
+        c_next += i * g
         cs[t + 1] = c_next
+        # return o * tanh(c_next), c_next
+        tanh_c_next = np.tanh(c_next)
+        tanh_c_nexts[t] = tanh_c_next
+        hs[t + 1] = o * tanh_c_next
     h = hs[-1]
     c = cs[-1]
     H = hs[1:]
     # L = sum(H ** 2) + sum(h * c)
-    L = (H**2).sum() + (h * c).sum()
+    L = (H * H).sum() + (h * c).sum()
     dL_dH = 2 * H
     # H, C = scan(cell, (h0, zeros(K)), X)
-    difference = tanh_all**2
+    difference = tanh_c_nexts * tanh_c_nexts
     np.subtract(1, difference, out=difference)
     scaled = 1 - i_all
     scaled *= i_all
@@ -284,29 +318,35 @@ def value_and_grad(
     scaled_2 *= fs
     scaled_3 = 1 - os
     scaled_3 *= os
-    difference_2 = gs**2
+    difference_2 = gs * gs
     np.subtract(1, difference_2, out=difference_2)
     dh = c
     dc = h
     dL_dadded = np.empty((T, 4 * K), dtype=dtype)
     for t in reversed(range(T)):
-        added_2 = dh + dL_dH[t]
-        dc_next = dc + added_2 * os[t] * difference[t]
-        dadded = np.concatenate(
-            (
-                dc_next * gs[t] * scaled[t],
-                dc_next * cs[t] * scaled_2[t],
-                added_2 * tanh_all[t] * scaled_3[t],
-                dc_next * i_all[t] * difference_2[t],
-            )
+        # return o * tanh(c_next), c_next
+        dh_next = dh + dL_dH[t]
+        do = dh_next * tanh_c_nexts[t]
+        dc_next = dh_next * os[t]
+        dc_next *= difference[t]
+        dc_next += dc
+        # c_next = f * c + i * g
+        di = dc_next * gs[t]
+        dg = dc_next * i_all[t]
+        df = dc_next * cs[t]
+        dc = dc_next * fs[t]
+        # o = sigmoid(a[2 * K:3 * K])
+        da = np.concatenate(
+            (di * scaled[t], df * scaled_2[t], do * scaled_3[t], dg * difference_2[t])
         )
-        dL_dadded[t] = dadded
-        dh, dc = Wh @ dadded, dc_next * fs[t]
+        dL_dadded[t] = da
+        # a = x @ Wx + h @ Wh + b
+        dh = Wh.dot(da)
     dL_dh0 = dh
-    dL_dWh = hs[:T].T @ dL_dadded
+    dL_dWh = hs[:T].T.dot(dL_dadded)
     dL_db = dL_dadded.sum(axis=0)
-    dL_dWx = X.T @ dL_dadded
+    dL_dWx = X.T.dot(dL_dadded)
     return L, Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
 
-# gradc: 5b0fa8f1f6b67484301fc51b82f8b92b3f69d3a927b6448d82d6187390e4524e
+# gradc: 3b10be636f751a2cf23e13468e46215b09c232a9b9d27491f8d87beed8f5f04d

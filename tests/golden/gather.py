@@ -135,6 +135,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -167,16 +170,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -345,6 +349,9 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    log(1 + x) is computed as log1p(x).
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     E, P, i, y = _checked(E, P, i, y)
@@ -356,7 +363,7 @@ def value_and_grad(
     # every = E[::2, None, 1:]
     every = E[::2, None, 1:]
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
-    dL_devery = every**2
+    dL_devery = every * every
     dL_devery *= 3
     # every = E[::2, None, 1:]
     scattered_dL_devery = _scatter((V, D), np.s_[::2, None, 1:], dL_devery)
@@ -366,15 +373,15 @@ def value_and_grad(
         # rows = E[i]
         rows = _rows(E, i_rows)
         # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
-        total = (rows**2).sum()
+        total = (rows * rows).sum()
         # picked = P[arange(N), y]
         arange = np.arange(n_rows)
         picked = P_rows[arange, y_rows]
         # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
-        picked_squared = picked**2
+        picked_squared = picked * picked
         total_2 = np.log1p(picked_squared).sum()
         dL_drows = 2 * rows
-        dL_dpicked = 1 + picked_squared
+        dL_dpicked = np.add(1, picked_squared, out=picked_squared)
         np.divide(-2.0 / max(N, 1), dL_dpicked, out=dL_dpicked)
         dL_dpicked *= picked
         # picked = P[arange(N), y]
@@ -391,4 +398,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: 53b26e27265e4cb06b80321211038c4356fca6cc6cc76b95a845e28d3c6aad63
+# gradc: bfdb35dfe174bfbb7c3e2454fff28d62090b71ef3f52b51d7ed2b42e91c261b1

@@ -79,6 +79,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -111,16 +114,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -266,6 +270,8 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     """L and its gradients.
 
     The N rows are gone through twice, a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x, y = _checked(x, y)
@@ -284,7 +290,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # kink = where(abs(x) < 1, x ** 2 / 2, abs(x) - 1 / 2)
         abs_x_rows = np.abs(x_rows)
         below = abs_x_rows < 1
-        kink = np.where(below, 0.5 * x_rows**2, abs_x_rows - 0.5)
+        kink = np.where(below, 0.5 * (x_rows * x_rows), abs_x_rows - 0.5)
         # L = sum(safe) + sum(kink) + sum(root)
         total_2 = kink.sum()
         # root = sqrt(y) if all(y >= 0) else 0.0
@@ -320,4 +326,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 298461625cf2913e7dc3e5e79f4c156a8a5060c0f0e630dc8b6ea823628a3e9f
+# gradc: 945d7d6f06fd71e141e0815e78495fa3fcbd6b181ee2ae73e3fc9ddb6619a135

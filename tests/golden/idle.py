@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -98,16 +101,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -234,6 +238,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x, unused, stopped = _checked(x, unused, stopped)
@@ -245,7 +251,7 @@ def value_and_grad(
     def block(x_rows: Any) -> Any:
         n_rows = x_rows.shape[0]
         # L = sum(x ** 2) * stop_gradient(stopped)
-        total = (x_rows**2).sum()
+        total = (x_rows * x_rows).sum()
         dL_dx = stopped * x_rows
         dL_dx *= 2
         zeros = np.zeros((n_rows, 2), dtype=dtype)
@@ -257,4 +263,4 @@ def value_and_grad(
     return L, Gradients(dL_dx, zeros, dtype.type(0.0))
 
 
-# gradc: 0fa42bfc1e37f7f2611c1cb854ac379b127ce2b9d58891d1d528e61389e06717
+# gradc: 552570f24969dbf59ad80b605b038ffdc7540b9161346513d973ccae29542e45

@@ -74,6 +74,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -106,16 +109,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -240,6 +244,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, gain, eps = _checked(X, gain, eps)
@@ -258,11 +264,11 @@ def value_and_grad(
         added = np.abs(scaled)
         added += 1
         L = (scaled / added).sum()
-        dL_dgain = np.einsum("ij,ij->j", 1.0 / added**2, ratio * X_rows)
+        dL_dgain = np.einsum("ij,ij->j", 1.0 / (added * added), ratio * X_rows)
         return L, dL_dgain
 
     L, dL_dgain = _in_blocks(block, (X,), N, 8 * (3 * D + 1), workers)
     return L, Gradients(dL_dgain)
 
 
-# gradc: d51dbcfdbf278407d8a8419434d6f59324e578d6aeca24423a7346066fe67ed6
+# gradc: 3b6f0b61887af66ea23b7c9f12cbc527f6bab313a1a591afbd2dc87042818c62

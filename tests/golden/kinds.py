@@ -102,6 +102,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -128,16 +131,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -280,6 +284,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     count, keep, x = _checked(count, keep, x)
@@ -294,7 +300,7 @@ def value_and_grad(
         weight = 1 / number
         # L = sum(where(keep and x > 0, weight * x ** 2, count * x)) + sum(keep * x) / count.size
         number_count_rows = count_rows.astype(dtype)
-        chosen = np.where(logical_and, weight * x_rows**2, number_count_rows * x_rows)
+        chosen = np.where(logical_and, weight * (x_rows * x_rows), number_count_rows * x_rows)
         L_sum = chosen.sum()
         number_keep_rows = keep_rows.astype(dtype)
         total = (number_keep_rows * x_rows).sum()
@@ -313,4 +319,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 701dbbdd4572d6e71371927afb8793b150e2b797de06eb7e81651964295ee15d
+# gradc: 734ac085f73236123b1b14f2ec7db560fcaf5e04cb2e022dff6fbabec839de2a

@@ -125,6 +125,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -157,16 +160,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -229,11 +233,11 @@ class Tape(NamedTuple):
 
     ratio_2: Any
     chosen: Any
-    norm: Any
+    norm_logits_0: Any
     tied: Any
-    norm_2: Any
-    picked_logits_2: NDArray[Any]
-    picked_logits: NDArray[Any]
+    norm_logits_1: Any
+    logits_1: NDArray[Any]
+    logits_0: NDArray[Any]
     error: NDArray[Any]
     below: NDArray[Any]
     y: NDArray[Any]
@@ -317,23 +321,23 @@ def forward(
     size = np.abs(error)
     below = size <= 1.0
     average = np.where(below, 0.5 * error**2, size - 0.5).mean()
-    picked_logits = logits[0]
-    picked_logits_2 = logits[1]
-    norm = np.linalg.norm(picked_logits)
-    norm_2 = np.linalg.norm(picked_logits_2)
-    lengths = norm * norm_2
+    logits_0 = logits[0]
+    logits_1 = logits[1]
+    norm_logits_0 = np.linalg.norm(logits_0)
+    norm_logits_1 = np.linalg.norm(logits_1)
+    lengths = norm_logits_0 * norm_logits_1
     tied = lengths == 0
     chosen = np.where(tied, np.inf, lengths)
-    ratio_2 = (picked_logits * picked_logits_2).sum() / chosen
+    ratio_2 = (logits_0 * logits_1).sum() / chosen
     L = -log_probs[arange, y].mean() + average + ratio_2
     tape = Tape(
         ratio_2,
         chosen,
-        norm,
+        norm_logits_0,
         tied,
-        norm_2,
-        picked_logits_2,
-        picked_logits,
+        norm_logits_1,
+        logits_1,
+        logits_0,
         error,
         below,
         y,
@@ -353,11 +357,11 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     (
         ratio_2,
         chosen,
-        norm,
+        norm_logits_0,
         tied,
-        norm_2,
-        picked_logits_2,
-        picked_logits,
+        norm_logits_1,
+        logits_1,
+        logits_0,
         error,
         below,
         y,
@@ -371,20 +375,18 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     ) = tape
     N = error.shape[0]
     D = error.shape[1]
-    K = picked_logits_2.shape[0]
-    dL = _cotangent(dL, "dL", (), picked_logits_2.dtype)
+    K = logits_1.shape[0]
+    dL = _cotangent(dL, "dL", (), logits_1.dtype)
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
     dL_daverage = -dL
     dL_dchosen = dL_daverage * ratio_2 / chosen
     dL_dtotal = dL / chosen
-    tied_2 = norm_2 == 0
-    ratio_3 = np.where(tied, 0.0, dL_dchosen * norm) / np.where(tied_2, 1.0, norm_2)
-    dL_dpicked_logits_2 = (
-        np.where(tied_2, 0.0, ratio_3) * picked_logits_2 + dL_dtotal * picked_logits
-    )
-    tied_3 = norm == 0
-    ratio_4 = np.where(tied, 0.0, dL_dchosen * norm_2) / np.where(tied_3, 1.0, norm)
-    dL_dpicked_logits = np.where(tied_3, 0.0, ratio_4) * picked_logits + dL_dtotal * picked_logits_2
+    tied_2 = norm_logits_1 == 0
+    ratio_3 = np.where(tied, 0.0, dL_dchosen * norm_logits_0) / np.where(tied_2, 1.0, norm_logits_1)
+    dL_dlogits_1 = np.where(tied_2, 0.0, ratio_3) * logits_1 + dL_dtotal * logits_0
+    tied_3 = norm_logits_0 == 0
+    ratio_4 = np.where(tied, 0.0, dL_dchosen * norm_logits_1) / np.where(tied_3, 1.0, norm_logits_0)
+    dL_dlogits_0 = np.where(tied_3, 0.0, ratio_4) * logits_0 + dL_dtotal * logits_1
     ratio_5 = dL / (D * N)
     dL_derror = np.where(below, ratio_5 * error, ratio_5 * np.sign(error))
     dL_daverage_over_N = dL_daverage / N
@@ -392,8 +394,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         (N, K), (np.arange(N), y), np.full((N,), dL_daverage_over_N, dtype=dtype)
     )
     added_3 = np.zeros((N, K), dtype=dtype)
-    added_3[1] = dL_dpicked_logits_2
-    added_3[0] += dL_dpicked_logits
+    added_3[1] = dL_dlogits_1
+    added_3[0] += dL_dlogits_0
     difference = dL_dlog_probs - dL_daverage_over_N * np.exp(log_probs)
     dL_dlogits = added_3 + difference
     # logits = dense(hidden, W, b)
@@ -428,10 +430,10 @@ def value(
     error = hidden - X
     size = np.abs(error)
     chosen = np.where(size <= 1.0, 0.5 * error**2, size - 0.5)
-    picked_logits = logits[0]
-    picked_logits_2 = logits[1]
-    lengths = np.linalg.norm(picked_logits) * np.linalg.norm(picked_logits_2)
-    ratio = (picked_logits * picked_logits_2).sum() / np.where(lengths == 0, np.inf, lengths)
+    logits_0 = logits[0]
+    logits_1 = logits[1]
+    lengths = np.linalg.norm(logits_0) * np.linalg.norm(logits_1)
+    ratio = (logits_0 * logits_1).sum() / np.where(lengths == 0, np.inf, lengths)
     L = -average + chosen.mean() + ratio
     return L
 
@@ -449,6 +451,9 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through twice, a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     X, y, W, b, gain, bias = _checked(X, y, W, b, gain, bias)
@@ -466,17 +471,17 @@ def value_and_grad(
         scale = np.vecdot(centred, centred)[:, None] / D
         scale += 1e-05
         np.sqrt(scale, out=scale)
-        centred *= 1.0 / scale
-        centred *= gain
-        centred += bias
-        scaled_2 = centred**3
+        added = np.multiply(centred, 1.0 / scale, out=centred)
+        added *= gain
+        added += bias
+        scaled_2 = added**3
         scaled_2 *= 0.044715
-        scaled_2 += centred
+        scaled_2 += added
         scaled_2 *= 1.5957691216057308
         sigmoid = _sigmoid(scaled_2)
-        hidden = centred * sigmoid
+        hidden = added * sigmoid
         # logits = dense(hidden, W, b)
-        logits = hidden @ W
+        logits = hidden.dot(W)
         logits += b
         # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
         softmax, log_probs = _softmax_and_log(logits, axis=-1)
@@ -485,40 +490,37 @@ def value_and_grad(
         error = hidden - X_rows
         size = np.abs(error)
         below = size <= 1.0
-        total_2 = np.where(below, 0.5 * error**2, size - 0.5).sum()
+        chosen = np.where(below, 0.5 * (error * error), size - 0.5)
+        total_2 = chosen.sum()
         softmax[arange, y_rows] -= 1.0
         scaled = 1.0 / max(N, 1) * softmax
         dL_ddifference = np.where(below, ratio * error, ratio * np.sign(error))
         # hidden = gelu(layer_norm(X, gain, bias))
-        centred **= 2
-        return total, total_2, scale, sigmoid, hidden, logits, scaled, dL_ddifference, centred
+        power = added * added
+        return total, total_2, scale, sigmoid, hidden, logits, scaled, dL_ddifference, power
 
     total, total_2, scale, sigmoid, hidden, logits, scaled, dL_ddifference, power = _in_blocks(
-        block, (X, y), N, 8 * (9 * D + 2 * K + 3), workers, kept=(0, 0, 0, 0, 0, 0, 0)
+        block, (X, y), N, 8 * (12 * D + 2 * K + 3), workers, kept=(0, 0, 0, 0, 0, 0, 0)
     )
-    picked_logits = logits[0]
-    picked_logits_2 = logits[1]
-    norm = np.linalg.norm(picked_logits)
-    norm_2 = np.linalg.norm(picked_logits_2)
-    lengths = norm * norm_2
+    logits_0 = logits[0]
+    logits_1 = logits[1]
+    sqrt = np.sqrt((logits_0 * logits_0).sum())
+    sqrt_2 = np.sqrt((logits_1 * logits_1).sum())
+    lengths = sqrt * sqrt_2
     tied = lengths == 0
     chosen = np.where(tied, np.inf, lengths)
-    ratio_2 = (picked_logits * picked_logits_2).sum() / chosen
+    ratio_2 = (logits_0 * logits_1).sum() / chosen
     L = -(total / N) + total_2 / (D * N) + ratio_2
     ratio_2_over_chosen = ratio_2 / chosen
-    dL_dnorm_2 = np.where(tied, 0.0, -(ratio_2_over_chosen * norm))
-    dL_dnorm = np.where(tied, 0.0, -(ratio_2_over_chosen * norm_2))
+    dL_dsqrt_2 = np.where(tied, 0.0, -(ratio_2_over_chosen * sqrt))
+    dL_dsqrt = np.where(tied, 0.0, -(ratio_2_over_chosen * sqrt_2))
     dL_dtotal = 1.0 / chosen
-    tied_2 = norm_2 == 0
-    chosen_2 = np.where(tied_2, 0.0, dL_dnorm_2 / np.where(tied_2, 1.0, norm_2))
-    dL_dpicked_logits_2 = chosen_2 * picked_logits_2
-    dL_dpicked_logits_2 += dL_dtotal * picked_logits
-    tied_3 = norm == 0
-    chosen_3 = np.where(tied_3, 0.0, dL_dnorm / np.where(tied_3, 1.0, norm))
-    dL_dpicked_logits = chosen_3 * picked_logits
-    dL_dpicked_logits += dL_dtotal * picked_logits_2
-    scattered = _scatter((N, K), 1, dL_dpicked_logits_2)
-    scattered_2 = _scatter((N, K), 0, dL_dpicked_logits)
+    tied_2 = sqrt_2 == 0
+    chosen_2 = np.where(tied_2, 0.0, dL_dsqrt_2 / np.where(tied_2, 1.0, sqrt_2))
+    tied_3 = sqrt == 0
+    chosen_3 = np.where(tied_3, 0.0, dL_dsqrt / np.where(tied_3, 1.0, sqrt))
+    scattered = _scatter((N, K), 1, chosen_2 * logits_1 + dL_dtotal * logits_0)
+    scattered_2 = _scatter((N, K), 0, chosen_3 * logits_0 + dL_dtotal * logits_1)
 
     def block_2(
         scattered_rows: Any,
@@ -535,20 +537,20 @@ def value_and_grad(
         dL_dlogits = scattered_rows + scattered_2_rows
         dL_dlogits += scaled_rows
         # logits = dense(hidden, W, b)
-        dL_dW = hidden_rows.T @ dL_dlogits
+        dL_dW = hidden_rows.T.dot(dL_dlogits)
         dL_db = dL_dlogits.sum(axis=0)
-        added = dL_dlogits @ W.T
-        added += dL_ddifference_rows
+        dL_dhidden = dL_dlogits.dot(W.T)
+        dL_dhidden += dL_ddifference_rows
         # hidden = gelu(layer_norm(X, gain, bias))
         scaled_2 = X_rows - X_rows.sum(axis=-1, keepdims=True) / D
         scaled_2 *= 1.0 / scale_rows
-        dL_dadded = scaled_2 * gain
-        dL_dadded += bias
-        dL_dadded *= added
-        dL_dadded *= sigmoid_rows * (1 - sigmoid_rows)
-        added *= sigmoid_rows
-        added += 1.5957691216057308 * dL_dadded
-        dL_dadded *= 0.21406444881780073
+        dL_dscaled = scaled_2 * gain
+        dL_dscaled += bias
+        dL_dscaled *= dL_dhidden
+        dL_dscaled *= sigmoid_rows * (1 - sigmoid_rows)
+        added = np.multiply(dL_dhidden, sigmoid_rows, out=dL_dhidden)
+        added += 1.5957691216057308 * dL_dscaled
+        dL_dadded = np.multiply(0.21406444881780073, dL_dscaled, out=dL_dscaled)
         dL_dadded *= power_rows
         dL_dadded += added
         dL_dgain = np.einsum("ij,ij->j", dL_dadded, scaled_2)
@@ -559,10 +561,10 @@ def value_and_grad(
         block_2,
         (scattered, scattered_2, scaled, hidden, dL_ddifference, sigmoid, X, scale, power),
         N,
-        8 * (8 * D + 4 * K + 1),
+        8 * (10 * D + 4 * K + 1),
         workers,
     )
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 30708ea6a15c446565027a27a115d9534ebbb3d090bbdda6fe41fb3daad7541d
+# gradc: 9662717212bd2689f1716d7d950c2c4f674dfc4429e0d957cbd60829af0b3c4a

@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -98,16 +101,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -304,6 +308,9 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    (np.outer(x, grid) * eye(…)).sum() is computed as x @ eye(…) @ grid.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     a, b, x = _checked(a, b, x)
@@ -322,14 +329,14 @@ def value_and_grad(
     # grid = linspace(0, 1, 5)
     grid = np.linspace(0, 1, 5, dtype=dtype)
     # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
-    point_kernel = point @ kernel
-    point_kernel_rotation = point_kernel @ rotation
+    point_kernel = point.dot(kernel)
+    point_kernel_rotation = point_kernel.dot(rotation)
     eye = np.eye(N, 5, dtype=dtype)
     stacked = np.array([0.5], dtype=dtype)
     dL_drotation = point * point_kernel[:, None]
     dL_dstacked = dL_drotation[1]
     dL_dstacked_2 = dL_drotation[0]
-    dL_dpoint = kernel @ (rotation @ point)
+    dL_dpoint = kernel.dot(rotation.dot(point))
     dL_dpoint += point_kernel_rotation
     dL_db = dL_dpoint[1]
     # rotation = [[cos(a), -sin(a)], [sin(a), cos(a)]]
@@ -341,17 +348,18 @@ def value_and_grad(
 
     def block(x_rows: Any, eye_rows: Any) -> Any:
         # L = point @ kernel @ rotation @ point + sum(outer(x, grid) * eye(N, 5)) + sum(where(x > [0.5], 1, x)) * pi
-        total = x_rows @ eye_rows
+        total = x_rows.dot(eye_rows)
         above = x_rows > stacked
         total_2 = np.where(above, 1, x_rows).sum()
         chosen = np.where(above, dtype.type(0.0), 3.141592653589793)
-        dL_dx = eye_rows @ grid
+        dL_dx = eye_rows.dot(grid)
         dL_dx += chosen
         return total, total_2, dL_dx
 
     total, total_2, dL_dx = _in_blocks(block, (x, eye), N, 72, workers, kept=(0,))
-    L = point_kernel_rotation @ point + total @ grid + 3.141592653589793 * total_2
+    added = point_kernel_rotation.dot(point) + total.dot(grid)
+    L = added + 3.141592653589793 * total_2
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: ca08c740da016afb43c23083d62b7326cb37703b02469842b9c3f0f7e27358bc
+# gradc: a3ee29125d916aa7635d2d9e7a7e2c7d91f46d4d0311d537e07683c59a117c2f

@@ -74,10 +74,10 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     x_all: NDArray[Any]
-    da: NDArray[Any]
-    ratio_all_2: NDArray[Any]
-    ratio_all_3: NDArray[Any]
+    das: NDArray[Any]
+    dadded_all: NDArray[Any]
     ratio_all: NDArray[Any]
+    a_over_x_all: NDArray[Any]
     a: Any
     M: NDArray[Any]
     sin_M: NDArray[Any]
@@ -120,19 +120,22 @@ def forward(a: ArrayLike, M: ArrayLike) -> tuple[Outputs, Tape]:
     # r = fold(newton, 1.0, 6)
     x_all = np.empty((7,), dtype=dtype)
     x_all[0] = 1.0
-    ratio_all = np.empty((6,), dtype=dtype)
+    a_over_x_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        ratio = a / x_all[t]
-        ratio_all[t] = ratio
-        x_all[t + 1] = (x_all[t] + ratio) / 2
+        # def newton(x) = (x + a / x) / 2
+        a_over_x = a / x_all[t]
+        a_over_x_all[t] = a_over_x
+        x_all[t + 1] = (x_all[t] + a_over_x) / 2
     r = x_all[-1]
     # s = fold(outside, 0.0, M)
     sin_M = np.sin(M)
     sin_M_times_a = sin_M * a
     v = dtype.type(0.0)
     for t in range(N):
+        # def outside(v, row) = v * 0.9 + fold(inside, v, row)
         s_2 = v
         for i in range(N):
+            # def inside(s, m) = s * 0.5 + sin(m) * a
             s_2 = 0.5 * s_2 + sin_M_times_a[t][i]
         v = 0.9 * v + s_2
     s = v
@@ -141,48 +144,52 @@ def forward(a: ArrayLike, M: ArrayLike) -> tuple[Outputs, Tape]:
     # g = grad(r, a)
     picked_x_all = x_all[:6]
     dx = 1.0
-    ratio_all_2 = np.empty((6,), dtype=dtype)
-    ratio_all_3 = np.empty((6,), dtype=dtype)
+    dadded_all = np.empty((6,), dtype=dtype)
+    ratio_all = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
-        ratio = dx / 2
-        ratio_2 = ratio * ratio_all[t] / x_all[t]
-        ratio_all_2[t] = ratio
-        ratio_all_3[t] = ratio_2
-        dx = ratio - ratio_2
-    da = ratio_all_2 / picked_x_all
-    g = da.sum()
-    tape = Tape(x_all, da, ratio_all_2, ratio_all_3, ratio_all, a, M, sin_M, dtype)
+        # def newton(x) = (x + a / x) / 2
+        dadded = dx / 2
+        dadded_all[t] = dadded
+        ratio = dadded * a_over_x_all[t] / x_all[t]
+        ratio_all[t] = ratio
+        dx = dadded - ratio
+    das = dadded_all / picked_x_all
+    g = das.sum()
+    tape = Tape(x_all, das, dadded_all, ratio_all, a_over_x_all, a, M, sin_M, dtype)
     return Outputs(L, g), tape
 
 
 def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, g."""
-    x_all, da, ratio_all_2, ratio_all_3, ratio_all, a, M, sin_M, dtype = tape
+    x_all, das, dadded_all, ratio_all, a_over_x_all, a, M, sin_M, dtype = tape
     N = M.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
     dg = _cotangent(dg, "dg", (), dtype)
     # g = grad(r, a)
     picked_x_all = x_all[:6]
     dg_over_picked_x_all = dg / picked_x_all
-    minus = -(dg * da / picked_x_all)
+    minus = -(dg * das / picked_x_all)
     ddx = 0.0
-    dL_dratio_all = np.empty((6,), dtype=dtype)
     dL_dpicked_x_all = np.empty((6,), dtype=dtype)
+    dL_da_over_x_all = np.empty((6,), dtype=dtype)
     for t in range(6):
+        # def newton(x) = (x + a / x) / 2
         x = x_all[t]
         ddx_over_x = ddx / x
-        difference = dg_over_picked_x_all[t] + ddx - ddx_over_x * ratio_all[t]
-        dL_dratio_all[t] = -(ddx_over_x * ratio_all_2[t])
-        dL_dpicked_x_all[t] = minus[t] + ddx * ratio_all_3[t] / x
-        ddx = difference / 2
+        dL_dpicked_x_all[t] = minus[t] + ddx * ratio_all[t] / x
+        ddadded = dg_over_picked_x_all[t] + ddx - ddx_over_x * a_over_x_all[t]
+        dL_da_over_x_all[t] = -(ddx_over_x * dadded_all[t])
+        ddx = ddadded / 2
     dL_dx_all = _scatter((7,), np.s_[:6], dL_dpicked_x_all)
     # s = fold(outside, 0.0, M)
     dv = dL
     dL_dsin_M_times_a = np.empty((N, N), dtype=dtype)
     for t in reversed(range(N)):
+        # def outside(v, row) = v * 0.9 + fold(inside, v, row)
         ds = dv
         ds_all = np.empty((N,), dtype=dtype)
         for i in reversed(range(N)):
+            # def inside(s, m) = s * 0.5 + sin(m) * a
             ds_all[i] = ds
             ds = 0.5 * ds
         dL_dsin_M_times_a[t] = ds_all
@@ -190,14 +197,15 @@ def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     dL_dM = dL_dsin_M_times_a * a * np.cos(M)
     # r = fold(newton, 1.0, 6)
     dx_2 = dL + dL_dx_all[6]
-    da_2 = 0.0
+    da = 0.0
     for t in reversed(range(6)):
+        # def newton(x) = (x + a / x) / 2
         x = x_all[t]
-        ratio = dx_2 / 2
-        added = dL_dratio_all[t] + ratio
-        da_2 += added / x
-        dx_2 = ratio - added * ratio_all[t] / x + dL_dx_all[t]
-    dL_da = (dL_dsin_M_times_a * sin_M).sum() + da_2
+        dadded = dx_2 / 2
+        dratio = dL_da_over_x_all[t] + dadded
+        da += dratio / x
+        dx_2 = dadded - dratio * a_over_x_all[t] / x + dL_dx_all[t]
+    dL_da = (dL_dsin_M_times_a * sin_M).sum() + da
     return Gradients(dL_da, dL_dM)
 
 
@@ -209,18 +217,21 @@ def value(a: ArrayLike, M: ArrayLike) -> Outputs:
     # r = fold(newton, 1.0, 6)
     x_all = np.empty((7,), dtype=dtype)
     x_all[0] = 1.0
-    ratio_all = np.empty((6,), dtype=dtype)
+    a_over_x_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        ratio = a / x_all[t]
-        ratio_all[t] = ratio
-        x_all[t + 1] = (x_all[t] + ratio) / 2
+        # def newton(x) = (x + a / x) / 2
+        a_over_x = a / x_all[t]
+        a_over_x_all[t] = a_over_x
+        x_all[t + 1] = (x_all[t] + a_over_x) / 2
     r = x_all[-1]
     # s = fold(outside, 0.0, M)
     scaled = np.sin(M) * a
     v = dtype.type(0.0)
     for t in range(N):
+        # def outside(v, row) = v * 0.9 + fold(inside, v, row)
         s_2 = v
         for i in range(N):
+            # def inside(s, m) = s * 0.5 + sin(m) * a
             s_2 = 0.5 * s_2 + scaled[t][i]
         v = 0.9 * v + s_2
     s = v
@@ -229,17 +240,21 @@ def value(a: ArrayLike, M: ArrayLike) -> Outputs:
     # g = grad(r, a)
     picked_x_all = x_all[:6]
     dx = 1.0
-    ratio_all_2 = np.empty((6,), dtype=dtype)
+    dadded_all = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
-        ratio = dx / 2
-        ratio_all_2[t] = ratio
-        dx = ratio - ratio * ratio_all[t] / x_all[t]
-    g = (ratio_all_2 / picked_x_all).sum()
+        # def newton(x) = (x + a / x) / 2
+        dadded = dx / 2
+        dadded_all[t] = dadded
+        dx = dadded - dadded * a_over_x_all[t] / x_all[t]
+    g = (dadded_all / picked_x_all).sum()
     return Outputs(L, g)
 
 
 def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     a, M = _checked(a, M)
     if not a.dtype == M.dtype:
         a, M = _in_one_precision(a, M)
@@ -248,19 +263,22 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     # r = fold(newton, 1.0, 6)
     x_all = np.empty((7,), dtype=dtype)
     x_all[0] = 1.0
-    ratio_all = np.empty((6,), dtype=dtype)
+    a_over_x_all = np.empty((6,), dtype=dtype)
     for t in range(6):
-        ratio = a / x_all[t]
-        ratio_all[t] = ratio
-        x_all[t + 1] = (x_all[t] + ratio) / 2
+        # def newton(x) = (x + a / x) / 2
+        a_over_x = a / x_all[t]
+        a_over_x_all[t] = a_over_x
+        x_all[t + 1] = (x_all[t] + a_over_x) / 2
     r = x_all[-1]
     # s = fold(outside, 0.0, M)
     sin_M = np.sin(M)
     sin_M_times_a = sin_M * a
     v = dtype.type(0.0)
     for t in range(N):
+        # def outside(v, row) = v * 0.9 + fold(inside, v, row)
         s_2 = v
         for i in range(N):
+            # def inside(s, m) = s * 0.5 + sin(m) * a
             s_2 = 0.5 * s_2 + sin_M_times_a[t][i]
         v = 0.9 * v + s_2
     s = v
@@ -270,9 +288,11 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     dv = 1.0
     dL_dsin_M_times_a = np.empty((N, N), dtype=dtype)
     for t in reversed(range(N)):
+        # def outside(v, row) = v * 0.9 + fold(inside, v, row)
         ds = dv
         ds_all = np.empty((N,), dtype=dtype)
         for i in reversed(range(N)):
+            # def inside(s, m) = s * 0.5 + sin(m) * a
             ds_all[i] = ds
             ds = 0.5 * ds
         dL_dsin_M_times_a[t] = ds_all
@@ -282,15 +302,16 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     # g = grad(r, a)
     picked_x_all = x_all[:6]
     dx = 1.0
-    ratio_all_2 = np.empty((6,), dtype=dtype)
+    dadded_all = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
-        ratio = dx / 2
-        ratio_all_2[t] = ratio
-        dx = ratio - ratio * ratio_all[t] / x_all[t]
-    g = (ratio_all_2 / picked_x_all).sum()
+        # def newton(x) = (x + a / x) / 2
+        dadded = dx / 2
+        dadded_all[t] = dadded
+        dx = dadded - dadded * a_over_x_all[t] / x_all[t]
+    g = (dadded_all / picked_x_all).sum()
     # r = fold(newton, 1.0, 6)
     dL_da = (dL_dsin_M_times_a * sin_M).sum() + g
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: e8f1867c93c917bab9897cd7b6ef943c0fc90e372fbf9b9c2c598bebed443ef0
+# gradc: 69a80a0a6277e14ce2398a403a3e85468644d968dc121f95517e09f0d966350a

@@ -74,6 +74,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -106,16 +109,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -335,6 +339,7 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+
     workers: how many threads share the blocks.
     """
     X, σ, l, O, I, len, list, array = _checked(X, σ, l, O, I, len, list, array)
@@ -353,20 +358,20 @@ def value_and_grad(
     # sum = l * O - I ** 2
     sum = l * O - I**2
     # dL_dX = list @ list
-    dL_dX = list @ list
+    dL_dX = list.dot(list)
     dL_dlist = 2 * list
     # sum = l * O - I ** 2
     dL_dI = -2.0 * I
 
     def block(X_rows: Any, array_rows: Any) -> Any:
         # sigmoid = sigmoid(X @ len) * σ
-        sigmoid_2 = _sigmoid(X_rows @ len)
+        sigmoid_2 = _sigmoid(X_rows.dot(len))
         sigmoid = sigmoid_2 * σ
         # float = sum(sigmoid * array)
         float = (sigmoid * array_rows).sum()
         # sigmoid = sigmoid(X @ len) * σ
         dL_dσ = (array_rows * sigmoid_2).sum()
-        dL_dlen = array_rows * σ * (sigmoid_2 * (1 - sigmoid_2)) @ X_rows
+        dL_dlen = (array_rows * σ * (sigmoid_2 * (1 - sigmoid_2))).dot(X_rows)
         return float, dL_dσ, dL_dlen, sigmoid
 
     float, dL_dσ, dL_dlen, sigmoid = _in_blocks(
@@ -377,4 +382,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: ef543eed35a7e3584e91c3e388ec1e0bb06f1dacdfff358e867ceaf8b5046a9d
+# gradc: c22349e2580bc0cbd651717ef75cacb62efd5f63b7a8c2582a0ea247ab6c6cdc

@@ -176,45 +176,50 @@ def value(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> Any:
 
 
 def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     A, M, v, w = _checked(A, M, v, w)
     if not A.dtype == M.dtype == v.dtype == w.dtype:
         A, M, v, w = _in_one_precision(A, M, v, w)
+    B, N, D = A.shape
+    K = M.shape[1]
     # batched = A @ M
-    batched = A @ M
+    batched = A.reshape(B * N, D).dot(M).reshape(B, N, K)
     # rows = v @ batched
     rows = np.tensordot(batched, v, axes=((1,), (0,)))
     # both = outer(v, w)
-    both = np.outer(v, w)
+    both = v[:, None] * w
     # dots = tensordot(batched, both, axes=2)
     dots = np.tensordot(both, batched, axes=((0, 1), (1, 2)))
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    v_v = v @ v
-    w_w = w @ w
-    added = (rows**2).sum() + v_v * w_w + dots.sum() + np.vdot(M, M)
+    v_v = v.dot(v)
+    w_w = w.dot(w)
+    added = (rows * rows).sum() + v_v * w_w + dots.sum() + np.vdot(M, M)
     reshaped_M = M.reshape(-1)
-    L = added + reshaped_M @ reshaped_M
+    L = added + reshaped_M.dot(reshaped_M)
     # dots = tensordot(batched, both, axes=2)
     dL_dboth = batched.sum(axis=0)
     # both = outer(v, w)
-    dL_dw = v @ dL_dboth
+    dL_dw = v.dot(dL_dboth)
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     dL_dw += 2 * (v_v * w)
-    dL_drows = 2 * rows
+    dL_drows = np.multiply(2, rows, out=rows)
     # rows = v @ batched
     dL_dbatched = dL_drows[:, None] * v[:, None]
     dL_dbatched += both
     # batched = A @ M
-    dL_dbatched_A = np.tensordot(A, dL_dbatched, axes=((0, 1), (0, 1)))
+    dL_dbatched_A = A.reshape(B * N, D).T.dot(dL_dbatched.reshape(B * N, K))
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     dL_dM = 4 * M
     # batched = A @ M
     dL_dM += dL_dbatched_A
-    dL_dA = dL_dbatched @ M.T
+    dL_dA = dL_dbatched.reshape(B * N, K).dot(M.T).reshape(B, N, D)
     # rows = v @ batched
     dL_drows_batched = np.tensordot(batched, dL_drows, axes=((0, 2), (0, 1)))
     # both = outer(v, w)
-    dL_dv = dL_dboth @ w
+    dL_dv = dL_dboth.dot(w)
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
     dL_dv += 2 * (w_w * v)
     # rows = v @ batched
@@ -222,4 +227,4 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: e2940bbc3448ccce956089fb0d5b9deeb1bc0b2442aea34c7fefba37a3ebb545
+# gradc: b0662fa5a1b4b08e7bfcf5f39c37e0a978e9d72d3d89190d8cdf9df678ed3b55

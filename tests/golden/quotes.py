@@ -108,9 +108,9 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     x = _checked(x)
     # L = einsum('i,i->', x, x)
-    L = x @ x
+    L = x.dot(x)
     dL_dx = 2 * x
     return L, Gradients(dL_dx)
 
 
-# gradc: afac6a39bb8e280075046f964310289fccb594946fdcff02982f0079e43c5f3d
+# gradc: f8171d2cb340006af000fa4cf5d1419f4409b5c54efce627ca2b9b7089abe4e8

@@ -103,6 +103,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -129,16 +132,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -199,7 +203,7 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    picked_x: NDArray[Any]
+    x_0_0: NDArray[Any]
     centred: NDArray[Any]
     norm_x: Any
     x: NDArray[Any]
@@ -247,24 +251,24 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
     difference_2 = (centred**3).sum() + spread.sum() + top.mean() - low.sum()
     norm_x = np.linalg.norm(x)
-    picked_x = x[0, 0]
-    L = difference_2 + norm_x + picked_x.prod()
-    tape = Tape(picked_x, centred, norm_x, x, low, spread, difference, dtype)
+    x_0_0 = x[0, 0]
+    L = difference_2 + norm_x + x_0_0.prod()
+    tape = Tape(x_0_0, centred, norm_x, x, low, spread, difference, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    picked_x, centred, norm_x, x, low, spread, difference, dtype = tape
+    x_0_0, centred, norm_x, x, low, spread, difference, dtype = tape
     B = centred.shape[0]
     N = centred.shape[1]
-    D = picked_x.shape[0]
-    dL = _cotangent(dL, "dL", (), picked_x.dtype)
+    D = x_0_0.shape[0]
+    dL = _cotangent(dL, "dL", (), x_0_0.dtype)
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
     scaled = 3 * dL
     centred_squared = centred**2
     dL_dcentred = scaled * centred_squared
-    scattered = _scatter((B, N, D), (0, 0), dL * _prod_others(picked_x))
+    scattered = _scatter((B, N, D), (0, 0), dL * _prod_others(x_0_0))
     tied = norm_x == 0
     chosen = np.where(tied, 0.0, dL / np.where(tied, 1.0, norm_x))
     # low = min(x, axis=0, keepdims=True)
@@ -307,17 +311,16 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     """L and its gradients.
 
     The B rows are gone through 3 times, a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x = _checked(x)
     B, N, D = x.shape
     dtype = x.dtype
     # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-    norm_x = np.linalg.norm(x)
-    picked_x = x[0, 0]
-    scattered = _scatter((B, N, D), (0, 0), _prod_others(picked_x))
-    tied = norm_x == 0
-    chosen = np.where(tied, 0.0, 1.0 / np.where(tied, 1.0, norm_x))
+    x_0_0 = x[0, 0]
+    scattered = _scatter((B, N, D), (0, 0), _prod_others(x_0_0))
 
     def block(x_rows: Any) -> Any:
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
@@ -328,82 +331,86 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         total_2 = top.sum()
         # low = min(x, axis=0, keepdims=True)
         low = x_rows.min(axis=0, keepdims=True)
+        # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
+        total_3 = (x_rows * x_rows).sum()
         # spread = std(x, axis=1, ddof=1)
         difference = x_rows - x_rows.sum(axis=1, keepdims=True) / N
         ratio = np.einsum("ijk,ijk->ik", difference, difference)
         ratio /= N - 1
         # top = max(x, axis=-1)
-        tied_2 = x_rows == x_rows.max(axis=-1, keepdims=True)
-        return total, total_2, low, difference, ratio, tied_2
+        tied = x_rows == x_rows.max(axis=-1, keepdims=True)
+        return total, total_2, low, total_3, difference, ratio, tied
 
-    total, total_2, low, difference, ratio, tied_2 = _in_blocks(
+    total, total_2, low, total_3, difference, ratio, tied = _in_blocks(
         block,
         (x,),
         B,
         8 * (3 * D * N + D + N),
         workers,
-        join=(np.add, np.add, np.minimum),
+        join=(np.add, np.add, np.minimum, np.add),
         kept=(0, 0, 0),
     )
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
     ratio_2 = total / (B * D)
     # spread = std(x, axis=1, ddof=1)
     spread = np.sqrt(ratio)
+    # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
+    sqrt_total_3 = np.sqrt(total_3)
+    tied_2 = sqrt_total_3 == 0
+    chosen = np.where(tied_2, 0.0, 1.0 / np.where(tied_2, 1.0, sqrt_total_3))
 
     def block_2(x_rows: Any, spread_rows: Any) -> Any:
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
         centred = x_rows - ratio_2
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        total_3 = (centred**3).sum()
-        total_4 = spread_rows.sum()
+        total_4 = (centred**3).sum()
+        total_5 = spread_rows.sum()
         # low = min(x, axis=0, keepdims=True)
         tied_3 = x_rows == low
-        total_5 = tied_3.sum(axis=0, keepdims=True)
+        total_6 = tied_3.sum(axis=0, keepdims=True)
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        power = centred**2
+        power = centred * centred
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
-        total_6 = power.sum(axis=(0, 2), keepdims=True)
+        total_7 = power.sum(axis=(0, 2), keepdims=True)
         # spread = std(x, axis=1, ddof=1)
         tied_4 = spread_rows == 0
-        return total_3, total_4, total_5, total_6, tied_3, tied_4, power
+        return total_4, total_5, total_6, total_7, tied_3, tied_4, power
 
-    total_3, total_4, total_5, total_6, tied_3, tied_4, power = _in_blocks(
+    total_4, total_5, total_6, total_7, tied_3, tied_4, power = _in_blocks(
         block_2, (x, spread), B, 8 * (4 * D * N + 2 * D), workers, kept=(0, 0, 0)
     )
-    # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-    difference_2 = total_3 + total_4 + total_2 / (B * N) - low.sum()
-    L = difference_2 + norm_x + picked_x.prod()
+    difference_2 = total_4 + total_5 + total_2 / (B * N) - low.sum()
+    L = difference_2 + sqrt_total_3 + x_0_0.prod()
     # low = min(x, axis=0, keepdims=True)
-    ratio_3 = -1.0 / total_5.astype(dtype)
+    ratio_3 = -1.0 / total_6.astype(dtype)
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
-    scaled = 3.0 / max(B * D, 1) * total_6
+    scaled = 3.0 / max(B * D, 1) * total_7
 
     def block_3(
         x_rows: Any,
         scattered_rows: Any,
         tied_3_rows: Any,
-        tied_2_rows: Any,
+        tied_rows: Any,
         tied_4_rows: Any,
         spread_rows: Any,
         difference_rows: Any,
         power_rows: Any,
     ) -> Any:
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        dL_dx = chosen * x_rows
-        dL_dx += scattered_rows
+        added = chosen * x_rows
+        added += scattered_rows
         # low = min(x, axis=0, keepdims=True)
-        dL_dx += _masked(tied_3_rows, ratio_3)
+        added += _masked(tied_3_rows, ratio_3)
         # top = max(x, axis=-1)
-        number = tied_2_rows.sum(axis=-1, keepdims=True).astype(dtype)
-        chosen_2 = _masked(tied_2_rows, 1.0 / max(B * N, 1) / number)
+        number = tied_rows.sum(axis=-1, keepdims=True).astype(dtype)
+        dL_dx = _masked(tied_rows, 1.0 / max(B * N, 1) / number)
+        dL_dx += added
         # spread = std(x, axis=1, ddof=1)
         ratio_4 = np.where(tied_4_rows, 1.0, spread_rows)
         np.divide(1.0 / max(N - 1, 1), ratio_4, out=ratio_4)
         scaled_2 = np.where(tied_4_rows, 0.0, ratio_4)[:, None] * difference_rows
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
         dL_dcentred = 3 * power_rows
-        # top = max(x, axis=-1)
-        dL_dx += chosen_2
         # spread = std(x, axis=1, ddof=1)
         dL_dx += scaled_2
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
@@ -413,7 +420,7 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
 
     (dL_dx,) = _in_blocks(
         block_3,
-        (x, scattered, tied_3, tied_2, tied_4, spread, difference, power),
+        (x, scattered, tied_3, tied, tied_4, spread, difference, power),
         B,
         8 * (10 * D * N + 3 * D + N),
         workers,
@@ -422,4 +429,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: a312d9bbf0288220b03ff722c0946333d4c3e3fca1f23af5374007c5cdd23d71
+# gradc: acb88cb45e060d47d2e2885f4efcd38593b3afb34419204b2afdaafd38c876ee

@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -98,16 +101,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -228,6 +232,8 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
     """L and its gradients.
 
     The N rows are gone through 3 times, a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x, limit = _checked(x, limit)
@@ -246,24 +252,24 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
 
     def block_2(x_rows: Any) -> Any:
         # L = sum(soft_clip(centred(x), limit) ** 2)
-        scaled_2 = x_rows - total / N
-        scaled = scaled_2 * ratio
+        difference = x_rows - total / N
+        scaled = difference * ratio
         np.tanh(scaled, out=scaled)
         scaled *= limit
-        L = (scaled**2).sum()
+        L = (scaled * scaled).sum()
         dL_dscaled = 2 * scaled
         difference_2 = scaled * ratio
-        difference_2 **= 2
+        difference_2 *= difference_2
         np.subtract(1, difference_2, out=difference_2)
         dL_ddifference = dL_dscaled * difference_2
         total_2 = dL_ddifference.sum()
-        scaled_2 *= difference_2
+        scaled_2 = np.multiply(difference, difference_2, out=difference)
         np.subtract(scaled, scaled_2, out=scaled_2)
         scaled_2 *= dL_dscaled
         total_3 = scaled_2.sum()
         return L, total_2, total_3, dL_ddifference
 
-    L, total_2, total_3, dL_ddifference = _in_blocks(block_2, (x,), N, 48, workers, kept=(0,))
+    L, total_2, total_3, dL_ddifference = _in_blocks(block_2, (x,), N, 56, workers, kept=(0,))
     dL_dlimit = total_3 / limit
 
     def block_3(dL_ddifference_rows: Any) -> Any:
@@ -275,4 +281,4 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: aa8c2dd8d7401765f8c34db6a1c7949e4eafee8d4e12bcde57c345105a9544b6
+# gradc: e2e5726f3601999b040c38b86462dfd0dfbd545d5e0e822a7cd7f7b80822c97b

@@ -90,8 +90,8 @@ def _prod_others(x: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> 
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
+    ranked_0: NDArray[Any]
     picked_ranked: NDArray[Any]
-    picked_ranked_2: NDArray[Any]
     grown_squared: NDArray[Any]
     grown: NDArray[Any]
     added: NDArray[Any]
@@ -139,28 +139,24 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     where_most = np.take_along_axis(x, picked, axis=-1)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     grown_squared = grown**2
-    picked_ranked = ranked[0]
-    picked_ranked_2 = ranked[-1]
-    added_2 = (
-        (total**2).sum() + np.log(grown_squared).sum() + (picked_ranked * picked_ranked_2).sum()
-    )
+    ranked_0 = ranked[0]
+    picked_ranked = ranked[-1]
+    added_2 = (total**2).sum() + np.log(grown_squared).sum() + (ranked_0 * picked_ranked).sum()
     L = added_2 + where_most.sum()
-    tape = Tape(
-        picked_ranked, picked_ranked_2, grown_squared, grown, added, total, picked, x, dtype
-    )
+    tape = Tape(ranked_0, picked_ranked, grown_squared, grown, added, total, picked, x, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    picked_ranked, picked_ranked_2, grown_squared, grown, added, total, picked, x, dtype = tape
+    ranked_0, picked_ranked, grown_squared, grown, added, total, picked, x, dtype = tape
     N = grown_squared.shape[0]
-    D = picked_ranked.shape[0]
-    dL = _cotangent(dL, "dL", (), picked_ranked.dtype)
+    D = ranked_0.shape[0]
+    dL = _cotangent(dL, "dL", (), ranked_0.dtype)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dranked = np.zeros((N, D), dtype=dtype)
-    dL_dranked[-1] = dL * picked_ranked
-    dL_dranked[0] += dL * picked_ranked_2
+    dL_dranked[-1] = dL * ranked_0
+    dL_dranked[0] += dL * picked_ranked
     scaled = 2 * dL
     dL_dgrown = scaled / grown_squared * grown
     # ranked = sort(x, axis=0)
@@ -198,7 +194,10 @@ def value(x: ArrayLike) -> Any:
 
 
 def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     x = _checked(x)
     N, D = x.shape
     dtype = x.dtype
@@ -214,17 +213,15 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     added += 1
     grown = added.cumprod(axis=-1)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
-    grown_squared = grown**2
-    picked_ranked = ranked[0]
-    picked_ranked_2 = ranked[-1]
-    added_2 = (
-        (total**2).sum() + np.log(grown_squared).sum() + (picked_ranked * picked_ranked_2).sum()
-    )
-    L = added_2 + where_most.sum()
+    grown_squared = grown * grown
+    added_2 = (total * total).sum() + np.log(grown_squared).sum()
+    ranked_0 = ranked[0]
+    picked_ranked = ranked[-1]
+    L = added_2 + (ranked_0 * picked_ranked).sum() + where_most.sum()
     dL_dranked = np.zeros((N, D), dtype=dtype)
-    dL_dranked[-1] = picked_ranked
-    dL_dranked[0] += picked_ranked_2
-    dL_dgrown = 2.0 / grown_squared
+    dL_dranked[-1] = ranked_0
+    dL_dranked[0] += picked_ranked
+    dL_dgrown = np.divide(2.0, grown_squared, out=grown_squared)
     dL_dgrown *= grown
     # ranked = sort(x, axis=0)
     arange = np.arange(D)
@@ -247,4 +244,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: fefdec54fd8d20bb1516aeea13b60130d350141a5521d473166a61e59f75ee39
+# gradc: 8667fce050d52cc9f17f18808055c001952af8550eb7d6ed0a7297fb6aa758e6

@@ -86,6 +86,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -118,16 +121,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -415,6 +419,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through twice, a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     float, int, range, dtype, max, ValueError, Any, NDArray, tuple, getattr, c = _checked(
@@ -456,17 +462,21 @@ def value_and_grad(
         dL_dratio = dtype_rows.sum()
         sigmoid_int = _sigmoid(int_rows)
         scaled_2 = ValueError_rows * Any_rows
-        dL_dtuple = scaled_2 * NDArray_rows
-        scaled = dL_dtuple * tuple_rows
+        scaled_2_times_NDArray_rows = scaled_2 * NDArray_rows
+        scaled = scaled_2_times_NDArray_rows * tuple_rows
         dL_dfloat = sigmoid_int * exp_c
         dL_dint = float_rows * exp_c
         dL_dint *= sigmoid_int * (1 - sigmoid_int)
-        dL_dNDArray = getattr_rows * tuple_rows
-        dL_dAny = dL_dNDArray * NDArray_rows
-        dL_dValueError = dL_dAny * Any_rows
-        dL_dAny *= ValueError_rows
-        dL_dNDArray *= scaled_2
-        dL_dtuple *= getattr_rows
+        dL_dscaled_2_times_NDArray_rows = getattr_rows * tuple_rows
+        dL_dscaled_2 = dL_dscaled_2_times_NDArray_rows * NDArray_rows
+        dL_dValueError = dL_dscaled_2 * Any_rows
+        dL_dAny = np.multiply(dL_dscaled_2, ValueError_rows, out=dL_dscaled_2)
+        dL_dNDArray = np.multiply(
+            dL_dscaled_2_times_NDArray_rows, scaled_2, out=dL_dscaled_2_times_NDArray_rows
+        )
+        dL_dtuple = np.multiply(
+            getattr_rows, scaled_2_times_NDArray_rows, out=scaled_2_times_NDArray_rows
+        )
         return (
             total,
             dL_dratio,
@@ -495,7 +505,7 @@ def value_and_grad(
         block,
         (max, dtype, int, ValueError, Any, NDArray, tuple, float, getattr),
         N,
-        144,
+        168,
         workers,
         kept=(0, 0, 0, 0, 0, 0, 0, 0),
     )
@@ -528,4 +538,4 @@ def value_and_grad(
     )
 
 
-# gradc: 91d64fb394a2f7ca4a82cef03aa87f838d2fe9eb2075d5220556d401582d80c9
+# gradc: 25e08c20fd09e2c8b91dc2a31dc8b100dae0588408f2299615329a85881cc512

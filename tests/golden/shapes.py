@@ -90,6 +90,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -122,16 +125,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -321,6 +325,8 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     """L and its gradients.
 
     The N rows are gone through twice, a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x, y = _checked(x, y)
@@ -341,7 +347,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
         blocks = x_rows.reshape(n_rows, 2, 3).transpose(1, 0, 2)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        total = (blocks**2).sum()
+        total = (blocks * blocks).sum()
         # joined = concatenate([x, y[:, :2]], axis=1)
         joined = np.concatenate((x_rows, y_rows[:, :2]), axis=-1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
@@ -350,17 +356,17 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         stacked = np.stack((x_rows, y_rows), axis=1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         total_3 = np.sin(stacked).sum()
-        total_4 = x_rows.T @ y_rows
+        total_4 = x_rows.T.dot(y_rows)
         # left, right = split(y, 2, axis=1)
         left = y_rows[:, :3]
         right = y_rows[:, 3:]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         dL_dstacked = np.cos(stacked)
-        dL_dx = y_rows @ dL_dproduct.T
+        dL_dx = y_rows.dot(dL_dproduct.T)
         # edged = pad(x, ((1, 1), (0, 2)))
         dL_dx += picked_exp_edged_rows[:, :6]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        dL_djoined = joined**2
+        dL_djoined = joined * joined
         dL_djoined *= 3
         dL_dblocks = 2 * blocks
         # stacked = stack([x, y], axis=1)
@@ -370,7 +376,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
         dL_dx += dL_dblocks.transpose(1, 0, 2).reshape(n_rows, 6)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        dL_dproduct_x = x_rows @ dL_dproduct
+        dL_dproduct_x = x_rows.dot(dL_dproduct)
         # turned = roll(flip(right, axis=0), 1, axis=1)
         dL_dflip = _roll(left, -1, axis=-1)
         # joined = concatenate([x, y[:, :2]], axis=1)
@@ -454,4 +460,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: ded350635abb9298b5288b37c6022560f55cad0cfef2201a442dc8a22e869eda
+# gradc: 21ac3138fe892630d486f4a4507020a18374333ae063efdeb788b1d4ecceb3a8

@@ -66,6 +66,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -98,16 +101,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -248,6 +252,8 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     A, b = _checked(A, b)
@@ -265,27 +271,27 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
 
     def block(A_rows: Any) -> Any:
         # u = tanh(A @ b) * sum(exp(b))
-        tanh = A_rows @ b
+        tanh = A_rows.dot(b)
         np.tanh(tanh, out=tanh)
         u = tanh * total_exp_b
         # L = sum(u * tanh(A @ b)) + v @ v
         L_sum = (u * tanh).sum()
         # u = tanh(A @ b) * sum(exp(b))
         dL_dtotal_exp_b_sum = (tanh * tanh).sum()
-        dL_dproduct = 2 * u
-        dL_dproduct *= 1 - tanh**2
-        dL_db_sum = dL_dproduct @ A_rows
-        dL_dA = np.outer(dL_dproduct, b)
+        dL_dproduct = np.multiply(2, u, out=u)
+        dL_dproduct *= 1 - tanh * tanh
+        dL_db_sum = dL_dproduct.dot(A_rows)
+        dL_dA = dL_dproduct[:, None] * b
         return L_sum, dL_dtotal_exp_b_sum, dL_db_sum, dL_dA
 
     L_sum, dL_dtotal_exp_b_sum, dL_db_sum, dL_dA = _in_blocks(
         block, (A,), N, 8 * (2 * D + 3), workers, kept=(0,)
     )
-    L = L_sum + v @ v
+    L = L_sum + v.dot(v)
     # u = tanh(A @ b) * sum(exp(b))
     dL_dtotal_exp_b = -((dL_dv * v).sum() / total_exp_b) + dL_dtotal_exp_b_sum
     # v = exp(b) / sum(exp(b))
-    dL_db = dL_dv * ratio
+    dL_db = np.multiply(dL_dv, ratio, out=dL_dv)
     # u = tanh(A @ b) * sum(exp(b))
     dL_db += dL_dtotal_exp_b
     dL_db *= exp_b
@@ -293,4 +299,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 782c8805b81374d8b8cc7083ba7a7e795b333cfdf1a8776e878cb3b403d1a156
+# gradc: 49bde88b16749de5c91606e8e36e6d624719c78e63efd0844d72e2b7a4573c26

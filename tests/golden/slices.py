@@ -160,7 +160,11 @@ def value(x: ArrayLike) -> Any:
 
 
 def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    (column * x).sum() is computed as column[:, 0] @ x.sum(axis=-1).
+    Arrays that nothing reads any more are overwritten.
+    """
     x = _checked(x)
     N = x.shape[0]
     # tail = x[1:]
@@ -176,8 +180,8 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     # L = sum((tail - head) ** 2) + sum(exp(odd)) + last @ last + sum(column * x)
     tail_minus_head = tail - head
     exp_odd = np.exp(odd)
-    added = (tail_minus_head**2).sum() + exp_odd.sum() + last @ last
-    L = added + column[:, 0] @ x.sum(axis=-1)
+    added = (tail_minus_head * tail_minus_head).sum() + exp_odd.sum()
+    L = added + last.dot(last) + column[:, 0].dot(x.sum(axis=-1))
     dL_dcolumn = x.sum(axis=-1, keepdims=True)
     dL_dlast = 2 * last
     dL_dhead = -2 * tail_minus_head
@@ -191,4 +195,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: fbe614c586f68ac7f199a8f23a936cd53d4f5404fbfe9175b8189bb8ea668fc8
+# gradc: b5c9d6c374210fbaf7e5da916a73c3fdd0edd171a1542b29d01193713866ed98

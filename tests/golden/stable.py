@@ -138,6 +138,9 @@ _BLOCK_BYTES = 2**21
 _LEAST_ROWS = 256
 
 
+_MOST_BYTES = 2**24
+
+
 _SMALL_BYTES = 2**25
 
 
@@ -170,16 +173,17 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves. Threads take larger blocks, for they wait for each other between two steps, and _SMALL_BYTES are done sooner by one.
+    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    _SMALL_BYTES are done sooner by one.
     """
-    size = max(_LEAST_ROWS, _BLOCK_BYTES // max(row_bytes, 1))
-    if workers == 1 and count <= size:
-        return block(*arrays)
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
-    size = max(_LEAST_ROWS, workers * _BLOCK_BYTES // max(row_bytes, 1))
+    row_bytes = max(row_bytes, 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    if workers == 1 and count <= size:
+        return block(*arrays)
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -334,6 +338,13 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softmax and its logarithm.
+    log(softmax(x)) is computed as log_softmax(x).
+    log(1 + exp(x)) is computed as softplus(x).
+    log(sum(exp(x))) is computed as logsumexp(x).
+    exp(x) - 1 is computed as expm1(x).
+    Arrays that nothing reads any more are overwritten.
+
     workers: how many threads share the blocks.
     """
     x, s = _checked(x, s)
@@ -386,4 +397,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: dec3ddb320cb2523358c9fde1b9edbbb57d5dd00a3c97078b55c590bf599ba45
+# gradc: ce6f7030fd20164482a2e9dcc91f704ea40a3c9231cfc14ac724760bf5fb3dc7
