@@ -13,7 +13,7 @@ from dataclasses import replace
 from dsl.calculus.chains import Scale
 from dsl.calculus.identities import is_factor, rewrite, rewritten
 from dsl.calculus.scalings import divided, late, outside, scale_of
-from dsl.nodes import Apply, Node, Program, apply, const, fused_only, remapped, topological, with_fused
+from dsl.nodes import Apply, Const, Node, Program, apply, const, fused_only, remapped, topological, with_fused
 from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP
 from dsl.ops.broadcasting import settings, total
 from dsl.ops.core import axes_of, is_number
@@ -96,8 +96,8 @@ def _sum(node: Apply) -> Node | None:
     (one, x), (other, y) = map(_scaled, node.args)
     if one is None or other is None or not node.type.shape:
         return None
-    if isinstance(x, Apply) and x.op is SCATTER:
-        # the entries of a piece are added to those that are there already
+    if isinstance(x, Const) or (isinstance(x, Apply) and x.op is SCATTER):
+        # what stands everywhere, or in a piece, is added to the entries that are there already
         one, x, other, y = other, y, (rewritten("negative", one) if node.op.name == "subtract" else one), x
     ratio = const(1) if one is other else rewritten("divide", other, one)
     if not (is_number(ratio, 1) or is_number(ratio, -1)):
@@ -110,6 +110,11 @@ def _scaled(node: Node) -> tuple[Node | None, Node]:
     """The number that stands before an array, in it or in the one place where it is not 0, and the rest."""
     if isinstance(node, Apply) and node.op.name == "multiply" and is_factor(node.args[0]):
         return node.args[0], node.args[1]
+    if isinstance(node, Apply) and node.op.name == "negative":
+        number, rest = _scaled(node.args[0])
+        return (None if number is None else rewritten("negative", number)), rest
+    if isinstance(node, Apply) and node.op.name == "broadcast_to" and is_factor(node.args[0]):
+        return node.args[0], const(1.0)
     inner = node.args[0] if isinstance(node, Apply) and node.op is SCATTER else None
     if isinstance(node, Apply) and isinstance(inner, Apply) and inner.op.name == "broadcast_to" and is_factor(inner.args[0]):
         return inner.args[0], apply(SCATTER, broadcast_to(const(1.0), inner.type.known), *node.args[1:], **dict(node.attrs))
