@@ -210,5 +210,6 @@ def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> P
         made.adjoints("_fused_adjoints"),
         {node: static(name) for node, name in made.pairs("_wishes")},
         walks=tuple(made.walks()),
+        hastened=tuple(map(static, made.settings.get("_hastened", ()))),
         alone=tuple((name, node) for (name, _), node in zip(outputs, made.nodes("_alone"), strict=False)),
     )

@@ -30,11 +30,10 @@ def contract(program: Program) -> Program:
     shown = {node for node in cotangent_names(program, program.adjoints) if node in pair}
     made = _ordered(replace(program, fused=(), fused_adjoints={}, alone=()), lambda program: _Planner(program, shown))
     made = with_value(made, _ordered(value_only(program), _Planner)) if program.alone else made
-    if not program.fused:
-        return made
-    only = _ordered(fused_only(program), _Fused)
-    # what is said of the pair holds for the fused graph too
-    return replace(with_fused(made, only), hastened=program.hastened + _in_words(only.rewrites))
+    # of programs without derivatives yet, what is said holds for value_and_grad too
+    only = _ordered(fused_only(program), _Fused) if program.fused else made
+    told = dict.fromkeys(program.hastened + _in_words(only.rewrites[len(program.rewrites) :]))
+    return replace(with_fused(made, only) if program.fused else made, hastened=tuple(told))
 
 
 def _ordered(program: Program, planner: Callable[[Program], _Planner]) -> Program:
