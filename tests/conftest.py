@@ -1,9 +1,13 @@
 """Goldens: expected texts in files. ``pytest --update-golden`` is the only way that they change, and such a run always fails."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# tests run in a process for each core, whose matrix products would fight for them
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 Hold = Callable[[Path, str | None], None]
 
