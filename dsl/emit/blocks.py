@@ -11,7 +11,7 @@ from dsl.emit.body import live
 from dsl.emit.guard import guarded, indented
 from dsl.emit.reuse import Frugal
 from dsl.nodes import Apply, Node, Walk, of_sizes, topological
-from dsl.types import Dim, product
+from dsl.types import ONE, Dim, product
 
 
 def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], workers: str) -> None:
@@ -143,10 +143,13 @@ class _Inner(Frugal):
         self.counted, self.count = False, outer.names.fresh("n_rows")
 
     def dim(self, dim: Dim) -> str:
-        if dim == self.walk.dim:
-            self.counted = True
-            return self.count
-        return super().dim(dim)
+        """A dimension of an array in the block. One that counts rows, times others maybe, counts the block's."""
+        times = dim.divided(self.walk.dim)
+        if times is None or not times.terms:
+            return super().dim(dim)
+        self.counted = True
+        super().dim(times)
+        return self.count if times == ONE else f"{self.count} * {times.text(2)}"
 
     def of_sequence(self, node: Node) -> str:
         """The name of a block's part of an array."""
