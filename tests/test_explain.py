@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import dsl.cli
 from dsl.api import compile_path, module_of
 from dsl.diagnostics import Source
-from dsl.emit import helpers
+from dsl.emit import helpers, index_helpers, linalg_helpers, softmax_helpers, special_helpers
 from dsl.files import read
 from dsl.pipeline import Compiled, compile_source
 from dsl.sample import sample, sizes_of
@@ -122,7 +122,8 @@ def evaluated(found: Derivation) -> tuple[dict[str, Any], dict[str, Any]]:
     consts = {each.node.name: each.default for each in program.arguments if each.node.role == "const"}
     sizes = {name: size for each in program.arguments if each.node.role != "const" for name, size in dims(each.node, given)}
     sizes |= {short: sizes[long] for short, long in found.sizes}
-    helping = {name.lstrip("_"): each for name, each in vars(helpers).items() if callable(each)}
+    files = (helpers, special_helpers, softmax_helpers, index_helpers, linalg_helpers)
+    helping = {name.lstrip("_"): each for file in files for name, each in vars(file).items() if callable(each) and not hasattr(np, name.lstrip("_"))}
     space = Names({**helping, "max": max_of, **sizes, **consts, **given})
     for view in found.steps:
         text = view.step.text if view.made is None else view.made.plain

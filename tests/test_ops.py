@@ -185,9 +185,9 @@ def test_derivatives_are_made_of_operations() -> None:
     """No rule makes what is not registered, and no operation is registered that no case comes upon."""
     programs = [*(case.program for case in CASES.values()), ANY_SHAPE]
     used = {node.op for each in programs for node in topological(differentiated(each).every_root) if isinstance(node, Apply)}
-    # the cotangents of a factorisation's parts are taken out again before the gradient is done; loops have tests of their own, and so have
-    # diagonals added in place, which the last pass makes
-    assert used == {op for op in operations().values() if op.name not in ("unpart", "loop", "plus_diagonal")}
+    # the cotangents of a factorisation's parts are taken out again before the gradient is done; loops have tests of their own, and so has what
+    # the last passes make: diagonals added in place, and a softmax beside its logarithm
+    assert used == {op for op in operations().values() if op.name not in ("unpart", "loop", "plus_diagonal", "softmax_and_log", "softmax_and_logsumexp")}
 
 
 @pytest.mark.parametrize("shapes", [((), ()), ((3,), (3,)), ((2, 3), ()), ((3,), (2, 3)), ((2, 1), (1, 3)), ((1,), (2, 1, 2))])

@@ -109,43 +109,45 @@ class Frugal(Body):
         a value that is read elsewhere too keeps its name, and so does what is written into its place."""
         lines = [*self.lines, last]
         risky = [line in self.raising for line in lines]
-        ends = _ends(lines, {name for name, node in self.steps.values() if owns(node) or node.type.shape == ()})
+        owned = {name for name, node in self.steps.values() if owns(node)}
+        ends = _ends(lines, owned | {name for name, node in self.steps.values() if node.type.shape == ()})
         shared = {word for line in lines if "\n" in line for word in _words(line)}
+        # the names of the values that one array holds in turn, by each of them; the first tells how many of them a loop or a block has too
         chains: dict[str, list[str]] = {}
+        outside: Counter[str] = Counter()
         for i, (name, node) in self.steps.items():
             for place in self._places(node) if name in ends else ():
                 arg = node.args[place]
                 old = self.texts[arg].text
-                chain = chains.get(old, [old])
                 once = _words(lines[i].partition(" = ")[2]).count(old) == 1
-                if ends.get(old) != i or not once or not self._is_made(old):
+                if ends.get(old) != i or not once or old not in owned:
                     continue
-                # a name that a loop or a block has too stays as it is
-                if self.uses[arg] == 1 and len(shared & {*chain, name}) < 2:
+                chain = chains.get(old, [old])
+                many = (outside[chain[0]] if old in chains else int(old in shared)) + (name in shared)
+                if self.uses[arg] == 1 and many < 2:
                     lines[i] = self._overwriting(node, place, old)
-                    chains[name] = [*chain, name]
+                    chain.append(name)
+                    chains[old] = chains[name] = chain
+                    outside[chain[0]] = many
                 else:
                     lines[i] = f"{name} = {self._into(node, old)}"
                 self.overwrites = True
                 break
-        called = {name: self._called(chain, shared) for chain in chains.values() for name in chain}
+        nodes = dict(self.steps.values())
+        called: dict[str, str] = {}
+        for name, chain in chains.items():
+            if name not in called:
+                called |= dict.fromkeys(chain, self._called(chain, shared, nodes))
         lines = [_renamed(line, called) for line in lines]
         self.raising = {line for line, raises in zip(lines, risky, strict=True) if raises}
         self.buffers = {called.get(name, name): node for name, node in self.steps.values()}
         return lines
 
-    def _is_made(self, name: str) -> bool:
-        return any(name == each and owns(node) for each, node in self.steps.values())
-
-    def _called(self, chain: Sequence[str], shared: set[str]) -> str:
-        """What all values are called that one array holds in turn: as the user calls one of them, or the last."""
-        mine = [name for name in chain if name in shared] or [name for name in chain if self._means(name)]
+    def _called(self, chain: Sequence[str], shared: set[str], nodes: Mapping[str, Apply]) -> str:
+        """What all values are called that one array holds in turn: as a loop or a block calls it, as it is called for what it is, or as the last."""
+        means = [name for name in chain if any(nodes[name] in known for known in (self.program.names, self.program.wishes, self.program.adjoints))]
+        mine = [name for name in chain if name in shared] or means
         return mine[-1] if mine else chain[-1]
-
-    def _means(self, name: str) -> bool:
-        """Whether a name says more than how its value is computed."""
-        nodes = [node for each, node in self.steps.values() if each == name]
-        return any(node in self.program.names or node in self.program.wishes or node in self.program.adjoints for node in nodes)
 
 
 def _words(text: str) -> list[str]:

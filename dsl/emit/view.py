@@ -148,7 +148,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapp
     after = Body(program, names, _uses(later, ()), [node for _, node in program.gradients if node not in made])
     for node in (*saved, *seeds):
         after.bind(node, _name(node, names))
-    again = {node for node in topological(_read(program, later)) if _free(node) and (not rows_of_loop(node) or node.args[0] in saved)}
+    again = {node for node in topological(_read(program, later)) if _free(node) and saved.keys() >= set(_sources(node))}
     after.emit(node for node in order if node not in made or node in again)
     results, copies = [before.texts[node].text for _, node in program.outputs], _fresh(program.gradients, after, made)
     seeding, keep_shape = _seeding(program, after, saved, names)
@@ -256,8 +256,13 @@ def _saved(program: Program, later: Sequence[Node], made: set[Node]) -> dict[Nod
     saved: dict[Node, None] = {}
     for node in _read(program, later):
         if node in made and not isinstance(node, Const):
-            saved.update(dict.fromkeys(node.args if rows_of_loop(node) else _seen_through(node) if _of_windows(node) else () if _free(node) else (node,)))
+            saved.update(dict.fromkeys(_sources(node) if _free(node) else (node,)))
     return saved
+
+
+def _sources(node: Node) -> tuple[Node, ...]:
+    """The arrays that must be kept to make a value again."""
+    return node.args if rows_of_loop(node) else _seen_through(node) if _of_windows(node) else ()
 
 
 def _of_windows(node: Node) -> bool:
@@ -301,8 +306,9 @@ def _head(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
     lines = [f"{_arguments(program)} = {CHECKED}({_arguments(program)})"] if program.arguments else []
     floats = [each.node.name for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
     if body.uniform and len(floats) > 1:
-        same = " == ".join(f"{name}.dtype" for name in floats)
-        lines.append(f"if not {same}:\n    {', '.join(floats)} = _in_one_precision({', '.join(floats)})")
+        types = [f"{name}.dtype" for name in floats]
+        differ = " != ".join(types) if len(types) == 2 else f"not {' == '.join(types)}"
+        lines.append(f"if {differ}:\n    {', '.join(floats)} = _in_one_precision({', '.join(floats)})")
     lines += sizes(program, [*body.sizes, *extra])
     lines += [f"{size} = {size.replace('_shape_', '.shape[')}]" for size in extra if "_shape_" in size]
     if body.needs_dtype:

@@ -96,14 +96,14 @@ def _sum(node: Apply) -> Node | None:
     (one, x), (other, y) = map(_scaled, node.args)
     if one is None or other is None or not node.type.shape:
         return None
+    other = rewritten("negative", other) if node.op.name == "subtract" else other
     if isinstance(x, Const) or (isinstance(x, Apply) and x.op is SCATTER):
         # what stands everywhere, or in a piece, is added to the entries that are there already
-        one, x, other, y = other, y, (rewritten("negative", one) if node.op.name == "subtract" else one), x
+        one, x, other, y = other, y, one, x
     ratio = const(1) if one is other else rewritten("divide", other, one)
     if not (is_number(ratio, 1) or is_number(ratio, -1)):
         return None
-    adds = is_number(ratio, 1) == (node.op.name == "add")
-    return rewritten("multiply", one, rewritten("add" if adds else "subtract", x, y))
+    return rewritten("multiply", one, rewritten("add" if is_number(ratio, 1) else "subtract", x, y))
 
 
 def _scaled(node: Node) -> tuple[Node | None, Node]:

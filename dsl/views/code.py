@@ -155,17 +155,28 @@ class _Function:
         for statement in _statements(function):
             for name in _targets(statement):
                 self.assigned.setdefault(name, []).extend(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+        # the line of the source stands in a comment over its steps, or is what they are guarded with
+        guards = dict(_guards(function))
         comment = ""
         for number in range(function.body[0].lineno, (function.end_lineno or 0) + 1):
             text = lines[number - 1].strip()
             if text.startswith("# "):
                 # within a turn stand the lines of its function, all of them under that of the loop
                 comment = comment if number in self.looped else text[2:]
+            elif number in guards:
+                comment = guards[number]
             elif comment and not text.startswith(("return ", "tape = ")):
                 self._under.setdefault(comment, []).append(number)
 
     def under(self, comment: str) -> Lines:
         return tuple(self._under.get(comment, ()))
+
+
+def _guards(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The lines with ``with _line(4, "x = solve(A, b)"):``, and what they say."""
+    for each in ast.walk(tree):
+        if isinstance(each, ast.With) and isinstance(call := each.items[0].context_expr, ast.Call):
+            yield each.lineno, str(ast.literal_eval(call.args[1]))
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.stmt]:
