@@ -237,7 +237,7 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     workers: how many threads share the blocks.
     """
     X, W = _checked(X, W)
-    if not X.dtype == W.dtype:
+    if X.dtype != W.dtype:
         X, W = _in_one_precision(X, W)
     N, D = X.shape
     K = W.shape[1]
@@ -257,4 +257,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: c580f88a8174e9a631f3238d60ff58f54f2730513270d9c77152edb506387fbf
+# gradc: 62bc53f70d450bd60fbd053fa89315b9a790ed2aa15ba818774af812b4421fe1

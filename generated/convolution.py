@@ -189,7 +189,7 @@ def value(x: ArrayLike, w: ArrayLike) -> Any:
 def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     x, w = _checked(x, w)
-    if not x.dtype == w.dtype:
+    if x.dtype != w.dtype:
         x, w = _in_one_precision(x, w)
     N = x.shape[0]
     K = w.shape[0]
@@ -209,4 +209,4 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dw)
 
 
-# gradc: bccaca48be2a443c19eb118e697f2b2037fc6c6042134f97473c3d96c323b491
+# gradc: 98f26be5c94e568e2688e1aadcb798dbd41160c7ea97af41e83e837bc574825a

@@ -376,7 +376,7 @@ def value_and_grad(
     workers: how many threads share the blocks.
     """
     centre, context, noise, E, C = _checked(centre, context, noise, E, C)
-    if not E.dtype == C.dtype:
+    if E.dtype != C.dtype:
         E, C = _in_one_precision(E, C)
     N = centre.shape[0]
     S = noise.shape[1]
@@ -424,4 +424,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: faf775e7cbe7a444de64a72ece144e84d1f9c792fd4a0cf524cde2459ca10787
+# gradc: 74305f2c1de21cf796c8cd67d11795f376ca304635445b95ef5bdc43f4d36a25

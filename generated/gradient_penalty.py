@@ -366,8 +366,8 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
-    What a sum does not run over stands after it, where there are fewer entries.
     v * (1 - tanh(…) ** 2) @ W.T is computed as (1 - tanh(…) ** 2) @ (v * W).T.
+    What a sum does not run over stands after it, where there are fewer entries.
     (np.tanh(einsum(…) + b) @ v).sum() is computed as np.tanh(einsum(…) + b).sum(axis=0) @ v.
     Arrays that nothing reads any more are overwritten.
 
@@ -486,4 +486,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: 0ad0eff651a1e43ca3b43ad8c430ef120dd5dc6a77d934db8cdebe74f20195ed
+# gradc: a162579c28bbb5c25a10f8d60cc9357201a95f4b308d28ac3883526bd4aef7c2

@@ -175,7 +175,7 @@ def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, 
     Arrays that nothing reads any more are overwritten.
     """
     u, f, h = _checked(u, f, h)
-    if not u.dtype == f.dtype:
+    if u.dtype != f.dtype:
         u, f = _in_one_precision(u, f)
     N, M = u.shape
     dtype = u.dtype
@@ -206,4 +206,4 @@ def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, 
     return energy, Gradients(denergy_du)
 
 
-# gradc: b5a3a86b6e34bedeace8480a9801e827accc03def4c4c08fad010c2f2881fc1b
+# gradc: db1b934bc9a76ed05d36a8a462573fd2885508fb7d796f36dcce00097205969c

@@ -352,7 +352,6 @@ def value_and_grad(
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
     One exponential serves a softmax and its logarithm.
-    log(softmax(x)) is computed as log_softmax(x).
     Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
@@ -393,4 +392,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 12fa6208ece8a60500cdd5b0c23be6f876f46e89a73099e427201ef9ef123cbe
+# gradc: 97d4681aec12c36a1e28b25d9f28c139fe833ea6ab831a2bfe2297471b002579

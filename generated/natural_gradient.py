@@ -492,7 +492,7 @@ def value_and_grad(
     workers: how many threads share the blocks.
     """
     X, y, W, damping = _checked(X, y, W, damping)
-    if not X.dtype == W.dtype:
+    if X.dtype != W.dtype:
         X, W = _in_one_precision(X, W)
     N, D = X.shape
     K = W.shape[1]
@@ -518,4 +518,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 406b8e6bb087df42ce35ff3444eab9e587e787fc1e017f3e672f946d51160949
+# gradc: 2bb759ca8c98ae6623cef85530d318c69ac9e6dcd79ed59df62ef3ab5b3035d3

@@ -244,7 +244,7 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     workers: how many threads share the blocks.
     """
     X, W = _checked(X, W)
-    if not X.dtype == W.dtype:
+    if X.dtype != W.dtype:
         X, W = _in_one_precision(X, W)
 
     def block(X_rows: Any) -> Any:
@@ -263,4 +263,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 95b69de52d20d10fc79ef3f9168e4f71ebd941481f971957e4206e2a244f7af6
+# gradc: 6f1d5d6a4e5c554b1ebb142acd23d4ebfc90cab0cff2163c2bcb1d88007a9541

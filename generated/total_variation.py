@@ -178,7 +178,7 @@ def value_and_grad(
     Arrays that nothing reads any more are overwritten.
     """
     noisy, image, weight, eps = _checked(noisy, image, weight, eps)
-    if not noisy.dtype == image.dtype:
+    if noisy.dtype != image.dtype:
         noisy, image = _in_one_precision(noisy, image)
     H, W = noisy.shape
     dtype = noisy.dtype
@@ -211,4 +211,4 @@ def value_and_grad(
     return L, Gradients(dL_dimage)
 
 
-# gradc: a0ef07a40c68e14916da4ae32944686b4d2676f8b1d8982eb78d2ffbff4ab1d5
+# gradc: a10be270bef170e5fd25e261813170ac628c7df4309903cf4d7012e96caaff9d

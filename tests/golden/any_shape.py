@@ -137,7 +137,7 @@ def value(x: ArrayLike, y: ArrayLike) -> Any:
 def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     x, y = _checked(x, y)
-    if not x.dtype == y.dtype:
+    if x.dtype != y.dtype:
         x, y = _in_one_precision(x, y)
     # L = mean((x - y) ** 2)
     x_minus_y = x - y
@@ -148,4 +148,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 53751648b8ba416a277853848c6e9eab845d4093ecef86bbc03be4c887da0ecb
+# gradc: 5ded1026648c6f50c5e2925bb9f7568cba7bb29802cf6bbb38ebcc94514d7a32

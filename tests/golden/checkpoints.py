@@ -265,7 +265,7 @@ def value(x: ArrayLike, W: ArrayLike) -> Any:
 def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     x, W = _checked(x, W)
-    if not x.dtype == W.dtype:
+    if x.dtype != W.dtype:
         x, W = _in_one_precision(x, W)
     N, D = x.shape
     dtype = x.dtype
@@ -372,4 +372,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: 527b953d5e5612339a203ce27feea7fc59b659d15baa020b81897ceea798de82
+# gradc: 9c9838f3a1ea15c378955b964389380153ab9230b690661c9ee01cf2a13524d4

@@ -138,7 +138,7 @@ def value(X: ArrayLike, W: ArrayLike) -> Any:
 def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients."""
     X, W = _checked(X, W)
-    if not X.dtype == W.dtype:
+    if X.dtype != W.dtype:
         X, W = _in_one_precision(X, W)
     N = X.shape[0]
     H = X.shape[2] // 2
@@ -150,4 +150,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dW)
 
 
-# gradc: 632de1c4d005551be0911bcb0065e751da835cbce37c37f9cd31e02303e280c0
+# gradc: d1729f0ee16603ef6996488512893435037832cb03b293c35b525f40dbb5fcbc

@@ -301,7 +301,7 @@ def value_and_grad(
     workers: how many threads share the blocks.
     """
     label, p, u = _checked(label, p, u)
-    if not p.dtype == u.dtype:
+    if p.dtype != u.dtype:
         p, u = _in_one_precision(p, u)
     N = label.shape[0]
     K = p.shape[1]
@@ -335,4 +335,4 @@ def value_and_grad(
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: e48112f206c80a7e54d95f52e87ca5f8aafb7b7bd3f13a814bd1f01da93d9c89
+# gradc: eb552bc0569883cb9c564bb20f1e9c7680039a01a656b13d17ba7b1bf0632e2d

@@ -200,8 +200,8 @@ def value(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> Any:
 def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients.
 
-    What a sum does not run over stands after it, where there are fewer entries.
     (B.T @ inv(…)).sum() is computed as B.sum(axis=-1) @ inv(…).sum(axis=-1).
+    What a sum does not run over stands after it, where there are fewer entries.
     Arrays that nothing reads any more are overwritten.
     """
     S, r, B = _checked(S, r, B)
@@ -255,4 +255,4 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dS, dL_dr, np.array(dL_dB))
 
 
-# gradc: 2fac4258ed7b539fc32ea3a5fb7397cb43ec2595e8a306437627aca794a2ec59
+# gradc: 16780f268a6999b1724288583069a6bdc9d9b4d072a46eee985437f0bee7ace7

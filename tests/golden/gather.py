@@ -349,13 +349,12 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
-    log(1 + x) is computed as log1p(x).
     Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
     """
     E, P, i, y = _checked(E, P, i, y)
-    if not E.dtype == P.dtype:
+    if E.dtype != P.dtype:
         E, P = _in_one_precision(E, P)
     V, D = E.shape
     N, K = P.shape
@@ -398,4 +397,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: bfdb35dfe174bfbb7c3e2454fff28d62090b71ef3f52b51d7ed2b42e91c261b1
+# gradc: 6983a70d36e23e39b1645da6f066cce9d6455a54f00b9067f7a79982a0a0f08a

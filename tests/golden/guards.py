@@ -275,7 +275,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     workers: how many threads share the blocks.
     """
     x, y = _checked(x, y)
-    if not x.dtype == y.dtype:
+    if x.dtype != y.dtype:
         x, y = _in_one_precision(x, y)
     N = x.shape[0]
     dtype = x.dtype
@@ -326,4 +326,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 945d7d6f06fd71e141e0815e78495fa3fcbd6b181ee2ae73e3fc9ddb6619a135
+# gradc: fd2c7897d2d09fd884e0f610250cb3c95fd554c52b3511b6318a2816e53d75d5

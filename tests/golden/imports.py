@@ -249,7 +249,7 @@ def value_and_grad(
     workers: how many threads share the blocks.
     """
     X, gain, eps = _checked(X, gain, eps)
-    if not X.dtype == gain.dtype:
+    if X.dtype != gain.dtype:
         X, gain = _in_one_precision(X, gain)
     N, D = X.shape
 
@@ -271,4 +271,4 @@ def value_and_grad(
     return L, Gradients(dL_dgain)
 
 
-# gradc: 3b6f0b61887af66ea23b7c9f12cbc527f6bab313a1a591afbd2dc87042818c62
+# gradc: 22a274c18dc5b11d81b19412e13148bba11521676cceedd7092ccc07334cad39

@@ -256,7 +256,7 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     Arrays that nothing reads any more are overwritten.
     """
     a, M = _checked(a, M)
-    if not a.dtype == M.dtype:
+    if a.dtype != M.dtype:
         a, M = _in_one_precision(a, M)
     N = M.shape[0]
     dtype = a.dtype
@@ -314,4 +314,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: 69a80a0a6277e14ce2398a403a3e85468644d968dc121f95517e09f0d966350a
+# gradc: 7fca5c8945aba06be6a68cd1cce571058b638d140235231d5e4baf2186a9a6f8

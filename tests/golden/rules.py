@@ -237,7 +237,7 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
     workers: how many threads share the blocks.
     """
     x, limit = _checked(x, limit)
-    if not x.dtype == limit.dtype:
+    if x.dtype != limit.dtype:
         x, limit = _in_one_precision(x, limit)
     N = x.shape[0]
     # L = sum(soft_clip(centred(x), limit) ** 2)
@@ -281,4 +281,4 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: e2e5726f3601999b040c38b86462dfd0dfbd545d5e0e822a7cd7f7b80822c97b
+# gradc: 3c3149ce914254de7c69906368a2f22f6578e291117ca2d823de943d36e3e8cb

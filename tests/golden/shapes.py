@@ -330,7 +330,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     workers: how many threads share the blocks.
     """
     x, y = _checked(x, y)
-    if not x.dtype == y.dtype:
+    if x.dtype != y.dtype:
         x, y = _in_one_precision(x, y)
     N = x.shape[0]
     dtype = x.dtype
@@ -460,4 +460,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 21ac3138fe892630d486f4a4507020a18374333ae063efdeb788b1d4ecceb3a8
+# gradc: a759e0bf984c961ef5447a4ab470fb50e17e52853a9c807cd6c538831748f05d

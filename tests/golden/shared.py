@@ -257,7 +257,7 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     workers: how many threads share the blocks.
     """
     A, b = _checked(A, b)
-    if not A.dtype == b.dtype:
+    if A.dtype != b.dtype:
         A, b = _in_one_precision(A, b)
     N, D = A.shape
     # u = tanh(A @ b) * sum(exp(b))
@@ -299,4 +299,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 49bde88b16749de5c91606e8e36e6d624719c78e63efd0844d72e2b7a4573c26
+# gradc: e4de946c775394e83e33138708764aae7d087a7f12640f4433a82f1d0441fea9

@@ -586,7 +586,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     workers: how many threads share the blocks.
     """
     x, y = _checked(x, y)
-    if not x.dtype == y.dtype:
+    if x.dtype != y.dtype:
         x, y = _in_one_precision(x, y)
     N = x.shape[0]
 
@@ -631,4 +631,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: f90b912a264f85bb48ac5dabb679e077acc486a61a0c6ba503dbb780a7625caa
+# gradc: 87176d7b04c888605da3f1bc05bec424c00dcb2f23ffb8c3831d32dc3f55e0e5

@@ -339,16 +339,12 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
     One exponential serves a softmax and its logarithm.
-    log(softmax(x)) is computed as log_softmax(x).
-    log(1 + exp(x)) is computed as softplus(x).
-    log(sum(exp(x))) is computed as logsumexp(x).
-    exp(x) - 1 is computed as expm1(x).
     Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
     """
     x, s = _checked(x, s)
-    if not x.dtype == s.dtype:
+    if x.dtype != s.dtype:
         x, s = _in_one_precision(x, s)
     N, K = x.shape
     dtype = x.dtype
@@ -397,4 +393,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: ce6f7030fd20164482a2e9dcc91f704ea40a3c9231cfc14ac724760bf5fb3dc7
+# gradc: fefb38f2dde292968a9c52bb56d18fd69c22b6b5afac0b86264be07c16758cbf
