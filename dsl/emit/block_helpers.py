@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK_BYTES = 2**21
-_LEAST_ROWS = 256
-_MOST_BYTES = 2**24
+_BLOCK_BYTES = 2**22
+_LEAST_ROWS = 1024
+_MOST_BYTES = 2**25
 _SMALL_BYTES = 2**25
 
 
