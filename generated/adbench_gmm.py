@@ -219,13 +219,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -670,4 +670,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 4334cbd5feff77275659f7d1a276f5a2cb9c0d7b2e31f5206208b773861a46a3
+# gradc: aff69021eb6ac67bd1dea458a2d0daa901f856cf93f829b283da01da67778278

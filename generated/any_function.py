@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -257,4 +257,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 62bc53f70d450bd60fbd053fa89315b9a790ed2aa15ba818774af812b4421fe1
+# gradc: 8df508020a887222c667adc2b76e99fcddae92f16f97c2e748d719241193935b

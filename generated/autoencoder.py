@@ -73,13 +73,13 @@ def _softplus(x: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -591,4 +591,4 @@ def value_and_grad(
     )
 
 
-# gradc: 16d03d512906cac4ce987ebde65e2afd4d354ba2e513520a4b41c5a4252a6a63
+# gradc: af3db070ab67839682261b9280d1a5f1954568930bc5214ac0d1dcc52591f3e2

@@ -125,13 +125,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -418,4 +418,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 08a4c8a22fbbb27b9c12e50d7434103a34a647519944a2a38926fdb9a466f565
+# gradc: ab82174aa7aef38d7d99b9dfc661f13ddedeedc4d35772304376720419ecab92

@@ -215,13 +215,13 @@ def _unwindows(
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -738,4 +738,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: dde5cbf1c034363e03289f885f2b55db7c7f367b44130b73b862adb7b9611b37
+# gradc: 12b38aa117210d2ce6f3b8be5dee621cb428e2665411385e6bacf30dbe48efdf

@@ -141,13 +141,13 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -424,4 +424,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: 74305f2c1de21cf796c8cd67d11795f376ca304635445b95ef5bdc43f4d36a25
+# gradc: faf29113a315ed7f65333cbffff6f62f9ccfaefb6ae5d32fdf7c6d8fe491522b

@@ -114,13 +114,13 @@ def _softmax_and_logsumexp(
     return e, np.log(total) + top
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -407,4 +407,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 0571fd664c7596bc1e92457c23edbd4f4acbe0a5b77b08f599caa8cfc3bceb30
+# gradc: 20280c644145a585a677ef8f9e821f8b3c895affa036e58bf2b127a9c372b326

@@ -68,13 +68,13 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -486,4 +486,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: a162579c28bbb5c25a10f8d60cc9357201a95f4b308d28ac3883526bd4aef7c2
+# gradc: a03abaa5bea4f5ac540310efc5ec8da2aa5f21ba532e90f34f3faefa0c2ded66

@@ -68,13 +68,13 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -496,4 +496,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: e3699e488f026bee15141e21e6a958838dcbd33f77ce228723e52bf9f645313e
+# gradc: 0992a1f4e3d0a5290c49f4565d950dc526dd6cbb7a66a4f03134fe48b7f501d6

@@ -142,13 +142,13 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -480,4 +480,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: db22577b03e4d9d7f08ea400f1f36007a641fa1a22e2268fc50562440e0d807a
+# gradc: 3e8663128a71da8e76be98911080aec499f0f21871fa0bd6498732e990bd8330

@@ -105,13 +105,13 @@ class _line:
             error.args = (f"{error} in line {self.number}: {self.text}",)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -411,4 +411,4 @@ def value_and_grad(
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: 7e79c16dd377ee52a530a1130b839822e4435bee257279779e9fc55ac6126332
+# gradc: f844ac5a43a6ed2a284e9057a2fd6197be9e3d96f854145c1e428874091a5bf0

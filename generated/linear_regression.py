@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -279,4 +279,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dB)
 
 
-# gradc: c789f265f33d8c8b341bc3d17bbb235c652f88025886734da16fd057d5346089
+# gradc: e3d0fa33c369ddb05efa0f9743342608ab987015942c3dac5a0dba8bae7bc1c9

@@ -128,13 +128,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -392,4 +392,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 97d4681aec12c36a1e28b25d9f28c139fe833ea6ab831a2bfe2297471b002579
+# gradc: cdb35eba77080db014fa1932883f8e91eeee08f786626ee91b8925b34775adac

@@ -99,13 +99,13 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return e
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -351,4 +351,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: b9cf35e9ccdab87bcef236cc0394a08f807fc49f62cf484efbbd47e7423bf084
+# gradc: f12f48d4709bb9fbfc04784b3a6a2ba02da7f0dda99a38764c3c54b2858d659c

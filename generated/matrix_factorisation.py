@@ -89,13 +89,13 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     return out.view(x.dtype)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -324,4 +324,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: acadeb04439fd882adca609b224046441be8916d2d80adf006e4c581085aa274
+# gradc: f88a6d56560425092eb36af2fc5a2d50a95264c1b043ae3a105904ae2476e434

@@ -128,13 +128,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -518,4 +518,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 2bb759ca8c98ae6623cef85530d318c69ac9e6dcd79ed59df62ef3ab5b3035d3
+# gradc: 645f720db6e2371d4e31487c49730a4b7d09ac6352ee95e939e9677574908e14

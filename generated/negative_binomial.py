@@ -278,13 +278,13 @@ def _digamma(x: NDArray[Any]) -> NDArray[Any]:
     return _entrywise(x, _digamma_kernel, _digamma_one, 48, above=0.0)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -569,4 +569,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: e671f14bece83df16677af9f084b705df0949743fbec8b1a116d8411f3a7619f
+# gradc: 8ec885ec65ae15c44dfbdc7869fb81f0a4ab1a5ddc49a9718517557f4e7ed780

@@ -67,13 +67,13 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return e
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -319,4 +319,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
-# gradc: a090c53c9e32673fa3db8c2bf585457cfc03acf50d237dd54e91996dc9350303
+# gradc: b53bfe587c69c6f229c463341b838de8fd32c1068e4e361010bbfc0d6e00db31

@@ -211,13 +211,13 @@ def _gammaln(x: NDArray[Any]) -> NDArray[Any]:
     return _entrywise(x, _gammaln_kernel, _gammaln_one, 48, above=0.0)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -437,4 +437,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 74b742cd73050a82ccf9b04c7e87a2c87ab3c448ace5e5dda9c37fa2bc1e08dc
+# gradc: 4429190acfc3ed3a1c126748f62158a7f5273b500aa9fa05296c857ca5da69b2

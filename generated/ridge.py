@@ -68,13 +68,13 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -281,4 +281,4 @@ def value_and_grad(
     return L, Gradients(dL_dw)
 
 
-# gradc: b725d594ca3f409262411d91cad78fd88178ca9e25386831057ee8d11e9c946d
+# gradc: 306809a37dc0c2ba51a2b78780d73b05e1162be40df44f0e861f7a7fe4aec618

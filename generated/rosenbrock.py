@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -265,4 +265,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 289ebe6acd7f450bf6a56f66e3f1b0404546f89bef181b32fb9f44e9600d4ed3
+# gradc: 0fc1cb9070a7dd3db9e6cf504e9781ae66b7cd0105fc55bdf8a06ab827882c1b

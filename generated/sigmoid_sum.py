@@ -67,13 +67,13 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return e
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -263,4 +263,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 6f1d5d6a4e5c554b1ebb142acd23d4ebfc90cab0cff2163c2bcb1d88007a9541
+# gradc: d115328c945b5e81f922932c08d354a05bd1eb181a4942ac470f8dbb904c4dd0

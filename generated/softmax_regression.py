@@ -113,13 +113,13 @@ def _softmax_and_log(
     return e, z
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -350,4 +350,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 94937c7dbc20cffae4aa39e3586459504101419689b25a893cc5c23633c9aaa7
+# gradc: 99f3ab37483dd5b6dd1bd4900b1e9b36124243c7cc8555de1f6ea5b825b78823

@@ -68,13 +68,13 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -294,4 +294,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 50feeadbfbab4769a7389f129987e065e60dbc8db712b496dbe2886a00c4db68
+# gradc: c3d167922143367c5cf3589b02dd24282e022abc054313a18c1c85117d398acf

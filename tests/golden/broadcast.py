@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -279,4 +279,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: a3278f918a5574d824d1988e9d1e25470b35cca2203f3ea58eb113d73768fdef
+# gradc: e19f25fbd41aefa5ef0514dad503bca4821e3c65452b01a25f5665c34fe2cf3f

@@ -75,13 +75,13 @@ def _int_number(x: Any, name: str) -> int:
     return int(x)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -276,4 +276,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 91dec042745c70e6ce82fa69a83e8cc59e340d54f2c715599eae96b42842ddd9
+# gradc: 94dab85a49cabc84773a411e1bcc32f73481fbccb1c7660171198c1b029c7a96

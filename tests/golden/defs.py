@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -329,4 +329,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: f2541f3e3df765e0e334c642acb48947f2bb94b37a18793c1d7582cb52bd7676
+# gradc: 42520d4b26f420da320b508924483c89b2c377f1b2c076a2a6907ca04702546e

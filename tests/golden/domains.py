@@ -99,13 +99,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -335,4 +335,4 @@ def value_and_grad(
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: eb552bc0569883cb9c564bb20f1e9c7680039a01a656b13d17ba7b1bf0632e2d
+# gradc: 637797bed944cbbd14696f7e40b99ca37da453c6db1aeab5aa1717eeb2c48bd1

@@ -67,13 +67,13 @@ def _plus_diagonal(x: NDArray[Any], values: Any, view: str = "ii->i") -> NDArray
     return x
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -339,4 +339,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 78c22fc237a94e0b3079d6ce11f1ee2aad6950c50e1c634bf1a98277a5a5427f
+# gradc: e5f7184d539443dd0093d2ed5ec11129f61d506b27c5f126cb731d45c595cbed

@@ -129,13 +129,13 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -397,4 +397,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: 6983a70d36e23e39b1645da6f066cce9d6455a54f00b9067f7a79982a0a0f08a
+# gradc: 1af3df2fb4db45c43edab51c9dabaf805fc5f0ac5b3870ba0088530de876e1a0

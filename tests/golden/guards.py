@@ -73,13 +73,13 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     return out.view(x.dtype)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -326,4 +326,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: fd2c7897d2d09fd884e0f610250cb3c95fd554c52b3511b6318a2816e53d75d5
+# gradc: f4525f8321a083287aa1e3ce8a950b575c5b4a9846f5fd2c58412005853c6012

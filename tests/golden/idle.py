@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -263,4 +263,4 @@ def value_and_grad(
     return L, Gradients(dL_dx, zeros, dtype.type(0.0))
 
 
-# gradc: 552570f24969dbf59ad80b605b038ffdc7540b9161346513d973ccae29542e45
+# gradc: 7bf2216c46dde9d6ea4b688f5e94d48ccc8084a8c09bfb337fae4d7bf0bce04c

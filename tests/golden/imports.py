@@ -68,13 +68,13 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -271,4 +271,4 @@ def value_and_grad(
     return L, Gradients(dL_dgain)
 
 
-# gradc: 22a274c18dc5b11d81b19412e13148bba11521676cceedd7092ccc07334cad39
+# gradc: c8b719f49ba3dc6b7831d72a4508ff015ede53c92213bebae2c930444932ff90

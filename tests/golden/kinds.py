@@ -96,13 +96,13 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     return out.view(x.dtype)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -319,4 +319,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 734ac085f73236123b1b14f2ec7db560fcaf5e04cb2e022dff6fbabec839de2a
+# gradc: ea12288d4392456371fbb7a2ebf5109a7b4578fe1763e54e72916a7358cb1e8d

@@ -119,13 +119,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -567,4 +567,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 9662717212bd2689f1716d7d950c2c4f674dfc4429e0d957cbd60829af0b3c4a
+# gradc: 1835d1d7b43aaa6dc426c672824a74512c3c9c4c0010169cc968ef1e618db310

@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -362,4 +362,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: a3ee29125d916aa7635d2d9e7a7e2c7d91f46d4d0311d537e07683c59a117c2f
+# gradc: b35c9e710b26ea58d1dde9dee874eafd33ea272d5d884d3af474638dd4966b4f

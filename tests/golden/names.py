@@ -68,13 +68,13 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return e
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -382,4 +382,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: c22349e2580bc0cbd651717ef75cacb62efd5f63b7a8c2582a0ea247ab6c6cdc
+# gradc: cd0c083beb1b71407505c056e458a0e5aaa0cb7f299c8b8b116f60457ef18c13

@@ -97,13 +97,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -429,4 +429,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: acb88cb45e060d47d2e2885f4efcd38593b3afb34419204b2afdaafd38c876ee
+# gradc: 9e0c3275cb0c3db5645f771de187112c42674d7fbcaf25106e38c5a2baea1d79

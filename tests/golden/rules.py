@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -281,4 +281,4 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: 3c3149ce914254de7c69906368a2f22f6578e291117ca2d823de943d36e3e8cb
+# gradc: b9ff3185f6c2d327bd4952e5d3ef0a1b0498e562d17e674b0396f36dcffb0226

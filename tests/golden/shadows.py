@@ -80,13 +80,13 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return e
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -538,4 +538,4 @@ def value_and_grad(
     )
 
 
-# gradc: 25e08c20fd09e2c8b91dc2a31dc8b100dae0588408f2299615329a85881cc512
+# gradc: 4fa93fe597cceeb0c4f3c6335a03d0095d5a88ba7c627ccad87f6a7672632a14

@@ -84,13 +84,13 @@ def _roll(x: NDArray[Any], shift: int, axis: int) -> NDArray[Any]:
     return np.concatenate((x[(*before, slice(cut, None))], x[(*before, slice(cut))]), axis=axis)
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -460,4 +460,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: a759e0bf984c961ef5447a4ab470fb50e17e52853a9c807cd6c538831748f05d
+# gradc: ff25f4e7040527e3d7e847f628f8e0e8d85ac811e60c4dac9b5c7d92562c3a64

@@ -60,13 +60,13 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -299,4 +299,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: e4de946c775394e83e33138708764aae7d087a7f12640f4433a82f1d0441fea9
+# gradc: 96307ace535923373d886569837705c1b2ad72f8c34366e2a52d7bc13ec45da4

@@ -391,13 +391,13 @@ def _polygamma(n: int, x: NDArray[Any]) -> NDArray[Any]:
     return _entrywise(x, lambda v: _polygamma_kernel(n, v))
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -631,4 +631,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 87176d7b04c888605da3f1bc05bec424c00dcb2f23ffb8c3831d32dc3f55e0e5
+# gradc: e72bfb2f6e202cad507d6417dcfbdabb1bdcbec077a2ac82934b843754d6cb2b

@@ -132,13 +132,13 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     return out
 
 
-_BLOCK_BYTES = 2**21
+_BLOCK_BYTES = 2**22
 
 
-_LEAST_ROWS = 256
+_LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**24
+_MOST_BYTES = 2**25
 
 
 _SMALL_BYTES = 2**25
@@ -393,4 +393,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: fefb38f2dde292968a9c52bb56d18fd69c22b6b5afac0b86264be07c16758cbf
+# gradc: c8e20e6a608c2405fd7b30e6671b753e7738c909c76725635b0da2cec1a5f025
