@@ -290,11 +290,7 @@ def _negative(node: Apply) -> Node | None:
 
 def _power(node: Apply) -> Node | None:
     x, y = node.args
-    if is_number(y, 1):
-        return _like(node, x)
-    if is_number(y, 0):
-        return _filled(node, 1)
-    return None
+    return _like(node, x) if is_number(y, 1) else _filled(node, 1) if is_number(y, 0) else None
 
 
 def _filled(node: Apply, value: int) -> Node | None:
