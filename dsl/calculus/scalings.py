@@ -53,11 +53,14 @@ def divided(program: Program) -> Program:
     readers = readers_of(program)
     mapped: dict[Node, Node] = {}
     for node in topological(program.roots):
-        mapped[node] = node
-        if isinstance(node, Apply):
-            args = tuple(mapped[arg] for arg in node.args)
-            mapped[node] = _divided_last(node if args == node.args else rewrite(apply(node.op, *args, **dict(node.attrs))), readers)
+        mapped[node] = _divided_last(upon(node, mapped), readers)
     return remapped(program, mapped)
+
+
+def upon(node: Node, mapped: Mapping[Node, Node]) -> Node:
+    """A node upon what its arguments have become, simple again."""
+    args = tuple(mapped[arg] for arg in node.args)
+    return node if args == node.args or not isinstance(node, Apply) else rewrite(apply(node.op, *args, **dict(node.attrs)))
 
 
 def readers_of(program: Program) -> dict[Node, list[Node]]:
@@ -77,11 +80,8 @@ def outside(program: Program) -> Program:
     scale = scale_of(program)
     mapped: dict[Node, Node] = {}
     for node in topological(program.roots):
-        mapped[node] = node
-        if isinstance(node, Apply):
-            args = tuple(mapped[arg] for arg in node.args)
-            new = node if args == node.args else rewrite(apply(node.op, *args, **dict(node.attrs)))
-            mapped[node] = _taken_out(new, scale) or new if _is(new, "sum", "einsum") else new
+        new = upon(node, mapped)
+        mapped[node] = _taken_out(new, scale) or new if _is(new, "sum", "einsum") else new
     return remapped(program, mapped)
 
 
@@ -149,4 +149,4 @@ def _is(node: Node, *names: str) -> bool:
     return isinstance(node, Apply) and node.op.name in names
 
 
-__all__ = ["divided", "late", "once", "outside", "readers_of", "scale_of", "scales"]
+__all__ = ["divided", "late", "once", "outside", "readers_of", "scale_of", "scales", "upon"]

@@ -13,9 +13,8 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
-from dsl.calculus.identities import rewrite
-from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales
-from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, apply, cotangent_names, fused_only, remapped, topological, value_only, with_fused, with_value
+from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales, upon
+from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, cotangent_names, fused_only, remapped, topological, value_only, with_fused, with_value
 from dsl.ops.spec import Text
 from dsl.types import Dim
 
@@ -170,10 +169,7 @@ def _rebuilt(node: Node, mapped: Mapping[Node, Node], plans: Mapping[Node, Plan]
         new = order.built([mapped.get(factor.node, factor.node) for factor in order.of.factors], node.type.known)
         if new.type == node.type and not _is(new, "broadcast_to"):
             return new
-    if not isinstance(node, Apply):
-        return node
-    args = tuple(mapped[arg] for arg in node.args)
-    return node if args == node.args else rewrite(apply(node.op, *args, **dict(node.attrs)))
+    return upon(node, mapped)
 
 
 # what was done, in words ---------------------------------------------------------------------------------------------

@@ -144,10 +144,8 @@ def _gathers(node: Apply, scale: Scale) -> bool:
     """Whether a logsumexp goes over all entries, or over rows of data, which no other axis counts."""
     x, axes = _key(node)
     dims = x.type.known
-    if node.op.name != "logsumexp" or len(axes) == len(dims):
-        return node.op.name == "logsumexp"
     long = (dims[axis] for axis in axes if any(symbol.name in scale.long for symbol in dims[axis].symbols()))
-    return any(dims.count(dim) == 1 for dim in long)
+    return node.op.name == "logsumexp" and (len(axes) == len(dims) or any(dims.count(dim) == 1 for dim in long))
 
 
 def _key(node: Apply) -> tuple[Node, tuple[int, ...]]:
