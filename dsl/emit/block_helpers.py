@@ -8,7 +8,6 @@ import threading
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
@@ -23,12 +22,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -107,4 +100,4 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
     return totals
 
 
-__all__ = ["_in_blocks", "_in_one_precision"]
+__all__ = ["_in_blocks"]

@@ -39,6 +39,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if type(x) is np.ndarray and x.dtype.kind in "iu" and x.size and (rank is None or x.ndim == rank):
