@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -69,12 +75,6 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     out = np.zeros(shape, g.dtype)
     out[index] = g
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -574,4 +574,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: addb0b7bf92d9b38747437bb99fac12952c27e5b93f2b66cdc127c0aebfbbada
+# gradc: bd0fcb80c88fb95515e7e233740b2275ff0436c2d61e081cb835649f37020597

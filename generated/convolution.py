@@ -43,6 +43,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -104,12 +110,6 @@ def _pad(x: NDArray[Any], widths: tuple[tuple[int, int], ...], fill: float = 0) 
         tuple([slice(before, before + m) for m, (before, _) in zip(x.shape, widths, strict=True)])
     ] = x
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -209,4 +209,4 @@ def value_and_grad(x: ArrayLike, w: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dw)
 
 
-# gradc: 98f26be5c94e568e2688e1aadcb798dbd41160c7ea97af41e83e837bc574825a
+# gradc: a9ec9e5ff3cf678ae48ca5f997fce127c8af881b5712aae5b03587e4677c9815

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _bool_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of booleans with the declared number of axes."""
     array = _array(x, name, rank)
@@ -101,12 +107,6 @@ def _softmax_and_logsumexp(
     total = np.add.reduce(e, axis=axis, keepdims=True)
     e /= total
     return e, np.log(total) + top
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -228,4 +228,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: c8d1b1c94fbcaf0073b090ed3bec107a3588c6c9db40faff113197eb9967cd9b
+# gradc: a0137d8009300edb8636d7bbc373bd9b6fcd9a56437335ef20e496770baaf6b3

@@ -46,6 +46,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -234,12 +240,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -738,4 +738,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: 12b38aa117210d2ce6f3b8be5dee621cb428e2665411385e6bacf30dbe48efdf
+# gradc: 915fe05782249b86c58630378ae92f23d6e5515b8e7f25fdbeb9f55a2868f079

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -114,12 +120,6 @@ def _inv_upper(U: NDArray[Any]) -> NDArray[Any]:
                 block, -U[..., start:stop, stop:] @ X[..., stop:, stop:]
             )
     return X
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -307,4 +307,4 @@ def value_and_grad(
     return L, Gradients(dL_dlog_length, dL_dlog_signal, dL_dlog_noise)
 
 
-# gradc: f8ee21c40eac5dccfff69fdcee6e4f07615ff948115419cdaa93987762823f5e
+# gradc: c90cb0295084c8957dc7df4e9f5c135125fff84c161d552045fde1edadd73966

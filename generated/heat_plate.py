@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -73,12 +79,6 @@ def _pad(x: NDArray[Any], widths: tuple[tuple[int, int], ...], fill: float = 0) 
         tuple([slice(before, before + m) for m, (before, _) in zip(x.shape, widths, strict=True)])
     ] = x
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -206,4 +206,4 @@ def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, 
     return energy, Gradients(denergy_du)
 
 
-# gradc: db1b934bc9a76ed05d36a8a462573fd2885508fb7d796f36dcce00097205969c
+# gradc: 7326858fe7ff0434cb6e859cf981a1145c70c2c72cb108d9535e78a7621ec25b

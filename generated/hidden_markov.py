@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -157,12 +163,6 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
         flat = rows[start : start + step, None] * width + columns
         np.add.at(entries, flat.reshape(-1), values[start * width : (start + step) * width])
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -394,4 +394,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: c53537f4f25708963f0c333aa8bdec955cc406affecffdedd685954648188f32
+# gradc: 2d22a64afc477a3770643d64342db92cc57bbf9d91b2803955e09a9c3de5a032

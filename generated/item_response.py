@@ -46,6 +46,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -161,12 +167,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -480,4 +480,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 3e8663128a71da8e76be98911080aec499f0f21871fa0bd6498732e990bd8330
+# gradc: 87ac5fac04880b609aeb4d8b3960e8c7d4dcd222677b624ed89617368967c51d

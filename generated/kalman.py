@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -69,12 +75,6 @@ class _line:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if isinstance(error, np.linalg.LinAlgError):
             error.args = (f"{error} in line {self.number}: {self.text}",)
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -456,4 +456,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
-# gradc: 581bc513c5f04cab59a5053b750fb9c1b8e8af5919c0a8f52504813ee039c0e7
+# gradc: 9ecd869fa518ccba61dbc46232f3a827b3ce5b3fce5c759c6fc3a6bf1c88180f

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -63,12 +69,6 @@ def _float_number(x: Any, name: str) -> float:
         return float(x)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {x!r}") from None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -609,4 +609,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: 2430acd9a150bc9b5a094004c0787f98fc577977c97bcb5cb51a451b899fc478
+# gradc: 4adc32858fd67e3ce9c29c984237a8b63f8582f7a51a6b660ec334ce4ace033d

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -152,12 +158,6 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
         flat = rows[start : start + step, None] * width + columns
         np.add.at(entries, flat.reshape(-1), values[start * width : (start + step) * width])
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -538,4 +538,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 87acfee3ea061e4147641e279ad47928fc6b9058f9bc769c7ed561b7817a81a1
+# gradc: 6bf95a93bf03bc72c5ef2adfb0c9de81c5fda223a29bed350fddddbb8f4b2f51

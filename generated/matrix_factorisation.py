@@ -45,6 +45,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _bool_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of booleans with the declared number of axes."""
     array = _array(x, name, rank)
@@ -108,12 +114,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -324,4 +324,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: f88a6d56560425092eb36af2fc5a2d50a95264c1b043ae3a105904ae2476e434
+# gradc: aa607cd87fb0887225da138d4d199a99d354399703607bf778bbefe6ab6519cc

@@ -46,6 +46,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -297,12 +303,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -569,4 +569,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 8ec885ec65ae15c44dfbdc7869fb81f0a4ab1a5ddc49a9718517557f4e7ed780
+# gradc: 642b6d1f8c0867d40c0b6a2644f7886f65dfeed1991a99292e6320674d7e4d81

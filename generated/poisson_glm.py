@@ -46,6 +46,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -230,12 +236,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -437,4 +437,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 4429190acfc3ed3a1c126748f62158a7f5273b500aa9fa05296c857ca5da69b2
+# gradc: 46d6147499ff71857d06ceab4e56234c0fc40360ea7dc62603c4c11cb3618ab9

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -145,12 +151,6 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
         flat = rows[start : start + step, None] * width + columns
         np.add.at(entries, flat.reshape(-1), values[start * width : (start + step) * width])
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -399,4 +399,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 0b18cee01b5ab524492988d478ebdbada443c02107a79fcc34a75039143ab0ec
+# gradc: cf00183c44f3ef69fcd5e9bdfa262f14c55e9dd7af8fdcf860137cc606b2c4af

@@ -45,6 +45,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -87,12 +93,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -294,4 +294,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: c3d167922143367c5cf3589b02dd24282e022abc054313a18c1c85117d398acf
+# gradc: 4b8ff64025493950d7220fda84f2afba57f3fecfb0cf975a33bd6cfec8f51344

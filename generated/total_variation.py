@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -63,12 +69,6 @@ def _float_number(x: Any, name: str) -> float:
         return float(x)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {x!r}") from None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -211,4 +211,4 @@ def value_and_grad(
     return L, Gradients(dL_dimage)
 
 
-# gradc: a10be270bef170e5fd25e261813170ac628c7df4309903cf4d7012e96caaff9d
+# gradc: f31a4ad5f7600a7f4f8606158804bdf5e1cd6c5b828c1e74550774a584c948e2

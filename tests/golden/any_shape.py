@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -70,12 +76,6 @@ def _unbroadcast(g: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     out: NDArray[Any] = np.sum(g, axis=axes, keepdims=True) if axes else np.asarray(g)
     out = out.reshape(out.shape[max(lead, 0) :])
     return out[()] if out.shape == shape else np.broadcast_to(out, shape).copy()
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -148,4 +148,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 5ded1026648c6f50c5e2925bb9f7568cba7bb29802cf6bbb38ebcc94514d7a32
+# gradc: 2a4417a8a8ec0c646cdf2cc85efa685fb92fe0d0555bb45ace05a6b40b4f3018

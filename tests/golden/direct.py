@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -55,12 +61,6 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     out = np.ndarray(shape, dtype, array, strides=(0,) * len(shape))
     out.flags.writeable = False
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -145,4 +145,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> tu
     return L, Gradients(np.array(y), np.array(x), dtype.type(1.0), dL_dt)
 
 
-# gradc: 908998feedd80e50359c07d6614261aeeff9f21061ce4cc36fcd7d7c30d1fd7c
+# gradc: cca2ccaa688a7c64dc73a13862aed7c4bc7c0cbc0ae05ed5d0fc50719927e2dc

@@ -45,6 +45,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -118,12 +124,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -335,4 +335,4 @@ def value_and_grad(
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: 637797bed944cbbd14696f7e40b99ca37da453c6db1aeab5aa1717eeb2c48bd1
+# gradc: 95c0d9a18292fd39f6c647feee85cb65526e1f69099a6c19b8d5ccd331d088d0

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -69,12 +75,6 @@ class _line:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if isinstance(error, np.linalg.LinAlgError):
             error.args = (f"{error} in line {self.number}: {self.text}",)
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -255,4 +255,4 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dS, dL_dr, np.array(dL_dB))
 
 
-# gradc: 16780f268a6999b1724288583069a6bdc9d9b4d072a46eee985437f0bee7ace7
+# gradc: 9783976d5a6c7ee9fa71e786d2b2a08239e793121da785cd9d7c40b8ab0bcf4a

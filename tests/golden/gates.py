@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -62,12 +68,6 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
     e /= 1.0 + e
     return e
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -349,4 +349,4 @@ def value_and_grad(
     return L, Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
 
-# gradc: 3b10be636f751a2cf23e13468e46215b09c232a9b9d27491f8d87beed8f5f04d
+# gradc: 99c3f72fab8341fd3bd6b4889adb815b08a58016765b75a1df61acc3ff63e0b4

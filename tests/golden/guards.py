@@ -45,6 +45,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -92,12 +98,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -326,4 +326,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: f4525f8321a083287aa1e3ce8a950b575c5b4a9846f5fd2c58412005853c6012
+# gradc: 04b0a7e6efe3117c4047196cb20da5367c6cf7120deb7274d8bc981973c53e64

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -62,12 +68,6 @@ def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any
     out = np.zeros(shape, g.dtype)
     out[index] = g
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -314,4 +314,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: 7fca5c8945aba06be6a68cd1cce571058b638d140235231d5e4baf2186a9a6f8
+# gradc: a61a4e48451bcb9c3f403eeb2554c8168f9796351b5712c60ef6e850d37ad40a

@@ -46,6 +46,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -87,12 +93,6 @@ def _blas() -> Any:
         return importlib.import_module("threadpoolctl").ThreadpoolController()
     except ImportError:
         return None
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def _in_blocks(
@@ -382,4 +382,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: cd0c083beb1b71407505c056e458a0e5aaa0cb7f299c8b8b116f60457ef18c13
+# gradc: d91b35799389e62afd2b4fca96856825459ce67d547b2b41519dc2947a3e77a5

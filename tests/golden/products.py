@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -55,12 +61,6 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     out = np.ndarray(shape, dtype, array, strides=(0,) * len(shape))
     out.flags.writeable = False
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -227,4 +227,4 @@ def value_and_grad(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tu
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: b0662fa5a1b4b08e7bfcf5f39c37e0a978e9d72d3d89190d8cdf9df678ed3b55
+# gradc: c1874bfa25f094ece5ba0bb1abfafec113387349468332b64ef7ff010204c716

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent of an output in its shape: a number is that number everywhere, None is 0."""
     if not shape and isinstance(g, float):
@@ -114,12 +120,6 @@ def _inv_upper(U: NDArray[Any]) -> NDArray[Any]:
                 block, -U[..., start:stop, stop:] @ X[..., stop:, stop:]
             )
     return X
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -266,4 +266,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: af74abb3ed29cf03d15ab845424ddb42dd4d67f9216e851a8c73bf6a9eae6e15
+# gradc: 3f34eb5aa08508bdf2a4ea0b2ef567a3337be6d61b60a99b7b7c01cb23efd7e1

@@ -42,6 +42,12 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     return result
 
 
+def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 beside float64 as float64."""
+    dtype = np.result_type(*arrays)
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     """x as an array of integers with the declared number of axes."""
     if (
@@ -99,12 +105,6 @@ def _scatter_add(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray
     else:
         np.add.at(out, index, g)
     return out
-
-
-def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
-    """float32 beside float64 as float64."""
-    dtype = np.result_type(*arrays)
-    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 class Tape(NamedTuple):
@@ -216,4 +216,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: f86c9782f2738a2af6a28dad69897de73b370cfdc07d9eecc3a52d26754ac104
+# gradc: bfedfb4b9fdc6d6e49621d48729ca9e18c565d6e0712ec383c18fe69101c40a3
