@@ -281,8 +281,6 @@ def _negative(node: Apply) -> Node | None:
     (x,) = node.args
     if isinstance(x, Apply) and x.op.name == "negative":
         return x.args[0]
-    if isinstance(x, Apply) and x.op.name == "subtract":
-        return rewritten("subtract", x.args[1], x.args[0])
     if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and (is_factor(x.args[0]) or _leads_negative(x.args[0])):
         return rewritten(x.op.name, rewritten("negative", x.args[0]), x.args[1])
     return None

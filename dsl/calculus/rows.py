@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import cast as typing_cast
 
 from dsl.nodes import Apply, Node, apply, const
-from dsl.ops.along import SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP
+from dsl.ops.along import IN_PARTS
 from dsl.ops.broadcasting import SUM, settings
 from dsl.ops.contraction import EINSUM, split_spec
 from dsl.ops.core import div
@@ -155,7 +155,7 @@ def _windows(node: Apply, axes: Axes, places: Container[Node]) -> bool:
 def _part(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     """A result of what keeps rows itself."""
     whole = node.args[0]
-    return isinstance(whole, Apply) and whole.op in (SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP) and _along_others(whole, {whole.args[0]: axes[whole]}, places)
+    return isinstance(whole, Apply) and whole.op in IN_PARTS and (whole.op.elementwise or _along_others(whole, {whole.args[0]: axes[whole]}, places))
 
 
 Keeps = Callable[[Apply, Axes, Container[Node]], bool]

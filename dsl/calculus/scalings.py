@@ -25,7 +25,7 @@ def scale_of(program: Program) -> Scale:
 
 
 def late(program: Program) -> Program:
-    """A number that does not change along the axes of a sum stands after it, where there are fewer entries."""
+    """A number or a sign that does not change along the axes of a sum stands after it, where there are fewer entries."""
     readers, scale = readers_of(program), scale_of(program)
     data = {each.node.type.shape for each in program.arguments if each.node.name not in program.wrt}
     params = {each.node.type.shape for each in program.arguments if each.node.name in program.wrt}
@@ -34,12 +34,13 @@ def late(program: Program) -> Program:
     for node in topological(program.roots):
         mapped[node] = node
         if isinstance(node, Apply):
-            args = [mapped[arg.args[1]] if arg in scaled else mapped[arg] for arg in node.args]
+            args = [mapped[arg.args[-1]] if arg in scaled else mapped[arg] for arg in node.args]
             new = node if args == list(node.args) else rewrite(apply(node.op, *args, **dict(node.attrs)))
             for arg in node.args:
-                new = rewritten("multiply", mapped[arg.args[0]], new) if arg in scaled else new
+                if arg in scaled:
+                    new = rewritten("negative", new) if _is(arg, "negative") else rewritten("multiply", mapped[arg.args[0]], new)
             mapped[node] = new
-        if scales(node) and all(_is(each, "sum", "einsum") for each in readers[node]):
+        if (scales(node) or (_is(node, "negative") and node.type.shape)) and all(_is(each, "sum", "einsum") for each in readers[node]):
             after = sum((product(each.type.known) for each in readers[node]), Dim.number(0))
             # data are taken for larger than what is learnt from them
             learning = node.type.shape in data - params and all(each.type.shape in params for each in readers[node])

@@ -6,6 +6,7 @@ scalars; no argument is written to; none warns under NumPy's default error state
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,14 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """np.where(mask, x, 0.0), of the shape of one of the two, in their bits: no branch for each entry, up to eight times as fast."""
     if max(mask.size, x.size) < 4096:
@@ -124,6 +133,14 @@ def _softplus(x: NDArray[Any]) -> NDArray[Any]:
     """log(1 + exp(x)), which is x from 40 on, so that exp need not overflow."""
     out: NDArray[Any] = np.maximum(x, np.log1p(np.exp(np.minimum(x, 40.0))))
     return out
+
+
+def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both, of one exponential."""
+    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    softplus: NDArray[Any] = np.maximum(x, np.log1p(e))
+    e /= 1.0 + e
+    return softplus, e
 
 
 def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:

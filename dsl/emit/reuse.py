@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dsl.emit.body import Body, Names
 from dsl.emit.owned import owns
+from dsl.emit.sums import as_product_with_ones
 from dsl.nodes import Apply, Node, Program
 from dsl.ops.contraction import EINSUM
 from dsl.ops.core import is_number
@@ -44,6 +45,8 @@ class Frugal(Body):
         """A step in the spelling that takes NumPy the least time to begin."""
         if node.op is EINSUM and len(node.args) == 2 and (dot := as_dot(node, self._operands(node), self)):
             return dot
+        if len(node.args) == 1 and (added := as_product_with_ones(node, self.texts[node.args[0]], self)):
+            return added
         if node.op.name == "power" and is_number(node.args[1], 2) and node.type.shape:
             x = self.texts[node.args[0]]
             return Text(f"{x.text} * {x.text}", PRODUCT) if x.text.isidentifier() else Text(f"np.square({x.text})")

@@ -7,39 +7,59 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsl.emit.helpers import _ones
+
+
+def _top(x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf) -> NDArray[Any]:
+    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        return columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+    out: NDArray[Any] = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+    return out
+
+
+def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
+    """The sums along axes, which are kept."""
+    if axis == -1 and x.ndim > 1:
+        ones = _ones(x.shape[-1], x.dtype)
+        rows: NDArray[Any] = x.dot(ones) if x.ndim == 2 else x @ ones
+        return rows[..., None]
+    out: NDArray[Any] = np.add.reduce(x, axis=axis, keepdims=True)
+    return out
+
 
 @np.errstate(divide="ignore", over="ignore")
 def _logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
     most = np.finfo(x.dtype).max
-    top = np.minimum(np.maximum.reduce(x, axis=axis, keepdims=True, initial=-most), most)
-    log = np.log(np.exp(x - top).sum(axis=axis, keepdims=keepdims))
-    out: NDArray[Any] = log + top.reshape(log.shape)[()]
-    return out
+    top = np.minimum(_top(x, axis, -most), most)
+    out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
+    return out if keepdims else out.squeeze(axis)[()]
 
 
 @np.errstate(invalid="ignore", over="ignore")
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
-    e /= np.add.reduce(e, axis=axis, keepdims=True)
+    e: NDArray[Any] = np.exp(x - _top(x, axis))
+    e /= _added(e, axis)
     return e
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    z -= np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    z: NDArray[Any] = x - _top(x, axis)
+    z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_log(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    z: NDArray[Any] = x - _top(x, axis)
     e: NDArray[Any] = np.exp(z)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
+    total = _added(e, axis)
     e /= total
     z -= np.log(total)
     return e, z
@@ -49,8 +69,8 @@ def _softmax_and_log(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -
 def _softmax_and_logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = np.finfo(x.dtype).max
-    top = np.minimum(np.maximum.reduce(x, axis=axis, keepdims=True, initial=-most), most)
+    top = np.minimum(_top(x, axis, -most), most)
     e: NDArray[Any] = np.exp(x - top)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
+    total = _added(e, axis)
     e /= total
     return e, np.log(total) + top

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
 from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales, upon
 from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, cotangent_names, fused_only, remapped, topological, value_only, with_fused, with_value
+from dsl.ops.factorisations import PART
 from dsl.ops.spec import Text
 from dsl.types import Dim
 
@@ -212,7 +213,7 @@ def _name(program: Program, node: Node, depth: int = 2) -> Text:
     known = program.names.get(node) or program.wishes.get(node)
     if known or not isinstance(node, Apply):
         return Text(known or _plain(node))
-    whole = f"{node.op.name}(…)"
+    whole = f"{node.args[0].op.parts[int(str(node.attr('index')))] if node.op is PART and isinstance(node.args[0], Apply) else node.op.name}(…)"
     if not depth or node.op.nested:
         return Text(whole)
     text = node.op.emit(node, [_name(program, arg, depth - 1) for arg in node.args], _Printer())

@@ -7,15 +7,17 @@ Only the fused graph is changed: the pair stays as it is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from string import ascii_letters
 
 from dsl.calculus.chains import Scale
 from dsl.calculus.identities import is_factor, rewrite, rewritten
-from dsl.calculus.scalings import divided, late, outside, scale_of
+from dsl.calculus.scalings import divided, late, outside, scale_of, upon
 from dsl.nodes import Apply, Const, Node, Program, apply, const, fused_only, remapped, topological, with_fused
-from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP
-from dsl.ops.broadcasting import settings, total
+from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTPLUS_AND_SIGMOID
+from dsl.ops.broadcasting import SUM, settings, total
+from dsl.ops.contraction import einsum
 from dsl.ops.core import axes_of, is_number
 from dsl.ops.factorisations import part
 from dsl.ops.indexing import SCATTER
@@ -32,7 +34,7 @@ def hasten(program: Program) -> Program:
     """The same program, its fused graph in fewer steps."""
     only = divided(fused_only(program))
     order = topological(only.roots)
-    shared = _shared(order, scale_of(only))
+    shared, logistic = _shared(order, scale_of(only)), _logistic(order)
     mapped: dict[Node, Node] = {}
     relus = {node.args[0]: node for node in order if isinstance(node, Apply) and node.op.name == "relu"}
     for node in order:
@@ -42,14 +44,47 @@ def hasten(program: Program) -> Program:
             if node.op.name == "greater" and node.args[0] in relus and is_number(node.args[1], 0):
                 # relu(x) tells whether x > 0, and x need not be kept
                 args[0] = mapped.get(relus[node.args[0]], args[0])
-            mapped[node] = _cheaper(_in_shared(node, shared, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
+            joint = _in_shared(node, shared, mapped) or _in_logistic(node, logistic, mapped)
+            mapped[node] = _cheaper(joint or rewrite(apply(node.op, *args, **dict(node.attrs))))
     made = late(remapped(only, mapped))
     done = outside(made)
     said = {
         "One exponential serves a softmax and its logarithm.": bool(shared),
+        "One exponential serves a softplus and the sigmoid that is its derivative.": bool(logistic),
         "What a sum does not run over stands after it, where there are fewer entries.": done.roots != made.roots,
     }
-    return replace(with_fused(program, done), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
+    return replace(with_fused(program, _dotted(done)), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
+
+
+def _dotted(program: Program) -> Program:
+    """The sum of all products of two arrays' entries as their product, in one pass over them. Of three arrays, the product of two that is needed
+    anyway is one of the two."""
+    order = topological(program.roots)
+    made = {args: node for node in order if isinstance(node, Apply) and node.op.name == "multiply" for args in (node.args, node.args[::-1])}
+    mapped: dict[Node, Node] = {}
+    for node in order:
+        mapped[node] = upon(node, mapped)
+        x = node.args[0] if isinstance(node, Apply) and node.op is SUM and not node.type.shape else None
+        if x is None or not x.type.shape or not (factors := _factors(x)):
+            continue
+        factors = next(([made[pair], other] for pair, other in _splits(factors) if pair in made), factors)
+        labels = ascii_letters[: len(x.type.shape)]
+        mapped[node] = einsum(f"{labels},{labels}->", *(upon(factor, mapped) for factor in factors))
+    return remapped(program, mapped)
+
+
+def _factors(node: Node) -> list[Node]:
+    """The two arrays of a product's own shape that it is of."""
+    squared = isinstance(node, Apply) and node.op.name == "power" and is_number(node.args[1], 2)
+    pair = [] if not isinstance(node, Apply) else [node.args[0]] * 2 if squared else [*node.args] if node.op.name == "multiply" else []
+    return pair if node.type.dtype == "float" and all(arg.type == node.type for arg in pair) else []
+
+
+def _splits(factors: Sequence[Node]) -> Iterator[tuple[tuple[Node, ...], Node]]:
+    """Two of three arrays that are multiplied, and the third; of the three, two are given as their product."""
+    for product, third in (factors, factors[::-1]):
+        within = _factors(product)
+        yield from (((one, third), other) for one, other in zip(within, within[::-1], strict=True))
 
 
 def _cheaper(node: Node) -> Node:
@@ -106,6 +141,17 @@ def _sum(node: Apply) -> Node | None:
     return rewritten("multiply", one, rewritten("add" if is_number(ratio, 1) else "subtract", x, y))
 
 
+def _where(node: Apply) -> Node | None:
+    """A number that both sides of a choice have, or the one that is not 0, stands before it."""
+    condition, a, b = node.args
+    (one, x), (other, y) = _scaled(a), _scaled(b)
+    one, other = (other if is_number(a, 0) else one), (one if is_number(b, 0) else other)
+    ratio = None if one is None or other is None else const(1) if one is other else rewritten("divide", other, one)
+    if one is None or ratio is None or not (is_number(ratio, 1) or is_number(ratio, -1)):
+        return None
+    return rewritten("multiply", one, rewritten("where", condition, x, y if is_number(ratio, 1) else rewritten("negative", y)))
+
+
 def _scaled(node: Node) -> tuple[Node | None, Node]:
     """The number that stands before an array, in it or in the one place where it is not 0, and the rest."""
     if isinstance(node, Apply) and node.op.name == "multiply" and is_factor(node.args[0]):
@@ -121,7 +167,15 @@ def _scaled(node: Node) -> tuple[Node | None, Node]:
     return None, node
 
 
-_RULES: dict[str, Callable[[Apply], Node | None]] = {"mean": _mean, "var": _var, "norm": _norm, "divide": _divide, "add": _sum, "subtract": _sum}
+_RULES: dict[str, Callable[[Apply], Node | None]] = {
+    "mean": _mean,
+    "var": _var,
+    "norm": _norm,
+    "divide": _divide,
+    "add": _sum,
+    "subtract": _sum,
+    "where": _where,
+}
 
 
 # one exponential for two ---------------------------------------------------------------------------------------------
@@ -184,6 +238,34 @@ def _in_shared(node: Apply, shared: Mapping[Node, Apply], mapped: Mapping[Node, 
     both = apply(_SHARED[beside.op.name], mapped[x], axis=axes[0] if len(axes) == 1 else axes)
     made = part(both, 1, _kept(beside)) if node.op.name == "logsumexp" else part(both, int(node is beside), node.type.known)
     return reshape(made, node.type.known)
+
+
+# and for two of the logistic function -----------------------------------------------------------------------------
+
+
+def _logistic(order: Iterable[Node]) -> set[Node]:
+    """What both the softplus and the sigmoid are of, where log(sigmoid(x)) is -softplus(-x)."""
+    taken: dict[str, set[Node]] = {"softplus": set(), "sigmoid": set()}
+    for node in order:
+        if isinstance(node, Apply) and node.op.name in _LOGISTIC and node.args[0].type.shape is not None:
+            taken["sigmoid" if node.op.name == "sigmoid" else "softplus"].add(_within(node))
+    return taken["softplus"] & taken["sigmoid"]
+
+
+_LOGISTIC = ("softplus", "log_sigmoid", "sigmoid")
+
+
+def _within(node: Apply) -> Node:
+    return rewritten("negative", node.args[0]) if node.op.name == "log_sigmoid" else node.args[0]
+
+
+def _in_logistic(node: Apply, both: Container[Node], mapped: Mapping[Node, Node]) -> Node | None:
+    """A softplus or a sigmoid as a part of both."""
+    if node.op.name not in _LOGISTIC or (x := _within(node)) not in both:
+        return None
+    x = mapped.get(x) or rewritten("negative", mapped[node.args[0]])
+    made = part(apply(SOFTPLUS_AND_SIGMOID, x), int(node.op.name == "sigmoid"), node.type.known)
+    return rewritten("negative", made) if node.op.name == "log_sigmoid" else made
 
 
 __all__ = ["hasten"]
