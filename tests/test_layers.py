@@ -14,7 +14,7 @@ ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
-    *(f"calculus.{name}" for name in ("rows", "diagonals", "tiles", "identities", "polynomials", "chains", "scalings", "stability")),
+    *(f"calculus.{name}" for name in ("rows", "diagonals", "tiles", "identities", "polynomials", "chains", "scalings", "subproducts", "dots", "stability")),
     *(f"calculus.{name}" for name in ("batching", "terms", "jacobians", "turns", "symmetry", "inverses", "reverse", "directions", "derivatives", "loops")),
     *("library", "recorder", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),

@@ -103,7 +103,7 @@ def test_gradient(name: str) -> None:
     value, fused = module.value_and_grad(*arguments, 2)
     outputs, tape = module.forward(*arguments, 2)
     pair = module.backward(tape)
-    assert value == outputs.L
+    np.testing.assert_allclose(value, outputs.L, rtol=1e-14)
     for i, each in enumerate(arguments):
         direction = RNG.normal(size=each.shape)
         ends = [module.value(*arguments[:i], each + s * direction, *arguments[i + 1 :], 2).L for s in (1e-6, -1e-6)]
@@ -115,7 +115,7 @@ def test_gradient(name: str) -> None:
 def test_no_turns_at_all() -> None:
     module = compiled(PROGRAMS["fold"][0])
     value, gradients = module.value_and_grad(X[:0], Z[:0], W, H0, 2)
-    assert value == np.sum(H0**2)
+    np.testing.assert_allclose(value, np.sum(H0**2), rtol=1e-15)
     np.testing.assert_array_equal(gradients.h0, 2 * H0)
     np.testing.assert_array_equal(gradients.W, np.zeros_like(W))
 

@@ -84,8 +84,8 @@ def test_needs_numpy_and_nothing_else(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     imported = {alias.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
-    threads = {"functools", "importlib", "threading", "concurrent.futures", "contextlib", "contextvars"}
-    assert imported - threads <= {"__future__", "itertools", "math", "typing", "numpy", "numpy.typing"}
+    threads = {"importlib", "threading", "concurrent.futures", "contextlib", "contextvars"}
+    assert imported - threads <= {"__future__", "functools", "itertools", "math", "typing", "numpy", "numpy.typing"}
     assert "workers" in text or not imported & threads
     assert "type: ignore" not in text
 

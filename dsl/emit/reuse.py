@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dsl.emit.body import Body, Names
 from dsl.emit.owned import owns
-from dsl.emit.sums import as_product_with_ones
+from dsl.emit.sums import as_sum
 from dsl.nodes import Apply, Node, Program
 from dsl.ops.contraction import EINSUM
 from dsl.ops.core import is_number
@@ -37,6 +37,8 @@ class Frugal(Body):
         super().__init__(program, names, uses, keep)
         # the step of each line that makes an array under a name of its own
         self.steps: dict[int, tuple[str, Apply]] = {}
+        # what each such name stands for once its steps are done
+        self.last: dict[str, Apply] = {}
         self.overwrites = False
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
@@ -45,7 +47,7 @@ class Frugal(Body):
         """A step in the spelling that takes NumPy the least time to begin."""
         if node.op is EINSUM and len(node.args) == 2 and (dot := as_dot(node, self._operands(node), self)):
             return dot
-        if len(node.args) == 1 and (added := as_product_with_ones(node, self.texts[node.args[0]], self)):
+        if added := as_sum(node, self._operands(node), self):
             return added
         if node.op.name == "power" and is_number(node.args[1], 2) and node.type.shape:
             x = self.texts[node.args[0]]
@@ -54,6 +56,8 @@ class Frugal(Body):
 
     def _assign(self, node: Apply, name: str, text: Text) -> None:
         """A step, its first part in a line of its own where the rest can be done to that."""
+        if self._set_apart(node):
+            text = self._text(node)
         texts = [self.texts[arg].text for arg in node.args]
         ours = (i for i in self._places(node) if not texts[i].isidentifier() and self.uses[node.args[i]] == 1)
         # what a loop carries may be read under the very name that its next value takes
@@ -61,6 +65,7 @@ class Frugal(Body):
         if place is None:
             super()._assign(node, name, text)
             self.steps[len(self.lines) - 1] = name, node
+            self.last[name] = node
             return
         part = node.args[place]
         assert isinstance(part, Apply)
@@ -68,8 +73,23 @@ class Frugal(Body):
         self._assign(part, name, inner)
         self.texts[part] = Text(name)
         self._line(node, self._overwriting(node, place, name))
+        self.last[name] = node
         self.overwrites = True
         self.texts[part] = inner
+
+    def _set_apart(self, node: Apply) -> bool:
+        """``x - f(x)`` as two steps where x is not read any more, so that the second can overwrite it; whether there was such a step."""
+        places = self._places(node)
+        if len(places) == 1 and len(node.args) == 2:
+            arg, other = node.args[places[0]], node.args[1 - places[0]]
+            name = self.texts[arg].text
+            twice = self.uses[arg] == 2 and name.isidentifier() and name in _words(self.texts[other].text)
+            if twice and self.uses[other] == 1 and isinstance(other, Apply):
+                text, called = self.texts[other], self.names.give(other, self.wish(other))
+                self._assign(other, called, text)
+                self.texts[other] = Text(called)
+                return True
+        return False
 
     def put(self, node: Node, target: str, text: str) -> str:
         """The statement that puts a value into a row of an array, which NumPy fills at once where it can."""
@@ -109,7 +129,7 @@ class Frugal(Body):
 
     def reused(self, last: str) -> list[str]:
         """The lines, and the last that follows them, with arrays overwritten. A step on the way is overwritten under the name of what comes of it;
-        a value that is read elsewhere too keeps its name, and so does what is written into its place."""
+        a value that is read elsewhere too or that the source names keeps its name, and so does what is written into its place."""
         lines = [*self.lines, last]
         risky = [line in self.raising for line in lines]
         owned = {name for name, node in self.steps.values() if owns(node)}
@@ -127,7 +147,8 @@ class Frugal(Body):
                     continue
                 chain = chains.get(old, [old])
                 many = (outside[chain[0]] if old in chains else int(old in shared)) + (name in shared)
-                if self.uses[arg] == 1 and many < 2:
+                both = all(self.last[each] in self.program.names for each in (chain[-1], name))
+                if self.uses[arg] == 1 and many < 2 and not both:
                     lines[i] = self._overwriting(node, place, old)
                     chain.append(name)
                     chains[old] = chains[name] = chain
@@ -136,19 +157,18 @@ class Frugal(Body):
                     lines[i] = f"{name} = {self._into(node, old)}"
                 self.overwrites = True
                 break
-        nodes = dict(self.steps.values())
         called: dict[str, str] = {}
         for name, chain in chains.items():
             if name not in called:
-                called |= dict.fromkeys(chain, self._called(chain, shared, nodes))
+                called |= dict.fromkeys(chain, self._called(chain, shared))
         lines = [_renamed(line, called) for line in lines]
         self.raising = {line for line, raises in zip(lines, risky, strict=True) if raises}
         self.buffers = {called.get(name, name): node for name, node in self.steps.values()}
         return lines
 
-    def _called(self, chain: Sequence[str], shared: set[str], nodes: Mapping[str, Apply]) -> str:
+    def _called(self, chain: Sequence[str], shared: set[str]) -> str:
         """What all values are called that one array holds in turn: as a loop or a block calls it, as it is called for what it is, or as the last."""
-        means = [name for name in chain if any(nodes[name] in known for known in (self.program.names, self.program.wishes, self.program.adjoints))]
+        means = [name for name in chain if any(self.last[name] in known for known in (self.program.names, self.program.wishes, self.program.adjoints))]
         mine = [name for name in chain if name in shared] or means
         return mine[-1] if mine else chain[-1]
 

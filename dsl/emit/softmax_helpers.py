@@ -14,18 +14,19 @@ def _top(x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np
     """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
     if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
         columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-        return columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
-    out: NDArray[Any] = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+    else:
+        out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
     return out
 
 
 def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
     """The sums along axes, which are kept."""
-    if axis == -1 and x.ndim > 1:
+    if axis == -1 and x.ndim:
         ones = _ones(x.shape[-1], x.dtype)
-        rows: NDArray[Any] = x.dot(ones) if x.ndim == 2 else x @ ones
-        return rows[..., None]
-    out: NDArray[Any] = np.add.reduce(x, axis=axis, keepdims=True)
+        out: NDArray[Any] = (x.dot(ones) if x.ndim < 3 else x @ ones)[..., None]
+    else:
+        out = np.add.reduce(x, axis=axis, keepdims=True)
     return out
 
 
@@ -41,7 +42,8 @@ def _logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepd
 @np.errstate(invalid="ignore", over="ignore")
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = np.exp(x - _top(x, axis))
+    e: NDArray[Any] = x - _top(x, axis)
+    np.exp(e, out=e)
     e /= _added(e, axis)
     return e
 
@@ -70,7 +72,8 @@ def _softmax_and_logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None =
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = np.finfo(x.dtype).max
     top = np.minimum(_top(x, axis, -most), most)
-    e: NDArray[Any] = np.exp(x - top)
+    e: NDArray[Any] = x - top
+    np.exp(e, out=e)
     total = _added(e, axis)
     e /= total
     return e, np.log(total) + top

@@ -115,7 +115,9 @@ def _checked(program: Program) -> list[FunctionView]:
         return []
     types = ", ".join(_argument_type(each.node) for each in program.arguments)
     result = f"tuple[{types}]" if len(program.arguments) > 1 else types
-    arguments = ", ".join(f"{each.node.name}: {each.node.type.dtype if each.node.role == 'const' else 'Any'}" for each in program.arguments)
+    # what is looked at before it is an array is anything, to a type checker
+    array = "Any" if len(program.arguments) > 1 else "ArrayLike"
+    arguments = ", ".join(f"{each.node.name}: {each.node.type.dtype if each.node.role == 'const' else array}" for each in program.arguments)
     lines = (*checks(program), f"return {_arguments(program)}")
     return [FunctionView(CHECKED, arguments, result, "The arguments as arrays, checked.", lines)]
 

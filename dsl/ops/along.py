@@ -176,7 +176,7 @@ def sort(a: Node, axis: int | None = -1, kind: str | None = None) -> Node:
     return apply(SORT, a, axis=axis_of(-1 if axis is None else axis, len(shape_of(a))))
 
 
-OPS = (SOFTMAX, LOG_SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, CUMSUM, CUMPROD, ARGSORT, SORT)
+OPS = (SOFTMAX, LOG_SOFTMAX, *IN_PARTS, CUMSUM, CUMPROD, ARGSORT, SORT)
 
 
 def along(name: str, x: Node, axis: object) -> Node:

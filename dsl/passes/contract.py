@@ -213,7 +213,9 @@ def _name(program: Program, node: Node, depth: int = 2) -> Text:
     known = program.names.get(node) or program.wishes.get(node)
     if known or not isinstance(node, Apply):
         return Text(known or _plain(node))
-    whole = f"{node.args[0].op.parts[int(str(node.attr('index')))] if node.op is PART and isinstance(node.args[0], Apply) else node.op.name}(…)"
+    of = node.args[0] if node.op is PART else None
+    name = of.op.parts[int(str(node.attr("index")))] if isinstance(of, Apply) and of.op.parts else node.op.name
+    whole = f"{name}(…)"
     if not depth or node.op.nested:
         return Text(whole)
     text = node.op.emit(node, [_name(program, arg, depth - 1) for arg in node.args], _Printer())

@@ -7,17 +7,17 @@ Only the fused graph is changed: the pair stays as it is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
-from string import ascii_letters
 
 from dsl.calculus.chains import Scale
+from dsl.calculus.dots import dotted
 from dsl.calculus.identities import is_factor, rewrite, rewritten
-from dsl.calculus.scalings import divided, late, outside, scale_of, upon
+from dsl.calculus.scalings import divided, late, outside, scale_of
+from dsl.calculus.subproducts import share_products
 from dsl.nodes import Apply, Const, Node, Program, apply, const, fused_only, remapped, topological, with_fused
 from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTPLUS_AND_SIGMOID
-from dsl.ops.broadcasting import SUM, settings, total
-from dsl.ops.contraction import einsum
+from dsl.ops.broadcasting import settings, total
 from dsl.ops.core import axes_of, is_number
 from dsl.ops.factorisations import part
 from dsl.ops.indexing import SCATTER
@@ -46,45 +46,14 @@ def hasten(program: Program) -> Program:
                 args[0] = mapped.get(relus[node.args[0]], args[0])
             joint = _in_shared(node, shared, mapped) or _in_logistic(node, logistic, mapped)
             mapped[node] = _cheaper(joint or rewrite(apply(node.op, *args, **dict(node.attrs))))
-    made = late(remapped(only, mapped))
+    made = late(share_products(remapped(only, mapped)))
     done = outside(made)
     said = {
         "One exponential serves a softmax and its logarithm.": bool(shared),
         "One exponential serves a softplus and the sigmoid that is its derivative.": bool(logistic),
         "What a sum does not run over stands after it, where there are fewer entries.": done.roots != made.roots,
     }
-    return replace(with_fused(program, _dotted(done)), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
-
-
-def _dotted(program: Program) -> Program:
-    """The sum of all products of two arrays' entries as their product, in one pass over them. Of three arrays, the product of two that is needed
-    anyway is one of the two."""
-    order = topological(program.roots)
-    made = {args: node for node in order if isinstance(node, Apply) and node.op.name == "multiply" for args in (node.args, node.args[::-1])}
-    mapped: dict[Node, Node] = {}
-    for node in order:
-        mapped[node] = upon(node, mapped)
-        x = node.args[0] if isinstance(node, Apply) and node.op is SUM and not node.type.shape else None
-        if x is None or not x.type.shape or not (factors := _factors(x)):
-            continue
-        factors = next(([made[pair], other] for pair, other in _splits(factors) if pair in made), factors)
-        labels = ascii_letters[: len(x.type.shape)]
-        mapped[node] = einsum(f"{labels},{labels}->", *(upon(factor, mapped) for factor in factors))
-    return remapped(program, mapped)
-
-
-def _factors(node: Node) -> list[Node]:
-    """The two arrays of a product's own shape that it is of."""
-    squared = isinstance(node, Apply) and node.op.name == "power" and is_number(node.args[1], 2)
-    pair = [] if not isinstance(node, Apply) else [node.args[0]] * 2 if squared else [*node.args] if node.op.name == "multiply" else []
-    return pair if node.type.dtype == "float" and all(arg.type == node.type for arg in pair) else []
-
-
-def _splits(factors: Sequence[Node]) -> Iterator[tuple[tuple[Node, ...], Node]]:
-    """Two of three arrays that are multiplied, and the third; of the three, two are given as their product."""
-    for product, third in (factors, factors[::-1]):
-        within = _factors(product)
-        yield from (((one, third), other) for one, other in zip(within, within[::-1], strict=True))
+    return replace(with_fused(program, dotted(done)), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
 
 
 def _cheaper(node: Node) -> Node:

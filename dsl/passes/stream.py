@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from dsl.calculus.rows import added_up, axis_of_rows, counts, keeps_rows
 from dsl.nodes import Apply, Input, Node, Program, Walk, topological
+from dsl.ops.core import is_number
 from dsl.types import Dim
 
 # so many steps between the inputs and the results must stay within a block for it to be worth its while
@@ -118,7 +119,7 @@ class _Plan:
         while stack:
             each = stack.pop()
             if self._inside(each) and isinstance(each, Apply):
-                if each.op.name in _CHEAP or _is_transpose(each):
+                if each.op.name in _CHEAP or _is_transpose(each) or (each.op.name == "power" and is_number(each.args[1], 2)):
                     stack += each.args
                 else:
                     dear.add(each)
@@ -135,11 +136,12 @@ class _Plan:
 
     @property
     def gain(self) -> int:
-        """How many steps on the way stay within a block, less those that take all rows at once and what must be kept for them."""
+        """How many steps on the way stay within a block, and sums beyond the first, less those that take all rows at once and what must be kept
+        for them."""
         steps = [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS]
         passing = sum(self._inside(node) and node not in self.kept for node in steps)
         others = sum(not self._inside(node) and self._is_large(node) for node in steps)
-        return passing - others - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
+        return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
 
     def _is_large(self, node: Node) -> bool:
         """Whether a node has about as many entries as there are rows."""
