@@ -106,6 +106,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -184,10 +186,13 @@ class Gradients(NamedTuple):
     W: NDArray[Any]
 
 
-def _checked(X: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(X: Any, W: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    W = _float_array(W, "W", 2)
+    if not (
+        type(X) is type(W) is np.ndarray and X.dtype is W.dtype in _FLOATS and X.ndim == W.ndim == 2
+    ):
+        X = _float_array(X, "X", 2)
+        W = _float_array(W, "W", 2)
     D = X.shape[1]
     K = W.shape[1]
     if W.shape != (D, K):
@@ -257,4 +262,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 890cbbe4afd95714510ec533893c660d6874716555deed5ff979ba3d018bd17c
+# gradc: b3dd874fb1fc84e1b287e7f6f3236361c8ff7539010cae6931897ade1fbb7d87

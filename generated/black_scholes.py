@@ -159,14 +159,19 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLike
+    S: Any, X: Any, T: Any, r: Any, sigma: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    S = _float_array(S, "S", 1)
-    X = _float_array(X, "X", 1)
-    T = _float_array(T, "T", 1)
-    r = _float_array(r, "r", 1)
-    sigma = _float_array(sigma, "sigma", 1)
+    if not (
+        type(S) is type(X) is type(T) is type(r) is type(sigma) is np.ndarray
+        and S.dtype is X.dtype is T.dtype is r.dtype is sigma.dtype in _FLOATS
+        and S.ndim == X.ndim == T.ndim == r.ndim == sigma.ndim == 1
+    ):
+        S = _float_array(S, "S", 1)
+        X = _float_array(X, "X", 1)
+        T = _float_array(T, "T", 1)
+        r = _float_array(r, "r", 1)
+        sigma = _float_array(sigma, "sigma", 1)
     N = S.shape[0]
     if X.shape != (N,):
         raise ValueError(f"X must be [N] = {(N,)}, not {X.shape}")
@@ -281,4 +286,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: 821a1e8071a4528f4a13d775af39f0cd1e48491266c72dec687984c786f8db06
+# gradc: 033297af82c344296f3b70f1ba7c34f63753717a954362cc33e089d6c3fd2b21

@@ -90,6 +90,14 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """np.where(mask, x, 0.0), of the shape of one of the two, in their bits: no branch for each entry, up to eight times as fast."""
     if max(mask.size, x.size) < 4096:
@@ -103,11 +111,33 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     return out.view(x.dtype)
 
 
+def _top(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+) -> NDArray[Any]:
+    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+    else:
+        out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+    return out
+
+
+def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
+    """The sums along axes, which are kept."""
+    if axis == -1 and x.ndim:
+        ones = _ones(x.shape[-1], x.dtype)
+        out: NDArray[Any] = (x.dot(ones) if x.ndim < 3 else x @ ones)[..., None]
+    else:
+        out = np.add.reduce(x, axis=axis, keepdims=True)
+    return out
+
+
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    z -= np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    z: NDArray[Any] = x - _top(x, axis)
+    z -= np.log(_added(np.exp(z), axis))
     return z
 
 
@@ -116,9 +146,9 @@ def _softmax_and_log(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    z: NDArray[Any] = x - _top(x, axis)
     e: NDArray[Any] = np.exp(z)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
+    total = _added(e, axis)
     e /= total
     z -= np.log(total)
     return e, z
@@ -171,6 +201,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -263,15 +295,23 @@ class Outputs(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, W1: ArrayLike, b1: ArrayLike, W2: ArrayLike, b2: ArrayLike
+    X: Any, y: Any, W1: Any, b1: Any, W2: Any, b2: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _int_array(y, "y", 1)
-    W1 = _float_array(W1, "W1", 2)
-    b1 = _float_array(b1, "b1", 1)
-    W2 = _float_array(W2, "W2", 2)
-    b2 = _float_array(b2, "b2", 1)
+    if not (
+        type(X) is type(y) is type(W1) is type(b1) is type(W2) is type(b2) is np.ndarray
+        and X.dtype is W1.dtype is b1.dtype is W2.dtype is b2.dtype in _FLOATS
+        and y.dtype.kind in "iu"
+        and y.size
+        and X.ndim == W1.ndim == W2.ndim == 2
+        and y.ndim == b1.ndim == b2.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _int_array(y, "y", 1)
+        W1 = _float_array(W1, "W1", 2)
+        b1 = _float_array(b1, "b1", 1)
+        W2 = _float_array(W2, "W2", 2)
+        b2 = _float_array(b2, "b2", 1)
     N, D = X.shape
     H = W1.shape[1]
     K = W2.shape[1]
@@ -383,6 +423,7 @@ def value_and_grad(
     N, D = X.shape
     H = W1.shape[1]
     K = W2.shape[1]
+    dtype = X.dtype
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         n_rows = X_rows.shape[0]
@@ -404,10 +445,10 @@ def value_and_grad(
         # hidden = relu(dense(X, W1, b1))
         dL_dadded = _masked(hidden > 0, dL_dhidden)
         dL_dW1 = X_rows.T.dot(dL_dadded)
-        dL_db1 = dL_dadded.sum(axis=0)
+        dL_db1 = _ones(n_rows, dtype).dot(dL_dadded)
         # logits = dense(hidden, W2, b2)
         dL_dW2 = hidden.T.dot(dL_dlogits)
-        dL_db2 = dL_dlogits.sum(axis=0)
+        dL_db2 = _ones(n_rows, dtype).dot(dL_dlogits)
         return total, dL_dW1, dL_db1, dL_dW2, dL_db2
 
     total, dL_dW1, dL_db1, dL_dW2, dL_db2 = _in_blocks(
@@ -418,4 +459,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: c0bef36a2df2a103db80a9928f5817e43fae254eecb22e57278627280d4c0be7
+# gradc: 04e070d66c9c8f9d64a77ff8af775b4b3f5f6f9a9fbc1a0e98bd86d653fc65e7

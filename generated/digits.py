@@ -91,6 +91,14 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """np.where(mask, x, 0.0), of the shape of one of the two, in their bits: no branch for each entry, up to eight times as fast."""
     if max(mask.size, x.size) < 4096:
@@ -104,11 +112,33 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     return out.view(x.dtype)
 
 
+def _top(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+) -> NDArray[Any]:
+    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+    else:
+        out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+    return out
+
+
+def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
+    """The sums along axes, which are kept."""
+    if axis == -1 and x.ndim:
+        ones = _ones(x.shape[-1], x.dtype)
+        out: NDArray[Any] = (x.dot(ones) if x.ndim < 3 else x @ ones)[..., None]
+    else:
+        out = np.add.reduce(x, axis=axis, keepdims=True)
+    return out
+
+
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    z -= np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    z: NDArray[Any] = x - _top(x, axis)
+    z -= np.log(_added(np.exp(z), axis))
     return z
 
 
@@ -117,9 +147,9 @@ def _softmax_and_log(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    z: NDArray[Any] = x - _top(x, axis)
     e: NDArray[Any] = np.exp(z)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
+    total = _added(e, axis)
     e /= total
     z -= np.log(total)
     return e, z
@@ -261,6 +291,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -360,14 +392,14 @@ class Outputs(NamedTuple):
 
 
 def _checked(
-    images: ArrayLike,
-    labels: ArrayLike,
-    filters1: ArrayLike,
-    bias1: ArrayLike,
-    filters2: ArrayLike,
-    bias2: ArrayLike,
-    weights: ArrayLike,
-    bias: ArrayLike,
+    images: Any,
+    labels: Any,
+    filters1: Any,
+    bias1: Any,
+    filters2: Any,
+    bias2: Any,
+    weights: Any,
+    bias: Any,
 ) -> tuple[
     NDArray[Any],
     NDArray[Any],
@@ -379,14 +411,38 @@ def _checked(
     NDArray[Any],
 ]:
     """The arguments as arrays, checked."""
-    images = _float_array(images, "images", 4)
-    labels = _int_array(labels, "labels", 1)
-    filters1 = _float_array(filters1, "filters1", 4)
-    bias1 = _float_array(bias1, "bias1", 1)
-    filters2 = _float_array(filters2, "filters2", 4)
-    bias2 = _float_array(bias2, "bias2", 1)
-    weights = _float_array(weights, "weights", 2)
-    bias = _float_array(bias, "bias", 1)
+    if not (
+        type(images)
+        is type(labels)
+        is type(filters1)
+        is type(bias1)
+        is type(filters2)
+        is type(bias2)
+        is type(weights)
+        is type(bias)
+        is np.ndarray
+        and images.dtype
+        is filters1.dtype
+        is bias1.dtype
+        is filters2.dtype
+        is bias2.dtype
+        is weights.dtype
+        is bias.dtype
+        in _FLOATS
+        and labels.dtype.kind in "iu"
+        and labels.size
+        and images.ndim == filters1.ndim == filters2.ndim == 4
+        and labels.ndim == bias1.ndim == bias2.ndim == bias.ndim == 1
+        and weights.ndim == 2
+    ):
+        images = _float_array(images, "images", 4)
+        labels = _int_array(labels, "labels", 1)
+        filters1 = _float_array(filters1, "filters1", 4)
+        bias1 = _float_array(bias1, "bias1", 1)
+        filters2 = _float_array(filters2, "filters2", 4)
+        bias2 = _float_array(bias2, "bias2", 1)
+        weights = _float_array(weights, "weights", 2)
+        bias = _float_array(bias, "bias", 1)
     N, C, H, W = images.shape
     F = filters1.shape[0]
     G = filters2.shape[0]
@@ -700,7 +756,7 @@ def value_and_grad(
         dL_dbias2 = dL_dadded.sum(axis=(0, 2, 3))
         # logits = dense(parts.reshape(N, -1), weights, bias)
         dL_dweights = reshaped_parts.T.dot(dL_dlogits)
-        dL_dbias = dL_dlogits.sum(axis=0)
+        dL_dbias = _ones(n_rows, dtype).dot(dL_dlogits)
         return (
             total,
             dL_dreshaped,
@@ -738,4 +794,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: 915fe05782249b86c58630378ae92f23d6e5515b8e7f25fdbeb9f55a2868f079
+# gradc: ed7146999d1cf4e30720efc3a61a7a5dc0ab77089bf042048aaf450b977f3348

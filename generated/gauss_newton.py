@@ -99,12 +99,17 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    t: ArrayLike, y: ArrayLike, start: ArrayLike, damping: float
+    t: Any, y: Any, start: Any, damping: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], float]:
     """The arguments as arrays, checked."""
-    t = _float_array(t, "t", 1)
-    y = _float_array(y, "y", 1)
-    start = _float_array(start, "start", 1)
+    if not (
+        type(t) is type(y) is type(start) is np.ndarray
+        and t.dtype is y.dtype is start.dtype in _FLOATS
+        and t.ndim == y.ndim == start.ndim == 1
+    ):
+        t = _float_array(t, "t", 1)
+        y = _float_array(y, "y", 1)
+        start = _float_array(start, "start", 1)
     damping = _float_number(damping, "damping")
     N = t.shape[0]
     if y.shape != (N,):
@@ -205,4 +210,4 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     return p
 
 
-# gradc: 266bfcdfc15737eabd45b9988d87ee4d871e73e7478c384e4221428caca7ac54
+# gradc: 5b850a88fe0dd5bbe2c9671ae645d23e899bd700b57bbeded0e6073cc26bca5e

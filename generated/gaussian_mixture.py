@@ -66,31 +66,69 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=-1) without the product: of short rows einsum is faster, which takes longer to begin."""
+    out: NDArray[Any] = (
+        np.vecdot(x, y) if x.shape[-1] > 63 or x.size < 256 else np.einsum("...i,...i->...", x, y)
+    )
+    return out
+
+
+def _top(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+) -> NDArray[Any]:
+    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+    else:
+        out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+    return out
+
+
+def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
+    """The sums along axes, which are kept."""
+    if axis == -1 and x.ndim:
+        ones = _ones(x.shape[-1], x.dtype)
+        out: NDArray[Any] = (x.dot(ones) if x.ndim < 3 else x @ ones)[..., None]
+    else:
+        out = np.add.reduce(x, axis=axis, keepdims=True)
+    return out
+
+
 @np.errstate(divide="ignore", over="ignore")
 def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
     most = np.finfo(x.dtype).max
-    top = np.minimum(np.maximum.reduce(x, axis=axis, keepdims=True, initial=-most), most)
-    log = np.log(np.exp(x - top).sum(axis=axis, keepdims=keepdims))
-    out: NDArray[Any] = log + top.reshape(log.shape)[()]
-    return out
+    top = np.minimum(_top(x, axis, -most), most)
+    out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
+    return out if keepdims else out.squeeze(axis)[()]
 
 
 @np.errstate(invalid="ignore", over="ignore")
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
-    e /= np.add.reduce(e, axis=axis, keepdims=True)
+    e: NDArray[Any] = x - _top(x, axis)
+    np.exp(e, out=e)
+    e /= _added(e, axis)
     return e
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    z -= np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    z: NDArray[Any] = x - _top(x, axis)
+    z -= np.log(_added(np.exp(z), axis))
     return z
 
 
@@ -99,9 +137,9 @@ def _softmax_and_log(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    z: NDArray[Any] = x - _top(x, axis)
     e: NDArray[Any] = np.exp(z)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
+    total = _added(e, axis)
     e /= total
     z -= np.log(total)
     return e, z
@@ -113,9 +151,10 @@ def _softmax_and_logsumexp(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = np.finfo(x.dtype).max
-    top = np.minimum(np.maximum.reduce(x, axis=axis, keepdims=True, initial=-most), most)
-    e: NDArray[Any] = np.exp(x - top)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
+    top = np.minimum(_top(x, axis, -most), most)
+    e: NDArray[Any] = x - top
+    np.exp(e, out=e)
+    total = _added(e, axis)
     e /= total
     return e, np.log(total) + top
 
@@ -160,6 +199,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -250,13 +291,19 @@ class Outputs(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, weights: ArrayLike, mu: ArrayLike, log_sd: ArrayLike
+    X: Any, weights: Any, mu: Any, log_sd: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    weights = _float_array(weights, "weights", 1)
-    mu = _float_array(mu, "mu", 2)
-    log_sd = _float_array(log_sd, "log_sd", 2)
+    if not (
+        type(X) is type(weights) is type(mu) is type(log_sd) is np.ndarray
+        and X.dtype is weights.dtype is mu.dtype is log_sd.dtype in _FLOATS
+        and X.ndim == mu.ndim == log_sd.ndim == 2
+        and weights.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        weights = _float_array(weights, "weights", 1)
+        mu = _float_array(mu, "mu", 2)
+        log_sd = _float_array(log_sd, "log_sd", 2)
     D = X.shape[1]
     K = weights.shape[0]
     if mu.shape != (K, D):
@@ -357,11 +404,12 @@ def value_and_grad(
         X, weights, mu, log_sd = _in_one_precision(X, weights, mu, log_sd)
     N, D = X.shape
     K = weights.shape[0]
+    dtype = X.dtype
     # z = (X[:, None, :] - mu) / exp(log_sd)
     exp = -log_sd
     np.exp(exp, out=exp)
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    total_log_sd = log_sd.sum(axis=-1)
+    total_log_sd = log_sd.dot(_ones(D, dtype))
     # joint = log_softmax(weights) + log_density
     softmax, log_softmax = _softmax_and_log(weights, axis=-1)
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
@@ -370,21 +418,22 @@ def value_and_grad(
     ratio_2 = -1.0 / max(N, 1)
 
     def block(X_rows: Any) -> Any:
+        n_rows = X_rows.shape[0]
         # z = (X[:, None, :] - mu) / exp(log_sd)
         difference = X_rows[:, None] - mu
         z = difference * exp
         # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-        joint = np.einsum("ijk,ijk->ij", z, z)
-        joint *= -0.5
-        joint -= total_log_sd
-        joint -= D * 1.8378770664093453 / 2
+        log_density = _dot_rows(z, z)
+        log_density *= -0.5
+        log_density -= total_log_sd
+        log_density -= D * 1.8378770664093453 / 2
         # joint = log_softmax(weights) + log_density
-        joint += log_softmax
+        joint = np.add(log_softmax, log_density, out=log_density)
         # L = -mean(logsumexp(joint, axis=-1))
         softmax_2, logsumexp = _softmax_and_logsumexp(joint, axis=-1)
         total = logsumexp[:, 0].sum()
         # joint = log_softmax(weights) + log_density
-        total_2 = softmax_2.sum(axis=0)
+        total_2 = _ones(n_rows, dtype).dot(softmax_2)
         # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
         softmax_2_z = softmax_2[:, :, None] * z
         # z = (X[:, None, :] - mu) / exp(log_sd)
@@ -392,7 +441,9 @@ def value_and_grad(
         total_4 = np.einsum("ijk,ijk->jk", softmax_2_z, difference)
         return total, total_2, total_3, total_4
 
-    total, total_2, total_3, total_4 = _in_blocks(block, (X,), N, 8 * (3 * D * K + D + K), workers)
+    total, total_2, total_3, total_4 = _in_blocks(
+        block, (X,), N, 8 * (3 * D * K + D + 2 * K), workers
+    )
     L = -(total / N)
     # z = (X[:, None, :] - mu) / exp(log_sd)
     dL_dlog_sd = total_4 * exp
@@ -407,4 +458,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 99658f12f7673c57c27998fa08db129ef3243a64053158d013f12e25f1f20ef9
+# gradc: 5be11b5f4037db74e5d615bdd45f6ecae26699a0b9b285c1e19ccd134e306181

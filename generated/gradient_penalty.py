@@ -74,6 +74,30 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=-1) without the product: of short rows einsum is faster, which takes longer to begin."""
+    out: NDArray[Any] = (
+        np.vecdot(x, y) if x.shape[-1] > 63 or x.size < 256 else np.einsum("...i,...i->...", x, y)
+    )
+    return out
+
+
+def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=0) of matrices, of many entries without the product."""
+    out: NDArray[Any] = (
+        _ones(len(x), x.dtype).dot(x * y) if x.size < 4096 else np.einsum("ij,ij->j", x, y)
+    )
+    return out
+
+
 _BLOCK_BYTES = 2**22
 
 
@@ -114,6 +138,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -205,23 +231,23 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    real: ArrayLike,
-    fake: ArrayLike,
-    t: ArrayLike,
-    W: ArrayLike,
-    b: ArrayLike,
-    v: ArrayLike,
-    weight: float,
+    real: Any, fake: Any, t: Any, W: Any, b: Any, v: Any, weight: float
 ) -> tuple[
     NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], float
 ]:
     """The arguments as arrays, checked."""
-    real = _float_array(real, "real", 2)
-    fake = _float_array(fake, "fake", 2)
-    t = _float_array(t, "t", 2)
-    W = _float_array(W, "W", 2)
-    b = _float_array(b, "b", 1)
-    v = _float_array(v, "v", 1)
+    if not (
+        type(real) is type(fake) is type(t) is type(W) is type(b) is type(v) is np.ndarray
+        and real.dtype is fake.dtype is t.dtype is W.dtype is b.dtype is v.dtype in _FLOATS
+        and real.ndim == fake.ndim == t.ndim == W.ndim == 2
+        and b.ndim == v.ndim == 1
+    ):
+        real = _float_array(real, "real", 2)
+        fake = _float_array(fake, "fake", 2)
+        t = _float_array(t, "t", 2)
+        W = _float_array(W, "W", 2)
+        b = _float_array(b, "b", 1)
+        v = _float_array(v, "v", 1)
     weight = _float_number(weight, "weight")
     N, D = real.shape
     H = W.shape[1]
@@ -378,6 +404,7 @@ def value_and_grad(
         real, fake, t, W, b, v = _in_one_precision(real, fake, t, W, b, v)
     N, D = real.shape
     H = W.shape[1]
+    dtype = real.dtype
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
     v_times_W = v * W
     scaled = -2 * W
@@ -386,15 +413,16 @@ def value_and_grad(
     ratio_times_v = ratio * v
 
     def block(fake_rows: Any, real_rows: Any, t_rows: Any) -> Any:
+        n_rows = fake_rows.shape[0]
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
         tanh = fake_rows.dot(W)
         tanh += b
         np.tanh(tanh, out=tanh)
-        total = tanh.sum(axis=0)
+        total = _ones(n_rows, dtype).dot(tanh)
         tanh_2 = real_rows.dot(W)
         tanh_2 += b
         np.tanh(tanh_2, out=tanh_2)
-        total_2 = tanh_2.sum(axis=0)
+        total_2 = _ones(n_rows, dtype).dot(tanh_2)
         # between = fake + t * (real - fake)
         between = real_rows - fake_rows
         between *= t_rows
@@ -406,11 +434,11 @@ def value_and_grad(
         difference = tanh_3 * tanh_3
         np.subtract(1, difference, out=difference)
         v_times_W_difference = difference.dot(v_times_W.T)
-        slope = np.vecdot(v_times_W_difference, v_times_W_difference)
+        slope = _dot_rows(v_times_W_difference, v_times_W_difference)
         np.sqrt(slope, out=slope)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
         difference_2 = slope - 1
-        total_3 = (difference_2 * difference_2).sum()
+        total_3 = difference_2.dot(difference_2)
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
         tied = slope == 0
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
@@ -430,12 +458,12 @@ def value_and_grad(
         np.subtract(1, difference_4, out=difference_4)
         total_6 = fake_rows.T.dot(difference_4)
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
-        total_7 = dL_dadded.sum(axis=0)
+        total_7 = _ones(n_rows, dtype).dot(dL_dadded)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        total_8 = difference_3.sum(axis=0)
-        total_9 = difference_4.sum(axis=0)
-        total_10 = tanh_2.sum(axis=0)
-        total_11 = tanh.sum(axis=0)
+        total_8 = _ones(n_rows, dtype).dot(difference_3)
+        total_9 = _ones(n_rows, dtype).dot(difference_4)
+        total_10 = _ones(n_rows, dtype).dot(tanh_2)
+        total_11 = _ones(n_rows, dtype).dot(tanh)
         return (
             total,
             total_2,
@@ -467,7 +495,7 @@ def value_and_grad(
     ) = _in_blocks(block, (fake, real, t), N, 8 * (4 * D + 7 * H + 6), workers)
     L = total.dot(v) / N - total_2.dot(v) / N + weight * (total_3 / N)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    difference = np.einsum("ij,ij->j", dL_dv_times_W, W)
+    difference = _dot_columns(dL_dv_times_W, W)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     difference -= ratio * total_10
     dL_dv = ratio * total_11
@@ -486,4 +514,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: ccb90c8989a86927b99162c0aaee91c917a62866a252819bea5385ea8cc045e1
+# gradc: d77ca89816f4b040cd7e63a26fbe98f20b8013765f75d55722fd00211af3cafb

@@ -104,6 +104,14 @@ def _softplus(x: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both, of one exponential."""
+    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    softplus: NDArray[Any] = np.maximum(x, np.log1p(e))
+    e /= 1.0 + e
+    return softplus, e
+
+
 def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """log(sigmoid(x)) = -softplus(-x)."""
     out: NDArray[Any] = -_softplus(-x)
@@ -188,6 +196,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -276,20 +286,38 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    person: ArrayLike,
-    item: ArrayLike,
-    correct: ArrayLike,
-    ability: ArrayLike,
-    difficulty: ArrayLike,
-    log_slope: ArrayLike,
+    person: Any, item: Any, correct: Any, ability: Any, difficulty: Any, log_slope: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    person = _int_array(person, "person", 1)
-    item = _int_array(item, "item", 1)
-    correct = _int_array(correct, "correct", 1)
-    ability = _float_array(ability, "ability", 1)
-    difficulty = _float_array(difficulty, "difficulty", 1)
-    log_slope = _float_array(log_slope, "log_slope", 1)
+    if not (
+        type(person)
+        is type(item)
+        is type(correct)
+        is type(ability)
+        is type(difficulty)
+        is type(log_slope)
+        is np.ndarray
+        and ability.dtype is difficulty.dtype is log_slope.dtype in _FLOATS
+        and person.dtype.kind in "iu"
+        and person.size
+        and item.dtype.kind in "iu"
+        and item.size
+        and correct.dtype.kind in "iu"
+        and correct.size
+        and person.ndim
+        == item.ndim
+        == correct.ndim
+        == ability.ndim
+        == difficulty.ndim
+        == log_slope.ndim
+        == 1
+    ):
+        person = _int_array(person, "person", 1)
+        item = _int_array(item, "item", 1)
+        correct = _int_array(correct, "correct", 1)
+        ability = _float_array(ability, "ability", 1)
+        difficulty = _float_array(difficulty, "difficulty", 1)
+        log_slope = _float_array(log_slope, "log_slope", 1)
     N = person.shape[0]
     P = ability.shape[0]
     I = difficulty.shape[0]
@@ -425,6 +453,7 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softplus and the sigmoid that is its derivative.
     Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
@@ -439,8 +468,8 @@ def value_and_grad(
     I = difficulty.shape[0]
     dtype = ability.dtype
     # prior = (sum(ability ** 2) + sum(difficulty ** 2) + sum(log_slope ** 2)) / 2
-    added = (ability * ability).sum() + (difficulty * difficulty).sum()
-    prior = (added + (log_slope * log_slope).sum()) / 2
+    added = ability.dot(ability) + difficulty.dot(difficulty)
+    prior = (added + log_slope.dot(log_slope)) / 2
 
     def block(correct_rows: Any, item_rows: Any, person_rows: Any) -> Any:
         # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
@@ -450,27 +479,24 @@ def value_and_grad(
         difference = _rows(ability, person_rows) - _rows(difficulty, item_rows)
         z = exp * difference
         # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
+        softplus, sigmoid = _softplus_and_sigmoid(-z)
+        total = number_correct_rows.dot(softplus)
         number = (1 - correct_rows).astype(dtype)
-        minus_z = -z
-        added_2 = _log_sigmoid(z)
-        added_2 *= number_correct_rows
-        added_2 += number * _log_sigmoid(minus_z)
-        fit_sum = added_2.sum()
-        dL_dz = _sigmoid(z)
-        dL_dz *= number
-        dL_dz -= number_correct_rows * _sigmoid(minus_z)
+        softplus_2, sigmoid_2 = _softplus_and_sigmoid(z)
+        total_2 = number.dot(softplus_2)
+        dL_dz = number * sigmoid_2
+        dL_dz -= number_correct_rows * sigmoid
         # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
-        dL_ddifference = dL_dz * exp
+        dL_ddifference = np.multiply(exp, dL_dz, out=exp)
         dL_dpicked = -dL_ddifference
-        dL_dpicked_2 = np.multiply(dL_dz, difference, out=dL_dz)
-        dL_dpicked_2 *= exp
-        return fit_sum, dL_ddifference, dL_dpicked, dL_dpicked_2
+        dL_dpicked_2 = np.multiply(dL_ddifference, difference, out=difference)
+        return total, total_2, dL_ddifference, dL_dpicked, dL_dpicked_2
 
-    fit_sum, dL_ddifference, dL_dpicked, dL_dpicked_2 = _in_blocks(
-        block, (correct, item, person), N, 112, workers, kept=(0, 0, 0)
+    total, total_2, dL_ddifference, dL_dpicked, dL_dpicked_2 = _in_blocks(
+        block, (correct, item, person), N, 96, workers, kept=(0, 0, 0)
     )
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
-    fit = -fit_sum
+    fit = -(-total - total_2)
     # L = fit + prior
     L = fit + prior
     # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
@@ -480,4 +506,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 87ac5fac04880b609aeb4d8b3960e8c7d4dcd222677b624ed89617368967c51d
+# gradc: 8a8d5f66c230b7bf9b2ae37f0a100797c6755d0912e5daa19da185b566655d12

@@ -151,6 +151,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -220,13 +222,13 @@ class Tape(NamedTuple):
     added_2: NDArray[Any]
     X: NDArray[Any]
     sigmoid_X_w: NDArray[Any]
-    difference_2: NDArray[Any]
-    sigmoid_X_w_times_difference_2: NDArray[Any]
+    difference: NDArray[Any]
+    total: Any
+    alpha: Any
+    sigmoid_X_w_times_difference: NDArray[Any]
     number_y: NDArray[Any]
     ratio: Any
     w: NDArray[Any]
-    total: Any
-    alpha: Any
 
 
 class Gradients(NamedTuple):
@@ -237,12 +239,20 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, w: ArrayLike, log_alpha: ArrayLike
+    X: Any, y: Any, w: Any, log_alpha: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _int_array(y, "y", 1)
-    w = _float_array(w, "w", 1)
+    if not (
+        type(X) is type(y) is type(w) is np.ndarray
+        and X.dtype is w.dtype in _FLOATS
+        and y.dtype.kind in "iu"
+        and y.size
+        and X.ndim == 2
+        and y.ndim == w.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _int_array(y, "y", 1)
+        w = _float_array(w, "w", 1)
     log_alpha = _float_array(log_alpha, "log_alpha", 0)
     N, D = X.shape
     if y.shape != (N,):
@@ -272,24 +282,24 @@ def forward(X: ArrayLike, y: ArrayLike, w: ArrayLike, log_alpha: ArrayLike) -> t
     added = np.maximum(X_w, 0) - X_w * number_y + np.log1p(np.exp(-np.abs(X_w)))
     ratio = alpha / 2
     total = (w**2).sum()
+    energy = added.sum() + ratio * total - D / 2 * log_alpha
     # evidence = -energy - logdet(hessian(energy, w)) / 2
-    difference = D / 2 * log_alpha - (added.sum() + ratio * total)
     sigmoid_X_w = _sigmoid(X_w)
-    difference_2 = 1 - sigmoid_X_w
-    sigmoid_X_w_times_difference_2 = sigmoid_X_w * difference_2
-    added_2 = X.T * sigmoid_X_w_times_difference_2 @ X + alpha * np.eye(D, dtype=dtype)
-    evidence = difference - np.linalg.slogdet(added_2)[1] / 2
+    difference = 1 - sigmoid_X_w
+    sigmoid_X_w_times_difference = sigmoid_X_w * difference
+    added_2 = X.T * sigmoid_X_w_times_difference @ X + alpha * np.eye(D, dtype=dtype)
+    evidence = -energy - np.linalg.slogdet(added_2)[1] / 2
     tape = Tape(
         added_2,
         X,
         sigmoid_X_w,
-        difference_2,
-        sigmoid_X_w_times_difference_2,
+        difference,
+        total,
+        alpha,
+        sigmoid_X_w_times_difference,
         number_y,
         ratio,
         w,
-        total,
-        alpha,
     )
     return evidence, tape
 
@@ -300,13 +310,13 @@ def backward(tape: Tape, devidence: Any = 1.0) -> Gradients:
         added_2,
         X,
         sigmoid_X_w,
-        difference_2,
-        sigmoid_X_w_times_difference_2,
+        difference,
+        total,
+        alpha,
+        sigmoid_X_w_times_difference,
         number_y,
         ratio,
         w,
-        total,
-        alpha,
     ) = tape
     D = added_2.shape[1]
     devidence = _cotangent(devidence, "devidence", (), added_2.dtype)
@@ -314,19 +324,19 @@ def backward(tape: Tape, devidence: Any = 1.0) -> Gradients:
         devidence_dratio = -devidence
         devidence_dpart = devidence_dratio / 2
         inv_added_2 = np.linalg.inv(added_2)
-    devidence_dsigmoid_X_w_times_difference_2 = devidence_dpart * np.einsum(
+    devidence_dsigmoid_X_w_times_difference = devidence_dpart * np.einsum(
         "ij,ji->j", (X @ inv_added_2).T, X
     )
-    devidence_ddifference_2 = devidence_dsigmoid_X_w_times_difference_2 * sigmoid_X_w
-    scaled = devidence_dsigmoid_X_w_times_difference_2 * difference_2
-    scaled_2 = (scaled - devidence_ddifference_2) * sigmoid_X_w_times_difference_2
+    devidence_ddifference = devidence_dsigmoid_X_w_times_difference * sigmoid_X_w
+    scaled = devidence_dsigmoid_X_w_times_difference * difference
+    # alpha = exp(log_alpha)
+    added_3 = devidence_dpart * np.diagonal(inv_added_2).sum() + devidence_dpart * total
+    devidence_dlog_alpha = devidence * D / 2 + added_3 * alpha
+    # evidence = -energy - logdet(hessian(energy, w)) / 2
+    scaled_2 = (scaled - devidence_ddifference) * sigmoid_X_w_times_difference
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
     devidence_dX_w = scaled_2 + devidence_dratio * (sigmoid_X_w - number_y)
     devidence_dw = -2 * devidence * ratio * w + devidence_dX_w @ X
-    # alpha = exp(log_alpha)
-    added_3 = devidence_dpart * np.diagonal(inv_added_2).sum() + devidence_dpart * total
-    # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-    devidence_dlog_alpha = added_3 * alpha + devidence * D / 2
     return Gradients(devidence_dw, devidence_dlog_alpha)
 
 
@@ -340,11 +350,11 @@ def value(X: ArrayLike, y: ArrayLike, w: ArrayLike, log_alpha: ArrayLike) -> Any
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
     X_w = X @ w
     added = np.maximum(X_w, 0) - X_w * y.astype(dtype) + np.log1p(np.exp(-np.abs(X_w)))
+    energy = added.sum() + alpha / 2 * (w**2).sum() - D / 2 * log_alpha
     # evidence = -energy - logdet(hessian(energy, w)) / 2
-    difference = D / 2 * log_alpha - (added.sum() + alpha / 2 * (w**2).sum())
     sigmoid_X_w = _sigmoid(X_w)
     added_2 = X.T * (sigmoid_X_w * (1 - sigmoid_X_w)) @ X + alpha * np.eye(D, dtype=dtype)
-    evidence = difference - np.linalg.slogdet(added_2)[1] / 2
+    evidence = -energy - np.linalg.slogdet(added_2)[1] / 2
     return evidence
 
 
@@ -366,49 +376,51 @@ def value_and_grad(
     # alpha = exp(log_alpha)
     alpha = np.exp(log_alpha)
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-    total = (w * w).sum()
+    w_w = w.dot(w)
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
         X_rows_w = X_rows.dot(w)
-        difference = np.maximum(X_rows_w, 0)
-        difference -= X_rows_w * y_rows.astype(dtype)
-        total_2 = (difference + np.log1p(np.exp(-np.abs(X_rows_w)))).sum()
+        added = np.maximum(X_rows_w, 0)
+        added += np.log1p(np.exp(-np.abs(X_rows_w)))
+        total = added.sum()
+        total_2 = X_rows_w.dot(y_rows.astype(dtype))
         # evidence = -energy - logdet(hessian(energy, w)) / 2
         sigmoid = _sigmoid(X_rows_w)
         total_3 = (X_rows.T * (sigmoid * (1 - sigmoid))).dot(X_rows)
-        return total_2, total_3, sigmoid
+        return total, total_2, total_3, sigmoid
 
-    total_2, total_3, sigmoid = _in_blocks(block, (X, y), N, 8 * (D + 4), workers, kept=(0,))
+    total, total_2, total_3, sigmoid = _in_blocks(block, (X, y), N, 8 * (D + 4), workers, kept=(0,))
+    energy = total - total_2 + alpha / 2 * w_w - D / 2 * log_alpha
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
-        difference = D / 2 * log_alpha - (total_2 + alpha / 2 * total)
         added = alpha * np.eye(D, dtype=dtype)
         added += total_3
-        evidence = difference - np.linalg.slogdet(added)[1] / 2
+        evidence = -energy - np.linalg.slogdet(added)[1] / 2
         inv_added = np.linalg.inv(added)
     # alpha = exp(log_alpha)
-    scaled = (-0.5 * np.diagonal(inv_added).sum() - total / 2) * alpha
-    # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-    devidence_dlog_alpha = scaled + D / 2
+    scaled = (-0.5 * np.diagonal(inv_added).sum() - w_w / 2) * alpha
+    devidence_dlog_alpha = D / 2 + scaled
 
     def block_2(X_rows: Any, sigmoid_rows: Any, y_rows: Any) -> Any:
         # evidence = -energy - logdet(hessian(energy, w)) / 2
         product = np.einsum("ij,ji->j", inv_added.T.dot(X_rows.T), X_rows)
-        difference_2 = 1 - sigmoid_rows
+        difference = 1 - sigmoid_rows
         devidence_dsigmoid = -0.5 * product
-        devidence_dsigmoid *= difference_2
+        devidence_dsigmoid *= difference
         devidence_dsigmoid += 0.5 * product * sigmoid_rows
-        scaled_2 = np.multiply(sigmoid_rows, difference_2, out=difference_2)
-        scaled_2 *= devidence_dsigmoid
+        devidence_dproduct = np.multiply(sigmoid_rows, difference, out=difference)
+        devidence_dproduct *= devidence_dsigmoid
         # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-        devidence_dw_sum = (scaled_2 + (y_rows.astype(dtype) - sigmoid_rows)).dot(X_rows)
+        devidence_dproduct -= sigmoid_rows - y_rows.astype(dtype)
+        devidence_dw_sum = devidence_dproduct.dot(X_rows)
         return (devidence_dw_sum,)
 
     (devidence_dw_sum,) = _in_blocks(block_2, (X, sigmoid, y), N, 8 * (D + 6), workers)
+    # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
     devidence_dw = alpha * w
     np.negative(devidence_dw, out=devidence_dw)
     devidence_dw += devidence_dw_sum
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: 01352b698245bfa35c37b8f4644e9924cc0bd396173c44838ff209e6162719ac
+# gradc: b6db45ea72049a5d5a2bdab72e28665fc6767e2287f09a3d35eba5bee81855cc

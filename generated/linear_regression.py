@@ -66,6 +66,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 _BLOCK_BYTES = 2**22
 
 
@@ -106,6 +114,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -184,13 +194,18 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, W: ArrayLike, B: ArrayLike
+    X: Any, y: Any, W: Any, B: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _float_array(y, "y", 2)
-    W = _float_array(W, "W", 2)
-    B = _float_array(B, "B", 2)
+    if not (
+        type(X) is type(y) is type(W) is type(B) is np.ndarray
+        and X.dtype is y.dtype is W.dtype is B.dtype in _FLOATS
+        and X.ndim == y.ndim == W.ndim == B.ndim == 2
+    ):
+        X = _float_array(X, "X", 2)
+        y = _float_array(y, "y", 2)
+        W = _float_array(W, "W", 2)
+        B = _float_array(B, "B", 2)
     N, D = X.shape
     if y.shape != (N, 1):
         raise ValueError(f"y must be [N, 1] = {(N, 1)}, not {y.shape}")
@@ -256,19 +271,21 @@ def value_and_grad(
     if not X.dtype == y.dtype == W.dtype == B.dtype:
         X, y, W, B = _in_one_precision(X, y, W, B)
     N, D = X.shape
+    dtype = X.dtype
     # L = mean((y - P) ** 2)
     ratio = -2.0 / max(N, 1)
 
     def block(X_rows: Any, y_rows: Any) -> Any:
+        n_rows = X_rows.shape[0]
         # P = X @ W + B
-        y_rows_minus_P = X_rows.dot(W)
-        y_rows_minus_P += B
+        P = X_rows.dot(W)
+        P += B
         # L = mean((y - P) ** 2)
-        np.subtract(y_rows, y_rows_minus_P, out=y_rows_minus_P)
-        total = (y_rows_minus_P * y_rows_minus_P).sum()
+        np.subtract(y_rows, P, out=P)
+        total = np.vdot(P, P)
         # P = X @ W + B
-        total_2 = X_rows.T.dot(y_rows_minus_P)
-        total_3 = y_rows_minus_P.sum(axis=0, keepdims=True)
+        total_2 = X_rows.T.dot(P)
+        total_3 = _ones(n_rows, dtype).dot(P)[None]
         return total, total_2, total_3
 
     total, total_2, total_3 = _in_blocks(block, (X, y), N, 8 * (D + 2), workers)
@@ -279,4 +296,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dB)
 
 
-# gradc: 7f0d7149f402d757519540e729697f8ee046795ffd4cfcc52319a8ab1d32158b
+# gradc: b6ad3c06479e5fc32efeac3b48ee3734322302b2625b43c641b42f2ff8f67bdf

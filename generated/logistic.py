@@ -98,19 +98,50 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _top(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+) -> NDArray[Any]:
+    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+    else:
+        out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+    return out
+
+
+def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
+    """The sums along axes, which are kept."""
+    if axis == -1 and x.ndim:
+        ones = _ones(x.shape[-1], x.dtype)
+        out: NDArray[Any] = (x.dot(ones) if x.ndim < 3 else x @ ones)[..., None]
+    else:
+        out = np.add.reduce(x, axis=axis, keepdims=True)
+    return out
+
+
 @np.errstate(invalid="ignore", over="ignore")
 def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
-    e /= np.add.reduce(e, axis=axis, keepdims=True)
+    e: NDArray[Any] = x - _top(x, axis)
+    np.exp(e, out=e)
+    e /= _added(e, axis)
     return e
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    z -= np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    z: NDArray[Any] = x - _top(x, axis)
+    z -= np.log(_added(np.exp(z), axis))
     return z
 
 
@@ -119,9 +150,9 @@ def _softmax_and_log(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    z: NDArray[Any] = x - _top(x, axis)
     e: NDArray[Any] = np.exp(z)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
+    total = _added(e, axis)
     e /= total
     z -= np.log(total)
     return e, z
@@ -174,6 +205,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -264,13 +297,21 @@ class Outputs(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, W: ArrayLike, b: ArrayLike, lam: float
+    X: Any, y: Any, W: Any, b: Any, lam: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], float]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _int_array(y, "y", 1)
-    W = _float_array(W, "W", 2)
-    b = _float_array(b, "b", 1)
+    if not (
+        type(X) is type(y) is type(W) is type(b) is np.ndarray
+        and X.dtype is W.dtype is b.dtype in _FLOATS
+        and y.dtype.kind in "iu"
+        and y.size
+        and X.ndim == W.ndim == 2
+        and y.ndim == b.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _int_array(y, "y", 1)
+        W = _float_array(W, "W", 2)
+        b = _float_array(b, "b", 1)
     lam = _float_number(lam, "lam")
     N, D = X.shape
     K = W.shape[1]
@@ -361,6 +402,7 @@ def value_and_grad(
         X, W, b = _in_one_precision(X, W, b)
     N, D = X.shape
     K = W.shape[1]
+    dtype = X.dtype
     # data = -mean(log(P[arange(N), y]))
     ratio = 1.0 / max(N, 1)
 
@@ -376,13 +418,13 @@ def value_and_grad(
         softmax[arange, y_rows] -= 1.0
         # Z = X @ W + b
         total_2 = X_rows.T.dot(softmax)
-        total_3 = softmax.sum(axis=0)
+        total_3 = _ones(n_rows, dtype).dot(softmax)
         return total, total_2, total_3
 
     total, total_2, total_3 = _in_blocks(block, (X, y), N, 8 * (D + K + 2), workers)
     data = -(total / N)
     # L = data + lam / 2 * sum(W ** 2)
-    L = data + lam / 2 * (W * W).sum()
+    L = data + lam / 2 * np.vdot(W, W)
     # Z = X @ W + b
     dL_db = ratio * total_3
     # L = data + lam / 2 * sum(W ** 2)
@@ -392,4 +434,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 3cfa1358eccff436543a500f64204d4b4e39219fdc54b1d7aa6827c9f1b19bdf
+# gradc: 3dba7a8dccb46aa82fe4f846c957dcb31c1fd7d1390cc4592d4f5806db4b7385

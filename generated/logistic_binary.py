@@ -145,6 +145,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -233,12 +235,20 @@ class Outputs(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, w: ArrayLike, b: ArrayLike, lam: float
+    X: Any, y: Any, w: Any, b: Any, lam: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], float]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _int_array(y, "y", 1)
-    w = _float_array(w, "w", 1)
+    if not (
+        type(X) is type(y) is type(w) is np.ndarray
+        and X.dtype is w.dtype in _FLOATS
+        and y.dtype.kind in "iu"
+        and y.size
+        and X.ndim == 2
+        and y.ndim == w.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _int_array(y, "y", 1)
+        w = _float_array(w, "w", 1)
     b = _float_array(b, "b", 0)
     lam = _float_number(lam, "lam")
     N, D = X.shape
@@ -326,29 +336,27 @@ def value_and_grad(
         z = X_rows.dot(w)
         z += b
         # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
+        total = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))).sum()
         number_y_rows = y_rows.astype(dtype)
-        added = np.maximum(z, 0)
-        added -= z * number_y_rows
-        added += np.log1p(np.exp(-np.abs(z)))
-        total = added.sum()
+        total_2 = z.dot(number_y_rows)
         # p = sigmoid(z)
         p = _sigmoid(z)
         # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
         p -= number_y_rows
         # z = X @ w + b
-        total_2 = p.dot(X_rows)
-        total_3 = p.sum()
-        return total, total_2, total_3
+        total_3 = p.dot(X_rows)
+        total_4 = p.sum()
+        return total, total_2, total_3, total_4
 
-    total, total_2, total_3 = _in_blocks(block, (X, y), N, 8 * (D + 5), workers)
-    L = total / N + lam / 2 * (w * w).sum()
+    total, total_2, total_3, total_4 = _in_blocks(block, (X, y), N, 8 * (D + 4), workers)
+    L = (total - total_2) / N + lam / 2 * w.dot(w)
     # z = X @ w + b
-    dL_db = ratio * total_3
+    dL_db = ratio * total_4
     # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
     dL_dw = lam * w
     # z = X @ w + b
-    dL_dw += ratio * total_2
+    dL_dw += ratio * total_3
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 2ed86da37a50afb4d6c6ff5e3d1251e4e3743cdf469961c1c7f4d62da67eee05
+# gradc: 79f711b5e2359f73537a43c8ba2a1d9cde677c4842373306e6acf29aca848048

@@ -104,19 +104,19 @@ class Outputs(NamedTuple):
 
 
 def _checked(
-    seen: ArrayLike,
-    start: ArrayLike,
-    birth: ArrayLike,
-    hunt: ArrayLike,
-    feed: ArrayLike,
-    death: ArrayLike,
-    dt: float,
+    seen: Any, start: Any, birth: Any, hunt: Any, feed: Any, death: Any, dt: float
 ) -> tuple[
     NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], float
 ]:
     """The arguments as arrays, checked."""
-    seen = _float_array(seen, "seen", 2)
-    start = _float_array(start, "start", 1)
+    if not (
+        type(seen) is type(start) is np.ndarray
+        and seen.dtype is start.dtype in _FLOATS
+        and seen.ndim == 2
+        and start.ndim == 1
+    ):
+        seen = _float_array(seen, "seen", 2)
+        start = _float_array(start, "start", 1)
     birth = _float_array(birth, "birth", 0)
     hunt = _float_array(hunt, "hunt", 0)
     feed = _float_array(feed, "feed", 0)
@@ -460,7 +460,7 @@ def value_and_grad(
     # L = mse(log(U), log(seen))
     difference = np.log(U)
     difference -= np.log(seen)
-    L = (difference * difference).sum() / (2 * T)
+    L = np.vdot(difference, difference) / (2 * T)
     dL_dU = 2.0 / max(2 * T, 1) * difference
     dL_dU /= U
     # U = scan(year, start, T)
@@ -609,4 +609,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: 4adc32858fd67e3ce9c29c984237a8b63f8582f7a51a6b660ec334ce4ace033d
+# gradc: bf1aa7cb0e1b2063055d64d7289ddb1ffea8a502503574327572f26fcf301256

@@ -135,6 +135,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -215,13 +217,19 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    R: ArrayLike, known: ArrayLike, U: ArrayLike, V: ArrayLike, lam: float
+    R: Any, known: Any, U: Any, V: Any, lam: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], float]:
     """The arguments as arrays, checked."""
-    R = _float_array(R, "R", 2)
-    known = _bool_array(known, "known", 2)
-    U = _float_array(U, "U", 2)
-    V = _float_array(V, "V", 2)
+    if not (
+        type(R) is type(known) is type(U) is type(V) is np.ndarray
+        and R.dtype is U.dtype is V.dtype in _FLOATS
+        and known.dtype.kind == "b"
+        and R.ndim == known.ndim == U.ndim == V.ndim == 2
+    ):
+        R = _float_array(R, "R", 2)
+        known = _bool_array(known, "known", 2)
+        U = _float_array(U, "U", 2)
+        V = _float_array(V, "V", 2)
     lam = _float_number(lam, "lam")
     N, M = R.shape
     K = U.shape[1]
@@ -303,8 +311,8 @@ def value_and_grad(
         # error = where(known, R - U @ V.T, 0)
         error = _masked(known_rows, R_rows - U_rows.dot(V.T))
         # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
-        L_sum = (error * error).sum()
-        total = (U_rows * U_rows).sum()
+        L_sum = np.vdot(error, error)
+        total = np.vdot(U_rows, U_rows)
         # error = where(known, R - U @ V.T, 0)
         total_2 = error.T.dot(U_rows)
         # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
@@ -317,11 +325,11 @@ def value_and_grad(
         block, (U, R, known), N, 8 * (2 * K + 3 * M), workers, kept=(0,)
     )
     # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
-    L = L_sum + lam * (total + (V * V).sum())
+    L = L_sum + lam * (total + np.vdot(V, V))
     dL_dV = 2 * lam * V
     # error = where(known, R - U @ V.T, 0)
     dL_dV -= 2 * total_2
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: aa607cd87fb0887225da138d4d199a99d354399703607bf778bbefe6ab6519cc
+# gradc: f9f8be706db7bf13abeae1e026f809ea311ac622750ff1d7eaaf306f7644ad42

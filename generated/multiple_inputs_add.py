@@ -77,10 +77,13 @@ class Gradients(NamedTuple):
     y: NDArray[Any]
 
 
-def _checked(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    x = _float_array(x, "x", 1)
-    y = _float_array(y, "y", 1)
+    if not (
+        type(x) is type(y) is np.ndarray and x.dtype is y.dtype in _FLOATS and x.ndim == y.ndim == 1
+    ):
+        x = _float_array(x, "x", 1)
+        y = _float_array(y, "y", 1)
     N = x.shape[0]
     if y.shape != (N,):
         raise ValueError(f"y must be [N] = {(N,)}, not {y.shape}")
@@ -117,4 +120,4 @@ def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
     return s
 
 
-# gradc: a2753d0c4677aa010eb569cb2a94976e96e2b0e84b90304ee0240d82c1c90e37
+# gradc: f933918597c4da427d33543e1db74b9f0b7f0d1568a7357655fb274a89093e43

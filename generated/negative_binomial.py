@@ -324,6 +324,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -408,12 +410,20 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, beta: ArrayLike, log_alpha: ArrayLike
+    X: Any, y: Any, beta: Any, log_alpha: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _int_array(y, "y", 1)
-    beta = _float_array(beta, "beta", 1)
+    if not (
+        type(X) is type(y) is type(beta) is np.ndarray
+        and X.dtype is beta.dtype in _FLOATS
+        and y.dtype.kind in "iu"
+        and y.size
+        and X.ndim == 2
+        and y.ndim == beta.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _int_array(y, "y", 1)
+        beta = _float_array(beta, "beta", 1)
     log_alpha = _float_array(log_alpha, "log_alpha", 0)
     N, D = X.shape
     if y.shape != (N,):
@@ -530,43 +540,44 @@ def value_and_grad(
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
         scaled = mu * exp_log_alpha
         log1p_scaled = np.log1p(scaled)
-        size_over_mu = size / mu
-        log_lik = size * log1p_scaled
-        np.subtract(difference, log_lik, out=log_lik)
-        log_lik -= number_y_rows * np.log1p(size_over_mu)
         # L = -mean(log_lik)
-        total = log_lik.sum()
+        total = (difference - size * log1p_scaled).sum()
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-        dL_dsize_over_mu = ratio * number_y_rows
-        dL_dsize_over_mu /= 1 + size_over_mu
+        size_over_mu = size / mu
+        # L = -mean(log_lik)
+        total_2 = number_y_rows.dot(np.log1p(size_over_mu))
+        # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
+        ratio_2 = 1 + size_over_mu
+        np.divide(number_y_rows, ratio_2, out=ratio_2)
         exp = np.negative(X_rows_beta, out=X_rows_beta)
         np.exp(exp, out=exp)
+        scaled_2 = ratio_2 * exp
+        scaled_2 *= size_over_mu
+        scaled_2 *= -1.0 / max(N, 1)
         dL_dscaled = 1 + scaled
         np.divide(ratio * size, dL_dscaled, out=dL_dscaled)
-        dL_dmu = np.multiply(dL_dsize_over_mu, size_over_mu, out=size_over_mu)
-        dL_dmu *= exp
-        np.negative(dL_dmu, out=dL_dmu)
-        dL_dmu += dL_dscaled * exp_log_alpha
+        dL_dmu = dL_dscaled * exp_log_alpha
+        dL_dmu += scaled_2
         # mu = exp(X @ beta)
         dL_dbeta = (dL_dmu * mu).dot(X_rows)
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-        total_2 = (dL_dsize_over_mu * exp).sum()
-        total_3 = log1p_scaled.sum()
-        total_4 = (dL_dscaled * scaled).sum()
-        total_5 = _digamma(added).sum()
-        return total, dL_dbeta, total_2, total_3, total_4, total_5
+        total_3 = ratio_2.dot(exp)
+        total_4 = log1p_scaled.sum()
+        total_5 = dL_dscaled.dot(scaled)
+        total_6 = _digamma(added).sum()
+        return total, total_2, dL_dbeta, total_3, total_4, total_5, total_6
 
-    total, dL_dbeta, total_2, total_3, total_4, total_5 = _in_blocks(
+    total, total_2, dL_dbeta, total_3, total_4, total_5, total_6 = _in_blocks(
         block, (y, X), N, 8 * (D + 14), workers
     )
     # L = -mean(log_lik)
-    L = -(total / N)
+    L = -((total - total_2) / N)
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    added = total_2 + ratio * total_3 - total_4 / size + _digamma(size)
-    dL_dsize = added - ratio * total_5
+    difference = ratio * total_3 + ratio * total_4 - total_5 / size
+    dL_dsize = difference + _digamma(size) - ratio * total_6
     # size = exp(-log_alpha)
     dL_dlog_alpha = -(dL_dsize * size)
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 642b6d1f8c0867d40c0b6a2644f7886f65dfeed1991a99292e6320674d7e4d81
+# gradc: e6d13ccfd038934cdfa4c1bbba566d2721c98a76fc64de9f99ddd0a14412c2f1

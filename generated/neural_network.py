@@ -66,6 +66,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
     e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
@@ -113,6 +121,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -195,15 +205,20 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, W1: ArrayLike, B1: ArrayLike, W2: ArrayLike, B2: ArrayLike
+    X: Any, y: Any, W1: Any, B1: Any, W2: Any, B2: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _float_array(y, "y", 2)
-    W1 = _float_array(W1, "W1", 2)
-    B1 = _float_array(B1, "B1", 2)
-    W2 = _float_array(W2, "W2", 2)
-    B2 = _float_array(B2, "B2", 2)
+    if not (
+        type(X) is type(y) is type(W1) is type(B1) is type(W2) is type(B2) is np.ndarray
+        and X.dtype is y.dtype is W1.dtype is B1.dtype is W2.dtype is B2.dtype in _FLOATS
+        and X.ndim == y.ndim == W1.ndim == B1.ndim == W2.ndim == B2.ndim == 2
+    ):
+        X = _float_array(X, "X", 2)
+        y = _float_array(y, "y", 2)
+        W1 = _float_array(W1, "W1", 2)
+        B1 = _float_array(B1, "B1", 2)
+        W2 = _float_array(W2, "W2", 2)
+        B2 = _float_array(B2, "B2", 2)
     N, D = X.shape
     H = W1.shape[1]
     if y.shape != (N, 1):
@@ -292,23 +307,25 @@ def value_and_grad(
         X, y, W1, B1, W2, B2 = _in_one_precision(X, y, W1, B1, W2, B2)
     N, D = X.shape
     H = W1.shape[1]
+    dtype = X.dtype
 
     def block(X_rows: Any, y_rows: Any) -> Any:
+        n_rows = X_rows.shape[0]
         # P = sigmoid(X @ W1 + B1) @ W2 + B2
         sigmoid = _sigmoid(X_rows.dot(W1) + B1)
-        y_rows_minus_P = sigmoid.dot(W2)
-        y_rows_minus_P += B2
+        P = sigmoid.dot(W2)
+        P += B2
         # L = mean((y - P) ** 2)
-        np.subtract(y_rows, y_rows_minus_P, out=y_rows_minus_P)
-        total = (y_rows_minus_P * y_rows_minus_P).sum()
-        dL_dP = np.multiply(-2.0 / max(N, 1), y_rows_minus_P, out=y_rows_minus_P)
+        np.subtract(y_rows, P, out=P)
+        total = np.vdot(P, P)
+        dL_dP = np.multiply(-2.0 / max(N, 1), P, out=P)
         # P = sigmoid(X @ W1 + B1) @ W2 + B2
         dL_dadded = dL_dP.dot(W2.T)
         dL_dadded *= sigmoid * (1 - sigmoid)
         dL_dW1 = X_rows.T.dot(dL_dadded)
-        dL_dB1 = dL_dadded.sum(axis=0, keepdims=True)
+        dL_dB1 = _ones(n_rows, dtype).dot(dL_dadded)[None]
         dL_dW2 = sigmoid.T.dot(dL_dP)
-        dL_dB2 = dL_dP.sum(axis=0, keepdims=True)
+        dL_dB2 = _ones(n_rows, dtype).dot(dL_dP)[None]
         return total, dL_dW1, dL_dB1, dL_dW2, dL_dB2
 
     total, dL_dW1, dL_dB1, dL_dW2, dL_dB2 = _in_blocks(
@@ -319,4 +336,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
-# gradc: fe6377a0eee0b31b382e2b53844ec6f815debef7719b34e62e38efda954c81a3
+# gradc: ef29652cbdf0cbf79d013c92b02dcd6aa43b3bee364e323eadb7a1744181d30c

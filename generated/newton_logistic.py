@@ -121,12 +121,18 @@ class Gradients(NamedTuple):
     lam: Any
 
 
-def _checked(
-    X: ArrayLike, y: ArrayLike, lam: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _checked(X: Any, y: Any, lam: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _int_array(y, "y", 1)
+    if not (
+        type(X) is type(y) is np.ndarray
+        and X.dtype in _FLOATS
+        and y.dtype.kind in "iu"
+        and y.size
+        and X.ndim == 2
+        and y.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _int_array(y, "y", 1)
     lam = _float_array(lam, "lam", 0)
     N = X.shape[0]
     if y.shape != (N,):
@@ -213,4 +219,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: 8efa0eba4f7026c01e96acefaa88e8b47a7fe320eef361180a1f66ff446756e9
+# gradc: 61170211447ac9a6878a5bc302e37a0795268c73064a1c964e1cde4b2ea2986c

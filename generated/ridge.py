@@ -114,6 +114,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -193,12 +195,18 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, w: ArrayLike, lam: float
+    X: Any, y: Any, w: Any, lam: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], float]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _float_array(y, "y", 1)
-    w = _float_array(w, "w", 1)
+    if not (
+        type(X) is type(y) is type(w) is np.ndarray
+        and X.dtype is y.dtype is w.dtype in _FLOATS
+        and X.ndim == 2
+        and y.ndim == w.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _float_array(y, "y", 1)
+        w = _float_array(w, "w", 1)
     lam = _float_number(lam, "lam")
     N, D = X.shape
     if y.shape != (N,):
@@ -267,18 +275,18 @@ def value_and_grad(
         residual = X_rows.dot(w)
         residual -= y_rows
         # L = sum(residual ** 2) + lam * sum(w ** 2)
-        L_sum = (residual * residual).sum()
+        L_sum = residual.dot(residual)
         # residual = X @ w - y
         total = residual.dot(X_rows)
         return L_sum, total
 
     L_sum, total = _in_blocks(block, (X, y), N, 8 * (D + 2), workers)
     # L = sum(residual ** 2) + lam * sum(w ** 2)
-    L = L_sum + lam * (w * w).sum()
+    L = L_sum + lam * w.dot(w)
     dL_dw = 2 * lam * w
     # residual = X @ w - y
     dL_dw += 2 * total
     return L, Gradients(dL_dw)
 
 
-# gradc: cbb7d7f8da6468f0167635c4981091d2b5074443244b91e2a13a3b126dc36e59
+# gradc: ea7750b475784b9eed09d8338f62f2b10c339be9c5f0bcbda8d6b8d0091537b7

@@ -113,6 +113,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -191,10 +193,13 @@ class Gradients(NamedTuple):
     W: NDArray[Any]
 
 
-def _checked(X: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(X: Any, W: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    W = _float_array(W, "W", 2)
+    if not (
+        type(X) is type(W) is np.ndarray and X.dtype is W.dtype in _FLOATS and X.ndim == W.ndim == 2
+    ):
+        X = _float_array(X, "X", 2)
+        W = _float_array(W, "W", 2)
     if W.shape[0] != X.shape[1]:
         raise ValueError(
             f"W.shape[0] must be X.shape[1] = {X.shape[1]}: W has shape {W.shape}, X has shape {X.shape}"
@@ -263,4 +268,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 994dbc7e00788e042de19d790864ae16a4b465da7de17fd6aa554ae938e5cf9b
+# gradc: fc601768671ce2ea564ce5fadd6c67700be2d58ee467f6ab8a5ad7818bfae2e4

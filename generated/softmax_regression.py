@@ -98,11 +98,49 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=-1) without the product: of short rows einsum is faster, which takes longer to begin."""
+    out: NDArray[Any] = (
+        np.vecdot(x, y) if x.shape[-1] > 63 or x.size < 256 else np.einsum("...i,...i->...", x, y)
+    )
+    return out
+
+
+def _top(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+) -> NDArray[Any]:
+    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+    else:
+        out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+    return out
+
+
+def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
+    """The sums along axes, which are kept."""
+    if axis == -1 and x.ndim:
+        ones = _ones(x.shape[-1], x.dtype)
+        out: NDArray[Any] = (x.dot(ones) if x.ndim < 3 else x @ ones)[..., None]
+    else:
+        out = np.add.reduce(x, axis=axis, keepdims=True)
+    return out
+
+
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    z -= np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    z: NDArray[Any] = x - _top(x, axis)
+    z -= np.log(_added(np.exp(z), axis))
     return z
 
 
@@ -111,9 +149,9 @@ def _softmax_and_log(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    z: NDArray[Any] = x - _top(x, axis)
     e: NDArray[Any] = np.exp(z)
-    total = np.add.reduce(e, axis=axis, keepdims=True)
+    total = _added(e, axis)
     e /= total
     z -= np.log(total)
     return e, z
@@ -159,6 +197,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -238,13 +278,21 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, W: ArrayLike, b: ArrayLike, eps: float
+    X: Any, y: Any, W: Any, b: Any, eps: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], float]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _int_array(y, "y", 1)
-    W = _float_array(W, "W", 2)
-    b = _float_array(b, "b", 1)
+    if not (
+        type(X) is type(y) is type(W) is type(b) is np.ndarray
+        and X.dtype is W.dtype is b.dtype in _FLOATS
+        and y.dtype.kind in "iu"
+        and y.size
+        and X.ndim == W.ndim == 2
+        and y.ndim == b.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _int_array(y, "y", 1)
+        W = _float_array(W, "W", 2)
+        b = _float_array(b, "b", 1)
     eps = _float_number(eps, "eps")
     N, D = X.shape
     K = W.shape[1]
@@ -331,17 +379,18 @@ def value_and_grad(
     arange = np.arange(K)
 
     def block(y_rows: Any, X_rows: Any) -> Any:
+        n_rows = y_rows.shape[0]
         # target = (1 - eps) * one_hot(y, K) + eps / K
         target = (1 - eps) * (y_rows[:, None] == arange).astype(dtype)
         target += eps / max(K, 1)
         # L = cross_entropy(X @ W + b, target)
         softmax, log_probs = _softmax_and_log(X_rows.dot(W) + b, axis=-1)
-        total = np.vecdot(target, log_probs).sum()
+        total = _dot_rows(target, log_probs).sum()
         dL_dlog_probs = np.multiply(-1.0 / max(N, 1), target, out=target)
-        scaled_2 = softmax * dL_dlog_probs.sum(axis=-1, keepdims=True)
+        scaled_2 = softmax * dL_dlog_probs.dot(_ones(K, dtype))[:, None]
         dL_dadded = np.subtract(dL_dlog_probs, scaled_2, out=dL_dlog_probs)
         dL_dW = X_rows.T.dot(dL_dadded)
-        dL_db = dL_dadded.sum(axis=0)
+        dL_db = _ones(n_rows, dtype).dot(dL_dadded)
         return total, dL_dW, dL_db
 
     total, dL_dW, dL_db = _in_blocks(block, (y, X), N, 8 * (D + 4 * K + 1), workers)
@@ -350,4 +399,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 431cc9183eb48311075bde7bdd1a033707a4758d489f6ad32817050996f177d1
+# gradc: 4f56899dafbe8b916741b1a0a4815c2de739a40c733be5abb365c0d0cefe3091

@@ -114,6 +114,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -195,12 +197,18 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    X: ArrayLike, y: ArrayLike, w: ArrayLike, b: ArrayLike, C: float
+    X: Any, y: Any, w: Any, b: Any, C: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], float]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    y = _float_array(y, "y", 1)
-    w = _float_array(w, "w", 1)
+    if not (
+        type(X) is type(y) is type(w) is np.ndarray
+        and X.dtype is y.dtype is w.dtype in _FLOATS
+        and X.ndim == 2
+        and y.ndim == w.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        y = _float_array(y, "y", 1)
+        w = _float_array(w, "w", 1)
     b = _float_array(b, "b", 0)
     C = _float_number(C, "C")
     N, D = X.shape
@@ -272,26 +280,28 @@ def value_and_grad(
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # margin = y * (X @ w + b)
-        relu = X_rows.dot(w)
-        relu += b
-        relu *= y_rows
+        margin = X_rows.dot(w)
+        margin += b
+        margin *= y_rows
         # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
-        np.subtract(1, relu, out=relu)
-        np.maximum(relu, 0, out=relu)
-        total = relu.sum()
-        dL_dadded = np.where(relu > 0, dtype.type(C), 0.0)
+        np.subtract(1, margin, out=margin)
+        np.maximum(margin, 0, out=margin)
+        total = margin.sum()
+        dL_ddifference = np.where(margin > 0, dtype.type(C), 0.0)
         # margin = y * (X @ w + b)
-        dL_dadded *= y_rows
-        np.negative(dL_dadded, out=dL_dadded)
-        dL_dw_sum = dL_dadded.dot(X_rows)
-        dL_db = dL_dadded.sum()
-        return total, dL_dw_sum, dL_db
+        total_2 = (dL_ddifference * y_rows).dot(X_rows)
+        dL_db_sum = dL_ddifference.dot(y_rows)
+        return total, total_2, dL_db_sum
 
-    total, dL_dw_sum, dL_db = _in_blocks(block, (X, y), N, 8 * (D + 3), workers)
+    total, total_2, dL_db_sum = _in_blocks(block, (X, y), N, 8 * (D + 3), workers)
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
-    L = (w * w).sum() / 2 + C * total
-    dL_dw = dL_dw_sum + w
+    L = w.dot(w) / 2 + C * total
+    # margin = y * (X @ w + b)
+    dL_db = -dL_db_sum
+    dL_dw = -total_2
+    # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
+    dL_dw += w
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 4b8ff64025493950d7220fda84f2afba57f3fecfb0cf975a33bd6cfec8f51344
+# gradc: 14f7e8e3ce82d20e953e01aaa041733476b761e80df0fd51bc3f1d21d26c0eef

@@ -94,7 +94,7 @@ class Gradients(NamedTuple):
     y: Any
 
 
-def _checked(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
     x = _float_array(x, "x")
     y = _float_array(y, "y")
@@ -148,4 +148,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 2a4417a8a8ec0c646cdf2cc85efa685fb92fe0d0555bb45ace05a6b40b4f3018
+# gradc: 03a3a72e8265f90bf313aaee387059511e46e730844edbc16d4c4b03b88b1402

@@ -66,6 +66,22 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=0) of matrices, of many entries without the product."""
+    out: NDArray[Any] = (
+        _ones(len(x), x.dtype).dot(x * y) if x.size < 4096 else np.einsum("ij,ij->j", x, y)
+    )
+    return out
+
+
 _BLOCK_BYTES = 2**22
 
 
@@ -106,6 +122,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -190,12 +208,18 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike
+    a: Any, b: Any, c: Any, d: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    a = _float_array(a, "a", 2)
-    b = _float_array(b, "b", 1)
-    c = _float_array(c, "c", 2)
+    if not (
+        type(a) is type(b) is type(c) is np.ndarray
+        and a.dtype is b.dtype is c.dtype in _FLOATS
+        and a.ndim == c.ndim == 2
+        and b.ndim == 1
+    ):
+        a = _float_array(a, "a", 2)
+        b = _float_array(b, "b", 1)
+        c = _float_array(c, "c", 2)
     d = _float_array(d, "d", 0)
     N, K = a.shape
     if b.shape != (K,):
@@ -257,6 +281,7 @@ def value_and_grad(
     if not a.dtype == b.dtype == c.dtype == d.dtype:
         a, b, c, d = _in_one_precision(a, b, c, d)
     N, K = a.shape
+    dtype = a.dtype
 
     def block(a_rows: Any, c_rows: Any) -> Any:
         # L = sum(tanh(a * b + c) / d)
@@ -267,9 +292,9 @@ def value_and_grad(
         dL_dadded = tanh * tanh
         np.subtract(1, dL_dadded, out=dL_dadded)
         dL_dadded *= 1.0 / d
-        dL_db = np.einsum("ij,ij->j", dL_dadded, a_rows)
+        dL_db = _dot_columns(dL_dadded, a_rows)
         dL_da = dL_dadded * b
-        dL_dc = dL_dadded.sum(axis=-1, keepdims=True)
+        dL_dc = dL_dadded.dot(_ones(K, dtype))[:, None]
         return total, dL_db, dL_da, dL_dc
 
     total, dL_db, dL_da, dL_dc = _in_blocks(block, (a, c), N, 8 * (4 * K + 2), workers, kept=(0, 0))
@@ -279,4 +304,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: f8e30ed7f90b7539f39f0230bd7a19736bccd33d7477cff27a1fda4ae351bf4b
+# gradc: d738c0b3026fb3cd109a87a56fdb5b4836352517bf1e1e424bf497272a1cc86b

@@ -82,10 +82,13 @@ class Gradients(NamedTuple):
     W: NDArray[Any]
 
 
-def _checked(x: ArrayLike, W: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(x: Any, W: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    x = _float_array(x, "x", 2)
-    W = _float_array(W, "W", 2)
+    if not (
+        type(x) is type(W) is np.ndarray and x.dtype is W.dtype in _FLOATS and x.ndim == W.ndim == 2
+    ):
+        x = _float_array(x, "x", 2)
+        W = _float_array(W, "W", 2)
     D = x.shape[1]
     if W.shape != (D, D):
         raise ValueError(f"W must be [D, D] = {(D, D)}, not {W.shape}")
@@ -315,7 +318,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         for _ in range(turns):
             # def newton(r) = (r + 2 / r) / 2
             r = (r + 2 / r) / 2
-    L = (v * v).sum() + totals.sum() * r
+    L = np.vdot(v, v) + totals.sum() * r
     dL_dtotals = np.full((N,), r, dtype=dtype)
     dL_dv = 2 * v
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
@@ -372,4 +375,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: db86bd9234e8954ad8415626ecf024dfd6f65ec274d8019e81869f32a81c601f
+# gradc: edaa31dda0cb1bfb1650e7898f4dfaf9dd33e5ecae09ad292c087c14d3fb35d9

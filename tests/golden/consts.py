@@ -115,6 +115,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -195,7 +197,7 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    x: ArrayLike, rate: float, power: int, limit: float
+    x: Any, rate: float, power: int, limit: float
 ) -> tuple[NDArray[Any], float, int, float]:
     """The arguments as arrays, checked."""
     x = _float_array(x, "x", 1)
@@ -267,13 +269,13 @@ def value_and_grad(
         scaled = x_rows**power
         scaled *= rate
         L = np.minimum(scaled, limit).sum()
-        dL_dscaled = np.where(scaled < limit, 1.0, np.where(scaled == limit, dtype.type(0.5), 0.0))
-        dL_dscaled *= power * rate
-        dL_dscaled *= x_rows ** (1 if power == 0 else power - 1)
-        return L, dL_dscaled
+        dL_dx = np.where(scaled < limit, 1.0, np.where(scaled == limit, dtype.type(0.5), 0.0))
+        dL_dx *= power * rate
+        dL_dx *= x_rows ** (1 if power == 0 else power - 1)
+        return L, dL_dx
 
     L, dL_dx = _in_blocks(block, (x,), N, 24, workers, kept=(0,))
     return L, Gradients(dL_dx)
 
 
-# gradc: 94dab85a49cabc84773a411e1bcc32f73481fbccb1c7660171198c1b029c7a96
+# gradc: fe144d345d6f44e1af0cc6afffd9b78f3dba69956cc974f44f35172eff559cc3

@@ -66,6 +66,22 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=-1) without the product: of short rows einsum is faster, which takes longer to begin."""
+    out: NDArray[Any] = (
+        np.vecdot(x, y) if x.shape[-1] > 63 or x.size < 256 else np.einsum("...i,...i->...", x, y)
+    )
+    return out
+
+
 _BLOCK_BYTES = 2**22
 
 
@@ -106,6 +122,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -189,13 +207,17 @@ class Gradients(NamedTuple):
     b: NDArray[Any]
 
 
-def _checked(
-    X: ArrayLike, W: ArrayLike, b: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _checked(X: Any, W: Any, b: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    W = _float_array(W, "W", 2)
-    b = _float_array(b, "b", 1)
+    if not (
+        type(X) is type(W) is type(b) is np.ndarray
+        and X.dtype is W.dtype is b.dtype in _FLOATS
+        and X.ndim == W.ndim == 2
+        and b.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        W = _float_array(W, "W", 2)
+        b = _float_array(b, "b", 1)
     D = X.shape[1]
     K = W.shape[1]
     if W.shape != (D, K):
@@ -282,18 +304,20 @@ def value_and_grad(
         X, W, b = _in_one_precision(X, W, b)
     N, D = X.shape
     K = W.shape[1]
+    dtype = X.dtype
     # m, v = moments(Z)
     ratio = 1.0 / max(K, 1)
 
     def block(X_rows: Any) -> Any:
+        n_rows = X_rows.shape[0]
         # Z = affine(X, W, b)
         free = X_rows.dot(W)
         Z = free + b
         # m, v = moments(Z)
-        m = Z.sum(axis=-1, keepdims=True)
+        m = Z.dot(_ones(K, dtype))[:, None]
         m /= K
         Z_minus_m = np.subtract(Z, m, out=Z)
-        v = np.vecdot(Z_minus_m, Z_minus_m)[:, None] / K
+        v = _dot_rows(Z_minus_m, Z_minus_m)[:, None] / K
         # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
         v += 1e-06
         np.sqrt(v, out=v)
@@ -308,10 +332,10 @@ def value_and_grad(
         np.subtract(1, dL_dZ_minus_m_times_ratio_2, out=dL_dZ_minus_m_times_ratio_2)
         dL_dZ_minus_m_times_ratio_2 *= 1 - tanh * tanh
         scaled = dL_dZ_minus_m_times_ratio_2 * ratio_2
-        product = np.vecdot(dL_dZ_minus_m_times_ratio_2, Z_minus_m_times_ratio_2)
+        product = _dot_rows(dL_dZ_minus_m_times_ratio_2, Z_minus_m_times_ratio_2)
         # m, v = moments(Z)
         scaled_2 = np.multiply(ratio * (product[:, None] / v / v), Z_minus_m, out=Z_minus_m)
-        dL_dm = (scaled_2 - scaled).sum(axis=-1, keepdims=True)
+        dL_dm = (scaled_2 - scaled).dot(_ones(K, dtype))[:, None]
         dL_dZ = np.subtract(scaled, scaled_2, out=scaled)
         dL_dZ += ratio * dL_dm
         # L = sum(twice(tanh, (Z - m) / sqrt(v + 1e-6))) + sum(twice(sin, free))
@@ -320,7 +344,7 @@ def value_and_grad(
         # Z = affine(X, W, b)
         dL_dfree += dL_dZ
         dL_dW = X_rows.T.dot(dL_dfree)
-        dL_db = dL_dZ.sum(axis=0)
+        dL_db = _ones(n_rows, dtype).dot(dL_dZ)
         return L_sum, L_sum_2, dL_dW, dL_db
 
     L_sum, L_sum_2, dL_dW, dL_db = _in_blocks(block, (X,), N, 8 * (D + 12 * K + 5), workers)
@@ -329,4 +353,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 8c6205d33268ee9c41a4ed79c290f6dfc05ab6f420eeadb1e474d47b4cbf2983
+# gradc: 8b64da8b3f12bdea66018381ceb0e76e508fe2c2286818f3b08d3ddf7cb10465

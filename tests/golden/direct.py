@@ -81,13 +81,19 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike
+    x: Any, y: Any, z: Any, t: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    x = _float_array(x, "x", 1)
-    y = _float_array(y, "y", 1)
+    if not (
+        type(x) is type(y) is type(t) is np.ndarray
+        and x.dtype is y.dtype is t.dtype in _FLOATS
+        and x.ndim == y.ndim == 1
+        and t.ndim == 2
+    ):
+        x = _float_array(x, "x", 1)
+        y = _float_array(y, "y", 1)
+        t = _float_array(t, "t", 2)
     z = _float_array(z, "z", 0)
-    t = _float_array(t, "t", 2)
     N = x.shape[0]
     if y.shape != (N,):
         raise ValueError(f"y must be [N] = {(N,)}, not {y.shape}")
@@ -145,4 +151,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> tu
     return L, Gradients(np.array(y), np.array(x), dtype.type(1.0), dL_dt)
 
 
-# gradc: cca2ccaa688a7c64dc73a13862aed7c4bc7c0cbc0ae05ed5d0fc50719927e2dc
+# gradc: 5f6512cbf2e0c774a1c8533d5042b98dc087278b34f94b0ff0e0484b1fa70e24

@@ -90,6 +90,22 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=-1) without the product: of short rows einsum is faster, which takes longer to begin."""
+    out: NDArray[Any] = (
+        np.vecdot(x, y) if x.shape[-1] > 63 or x.size < 256 else np.einsum("...i,...i->...", x, y)
+    )
+    return out
+
+
 @np.errstate(invalid="ignore", over="ignore")
 def _entr(x: NDArray[Any]) -> NDArray[Any]:
     """-x log(x); 0 at 0, -inf below."""
@@ -145,6 +161,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -226,13 +244,19 @@ class Gradients(NamedTuple):
     u: NDArray[Any]
 
 
-def _checked(
-    label: ArrayLike, p: ArrayLike, u: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _checked(label: Any, p: Any, u: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    label = _int_array(label, "label", 1)
-    p = _float_array(p, "p", 2)
-    u = _float_array(u, "u", 1)
+    if not (
+        type(label) is type(p) is type(u) is np.ndarray
+        and p.dtype is u.dtype in _FLOATS
+        and label.dtype.kind in "iu"
+        and label.size
+        and label.ndim == u.ndim == 1
+        and p.ndim == 2
+    ):
+        label = _int_array(label, "label", 1)
+        p = _float_array(p, "p", 2)
+        u = _float_array(u, "u", 1)
     N = label.shape[0]
     K = p.shape[1]
     if p.shape != (N, K):
@@ -305,11 +329,12 @@ def value_and_grad(
         p, u = _in_one_precision(p, u)
     N = label.shape[0]
     K = p.shape[1]
+    dtype = p.dtype
 
     def block(p_rows: Any, label_rows: Any, u_rows: Any) -> Any:
         n_rows = p_rows.shape[0]
         # share = p / sum(p, axis=1, keepdims=True)
-        total_p_rows = p_rows.sum(axis=-1, keepdims=True)
+        total_p_rows = p_rows.dot(_ones(K, dtype))[:, None]
         ratio = 1.0 / total_p_rows
         share = p_rows * ratio
         # L = -sum(log(share[arange(N), label])) + sum(entr(u))
@@ -319,7 +344,7 @@ def value_and_grad(
         L_sum = _entr(u_rows).sum()
         dL_dshare = _scatter((n_rows, K), (arange, label_rows), -1.0 / picked)
         # share = p / sum(p, axis=1, keepdims=True)
-        reshaped = (np.vecdot(dL_dshare, p_rows) * ratio[:, 0])[:, None]
+        reshaped = (_dot_rows(dL_dshare, p_rows) * ratio[:, 0])[:, None]
         dL_dp = dL_dshare * ratio
         dL_dp -= reshaped / total_p_rows
         # L = -sum(log(share[arange(N), label])) + sum(entr(u))
@@ -335,4 +360,4 @@ def value_and_grad(
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: 95c0d9a18292fd39f6c647feee85cb65526e1f69099a6c19b8d5ccd331d088d0
+# gradc: f6ac815d202f3f55644c01701f4bcde0de1506ff5f2a3fa86d9426374d314e62

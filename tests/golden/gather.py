@@ -175,6 +175,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -260,13 +262,23 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    E: ArrayLike, P: ArrayLike, i: ArrayLike, y: ArrayLike
+    E: Any, P: Any, i: Any, y: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    E = _float_array(E, "E", 2)
-    P = _float_array(P, "P", 2)
-    i = _int_array(i, "i", 2)
-    y = _int_array(y, "y", 1)
+    if not (
+        type(E) is type(P) is type(i) is type(y) is np.ndarray
+        and E.dtype is P.dtype in _FLOATS
+        and i.dtype.kind in "iu"
+        and i.size
+        and y.dtype.kind in "iu"
+        and y.size
+        and E.ndim == P.ndim == i.ndim == 2
+        and y.ndim == 1
+    ):
+        E = _float_array(E, "E", 2)
+        P = _float_array(P, "P", 2)
+        i = _int_array(i, "i", 2)
+        y = _int_array(y, "y", 1)
     V, D = E.shape
     N, K = P.shape
     M = i.shape[1]
@@ -372,7 +384,7 @@ def value_and_grad(
         # rows = E[i]
         rows = _rows(E, i_rows)
         # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
-        total = (rows * rows).sum()
+        total = np.vdot(rows, rows)
         # picked = P[arange(N), y]
         arange = np.arange(n_rows)
         picked = P_rows[arange, y_rows]
@@ -397,4 +409,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: a512fc5e4848f0d82d051ba4e250dd24a64c8e7a82ac5d6e21dfc58e169cadf4
+# gradc: 00363484a42b829fed1f714ce4f79c0fd4eb8913e2430b4e0dfe97f2a35d15d2

@@ -119,6 +119,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -202,10 +204,13 @@ class Gradients(NamedTuple):
     y: NDArray[Any]
 
 
-def _checked(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    x = _float_array(x, "x", 1)
-    y = _float_array(y, "y", 1)
+    if not (
+        type(x) is type(y) is np.ndarray and x.dtype is y.dtype in _FLOATS and x.ndim == y.ndim == 1
+    ):
+        x = _float_array(x, "x", 1)
+        y = _float_array(y, "y", 1)
     N = x.shape[0]
     if y.shape != (N,):
         raise ValueError(f"y must be [N] = {(N,)}, not {y.shape}")
@@ -326,4 +331,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 04b0a7e6efe3117c4047196cb20da5367c6cf7120deb7274d8bc981973c53e64
+# gradc: 7f40807304d8d4c31ddc7e6662b40761b592660281282283d9d2c7cb18ea5754

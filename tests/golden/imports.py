@@ -74,6 +74,30 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=-1) without the product: of short rows einsum is faster, which takes longer to begin."""
+    out: NDArray[Any] = (
+        np.vecdot(x, y) if x.shape[-1] > 63 or x.size < 256 else np.einsum("...i,...i->...", x, y)
+    )
+    return out
+
+
+def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(x * y).sum(axis=0) of matrices, of many entries without the product."""
+    out: NDArray[Any] = (
+        _ones(len(x), x.dtype).dot(x * y) if x.size < 4096 else np.einsum("ij,ij->j", x, y)
+    )
+    return out
+
+
 _BLOCK_BYTES = 2**22
 
 
@@ -114,6 +138,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -191,10 +217,16 @@ class Gradients(NamedTuple):
     gain: NDArray[Any]
 
 
-def _checked(X: ArrayLike, gain: ArrayLike, eps: float) -> tuple[NDArray[Any], NDArray[Any], float]:
+def _checked(X: Any, gain: Any, eps: float) -> tuple[NDArray[Any], NDArray[Any], float]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
-    gain = _float_array(gain, "gain", 1)
+    if not (
+        type(X) is type(gain) is np.ndarray
+        and X.dtype is gain.dtype in _FLOATS
+        and X.ndim == 2
+        and gain.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        gain = _float_array(gain, "gain", 1)
     eps = _float_number(eps, "eps")
     D = X.shape[1]
     if gain.shape != (D,):
@@ -255,7 +287,7 @@ def value_and_grad(
 
     def block(X_rows: Any) -> Any:
         # L = sum(softer(scaled(X, gain)))
-        ratio = np.vecdot(X_rows, X_rows)[:, None] / D
+        ratio = _dot_rows(X_rows, X_rows)[:, None] / D
         ratio += eps
         np.sqrt(ratio, out=ratio)
         np.divide(1.0, ratio, out=ratio)
@@ -264,11 +296,11 @@ def value_and_grad(
         added = np.abs(scaled)
         added += 1
         L = (scaled / added).sum()
-        dL_dgain = np.einsum("ij,ij->j", 1.0 / (added * added), ratio * X_rows)
+        dL_dgain = _dot_columns(1.0 / (added * added), ratio * X_rows)
         return L, dL_dgain
 
     L, dL_dgain = _in_blocks(block, (X,), N, 8 * (3 * D + 1), workers)
     return L, Gradients(dL_dgain)
 
 
-# gradc: 304edc9d3f63c2b3148eb2c2ba367e0aa163a505569d1f6eccd9ef6f97d6def0
+# gradc: e25ff6f0a051484464047d1b822d2ae9b06ef954174a0474a41699f410a28db0

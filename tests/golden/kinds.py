@@ -136,6 +136,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -215,13 +217,19 @@ class Gradients(NamedTuple):
     x: NDArray[Any]
 
 
-def _checked(
-    count: ArrayLike, keep: ArrayLike, x: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _checked(count: Any, keep: Any, x: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    count = _int_array(count, "count", 1)
-    keep = _bool_array(keep, "keep", 1)
-    x = _float_array(x, "x", 1)
+    if not (
+        type(count) is type(keep) is type(x) is np.ndarray
+        and x.dtype in _FLOATS
+        and count.dtype.kind in "iu"
+        and count.size
+        and keep.dtype.kind == "b"
+        and count.ndim == keep.ndim == x.ndim == 1
+    ):
+        count = _int_array(count, "count", 1)
+        keep = _bool_array(keep, "keep", 1)
+        x = _float_array(x, "x", 1)
     N = count.shape[0]
     if keep.shape != (N,):
         raise ValueError(f"keep must be [N] = {(N,)}, not {keep.shape}")
@@ -303,7 +311,7 @@ def value_and_grad(
         chosen = np.where(logical_and, weight * (x_rows * x_rows), number_count_rows * x_rows)
         L_sum = chosen.sum()
         number_keep_rows = keep_rows.astype(dtype)
-        total = (number_keep_rows * x_rows).sum()
+        total = number_keep_rows.dot(x_rows)
         added = 1.0 / max(N, 1) * number_keep_rows
         added += np.where(logical_and, 0.0, number_count_rows)
         scaled = np.where(logical_and, number, 1.0)
@@ -319,4 +327,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: ea12288d4392456371fbb7a2ebf5109a7b4578fe1763e54e72916a7358cb1e8d
+# gradc: dab60892c6bc76fe276c5e8c026d3c2585968357a254189a7678fd9a3d5b168b

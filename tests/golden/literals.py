@@ -106,6 +106,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -192,9 +194,7 @@ class Gradients(NamedTuple):
     x: NDArray[Any]
 
 
-def _checked(
-    a: ArrayLike, b: ArrayLike, x: ArrayLike
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _checked(a: Any, b: Any, x: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
     a = _float_array(a, "a", 0)
     b = _float_array(b, "b", 0)
@@ -362,4 +362,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: bf040423933dc31db8da8342ed3e0fdfb8551b98a1e4bc7a705c004b40b9e9de
+# gradc: 709cfa4b46dc786cc8175c585b00219173958c1a1d2205266c625595f92bb713

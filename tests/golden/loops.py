@@ -98,7 +98,7 @@ class Outputs(NamedTuple):
     g: Any
 
 
-def _checked(a: ArrayLike, M: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(a: Any, M: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
     a = _float_array(a, "a", 0)
     M = _float_array(M, "M", 2)
@@ -310,8 +310,8 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
         dx = dadded - dadded * a_over_x_all[t] / x_all[t]
     g = (dadded_all / picked_x_all).sum()
     # r = fold(newton, 1.0, 6)
-    dL_da = (dL_dsin_M_times_a * sin_M).sum() + g
+    dL_da = np.vdot(dL_dsin_M_times_a, sin_M) + g
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: a61a4e48451bcb9c3f403eeb2554c8168f9796351b5712c60ef6e850d37ad40a
+# gradc: b5fb9f7e1b4e65c10063c5d74575115ab064c0356b9c33e5f7571c12d2c051cd

@@ -114,6 +114,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -204,16 +206,7 @@ class Gradients(NamedTuple):
     array: NDArray[Any]
 
 
-def _checked(
-    X: ArrayLike,
-    σ: ArrayLike,
-    l: ArrayLike,
-    O: ArrayLike,
-    I: ArrayLike,
-    len: ArrayLike,
-    list: ArrayLike,
-    array: ArrayLike,
-) -> tuple[
+def _checked(X: Any, σ: Any, l: Any, O: Any, I: Any, len: Any, list: Any, array: Any) -> tuple[
     NDArray[Any],
     NDArray[Any],
     NDArray[Any],
@@ -224,14 +217,20 @@ def _checked(
     NDArray[Any],
 ]:
     """The arguments as arrays, checked."""
-    X = _float_array(X, "X", 2)
+    if not (
+        type(X) is type(len) is type(list) is type(array) is np.ndarray
+        and X.dtype is len.dtype is list.dtype is array.dtype in _FLOATS
+        and X.ndim == 2
+        and len.ndim == list.ndim == array.ndim == 1
+    ):
+        X = _float_array(X, "X", 2)
+        len = _float_array(len, "len", 1)
+        list = _float_array(list, "list", 1)
+        array = _float_array(array, "array", 1)
     σ = _float_array(σ, "σ", 0)
     l = _float_array(l, "l", 0)
     O = _float_array(O, "O", 0)
     I = _float_array(I, "I", 0)
-    len = _float_array(len, "len", 1)
-    list = _float_array(list, "list", 1)
-    array = _float_array(array, "array", 1)
     N, D = X.shape
     if len.shape != (D,):
         raise ValueError(f"len must be [D] = {(D,)}, not {len.shape}")
@@ -368,9 +367,9 @@ def value_and_grad(
         sigmoid_2 = _sigmoid(X_rows.dot(len))
         sigmoid = sigmoid_2 * σ
         # float = sum(sigmoid * array)
-        float = (sigmoid * array_rows).sum()
+        float = sigmoid.dot(array_rows)
         # sigmoid = sigmoid(X @ len) * σ
-        dL_dσ = (array_rows * sigmoid_2).sum()
+        dL_dσ = array_rows.dot(sigmoid_2)
         dL_dlen = (array_rows * σ * (sigmoid_2 * (1 - sigmoid_2))).dot(X_rows)
         return float, dL_dσ, dL_dlen, sigmoid
 
@@ -382,4 +381,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: d91b35799389e62afd2b4fca96856825459ce67d547b2b41519dc2947a3e77a5
+# gradc: 85d1acdc1e445b59a45047e64fa02710eda4ea28c7b2bb96f9eaae0522d58ffe

@@ -60,6 +60,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """np.where(mask, x, 0.0), of the shape of one of the two, in their bits: no branch for each entry, up to eight times as fast."""
     if max(mask.size, x.size) < 4096:
@@ -137,6 +145,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -332,9 +342,9 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # low = min(x, axis=0, keepdims=True)
         low = x_rows.min(axis=0, keepdims=True)
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        total_3 = (x_rows * x_rows).sum()
+        total_3 = np.vdot(x_rows, x_rows)
         # spread = std(x, axis=1, ddof=1)
-        difference = x_rows - x_rows.sum(axis=1, keepdims=True) / N
+        difference = x_rows - (_ones(N, dtype) @ x_rows)[:, None] / N
         ratio = np.einsum("ijk,ijk->ik", difference, difference)
         ratio /= N - 1
         # top = max(x, axis=-1)
@@ -368,16 +378,14 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # low = min(x, axis=0, keepdims=True)
         tied_3 = x_rows == low
         total_6 = tied_3.sum(axis=0, keepdims=True)
-        # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        power = centred * centred
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
-        total_7 = power.sum(axis=(0, 2), keepdims=True)
+        total_7 = (centred * centred).sum(axis=(0, 2), keepdims=True)
         # spread = std(x, axis=1, ddof=1)
         tied_4 = spread_rows == 0
-        return total_4, total_5, total_6, total_7, tied_3, tied_4, power
+        return total_4, total_5, total_6, total_7, tied_3, tied_4
 
-    total_4, total_5, total_6, total_7, tied_3, tied_4, power = _in_blocks(
-        block_2, (x, spread), B, 8 * (4 * D * N + 2 * D), workers, kept=(0, 0, 0)
+    total_4, total_5, total_6, total_7, tied_3, tied_4 = _in_blocks(
+        block_2, (x, spread), B, 8 * (3 * D * N + 2 * D), workers, kept=(0, 0)
     )
     difference_2 = total_4 + total_5 + total_2 / (B * N) - low.sum()
     L = difference_2 + sqrt_total_3 + x_0_0.prod()
@@ -394,7 +402,6 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         tied_4_rows: Any,
         spread_rows: Any,
         difference_rows: Any,
-        power_rows: Any,
     ) -> Any:
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
         added = chosen * x_rows
@@ -409,8 +416,11 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         ratio_4 = np.where(tied_4_rows, 1.0, spread_rows)
         np.divide(1.0 / max(N - 1, 1), ratio_4, out=ratio_4)
         scaled_2 = np.where(tied_4_rows, 0.0, ratio_4)[:, None] * difference_rows
+        # centred = x - mean(x, axis=(0, 2), keepdims=True)
+        centred = x_rows - ratio_2
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        dL_dcentred = 3 * power_rows
+        dL_dcentred = centred * centred
+        dL_dcentred *= 3
         # spread = std(x, axis=1, ddof=1)
         dL_dx += scaled_2
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
@@ -420,7 +430,7 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
 
     (dL_dx,) = _in_blocks(
         block_3,
-        (x, scattered, tied_3, tied, tied_4, spread, difference, power),
+        (x, scattered, tied_3, tied, tied_4, spread, difference),
         B,
         8 * (10 * D * N + 3 * D + N),
         workers,
@@ -429,4 +439,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 9e0c3275cb0c3db5645f771de187112c42674d7fbcaf25106e38c5a2baea1d79
+# gradc: 2423d106b5939f7089c2557269b9006e08fc9abf39d4fe46181778b037a4b3bf

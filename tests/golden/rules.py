@@ -106,6 +106,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -184,7 +186,7 @@ class Gradients(NamedTuple):
     limit: Any
 
 
-def _checked(x: ArrayLike, limit: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(x: Any, limit: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
     x = _float_array(x, "x", 1)
     limit = _float_array(limit, "limit", 0)
@@ -253,32 +255,31 @@ def value_and_grad(x: ArrayLike, limit: ArrayLike, *, workers: int = 1) -> tuple
     def block_2(x_rows: Any) -> Any:
         # L = sum(soft_clip(centred(x), limit) ** 2)
         difference = x_rows - total / N
-        scaled = difference * ratio
-        np.tanh(scaled, out=scaled)
-        scaled *= limit
-        L = (scaled * scaled).sum()
-        dL_dscaled = 2 * scaled
-        difference_2 = scaled * ratio
+        tanh = difference * ratio
+        np.tanh(tanh, out=tanh)
+        limit_times_tanh = limit * tanh
+        L = limit_times_tanh.dot(limit_times_tanh)
+        dL_dlimit_times_tanh = 2 * limit_times_tanh
+        difference_2 = limit_times_tanh * ratio
         difference_2 *= difference_2
         np.subtract(1, difference_2, out=difference_2)
-        dL_ddifference = dL_dscaled * difference_2
-        total_2 = dL_ddifference.sum()
-        scaled_2 = np.multiply(difference, difference_2, out=difference)
-        np.subtract(scaled, scaled_2, out=scaled_2)
-        scaled_2 *= dL_dscaled
-        total_3 = scaled_2.sum()
-        return L, total_2, total_3, dL_ddifference
+        total_2 = dL_dlimit_times_tanh.dot(difference_2)
+        total_3 = dL_dlimit_times_tanh.dot(limit_times_tanh - difference * difference_2)
+        return L, total_2, total_3, tanh
 
-    L, total_2, total_3, dL_ddifference = _in_blocks(block_2, (x,), N, 56, workers, kept=(0,))
+    L, total_2, total_3, tanh = _in_blocks(block_2, (x,), N, 48, workers, kept=(0,))
     dL_dlimit = total_3 / limit
 
-    def block_3(dL_ddifference_rows: Any) -> Any:
+    def block_3(tanh_rows: Any) -> Any:
         # L = sum(soft_clip(centred(x), limit) ** 2)
-        dL_dx = dL_ddifference_rows - total_2 / N
+        limit_times_tanh_rows = limit * tanh_rows
+        dL_dx = 2 * limit_times_tanh_rows
+        dL_dx *= 1 - np.square(limit_times_tanh_rows * ratio)
+        dL_dx -= total_2 / N
         return (dL_dx,)
 
-    (dL_dx,) = _in_blocks(block_3, (dL_ddifference,), N, 16, workers, kept=(0,))
+    (dL_dx,) = _in_blocks(block_3, (tanh,), N, 24, workers, kept=(0,))
     return L, Gradients(dL_dx, dL_dlimit)
 
 
-# gradc: 1a9d22d3cf1e3efcc03a016cb559104ffc6bcbcb175d34b337e616ef65ab6016
+# gradc: 454bc3395f620b1548da4ce93587f681a3252c0075e75eb84d25beee01a31df8

@@ -126,6 +126,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -221,16 +223,16 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    float: ArrayLike,
-    int: ArrayLike,
-    range: ArrayLike,
-    dtype: ArrayLike,
-    max: ArrayLike,
-    ValueError: ArrayLike,
-    Any: ArrayLike,
-    NDArray: ArrayLike,
-    tuple: ArrayLike,
-    getattr: ArrayLike,
+    float: Any,
+    int: Any,
+    range: Any,
+    dtype: Any,
+    max: Any,
+    ValueError: Any,
+    Any: Any,
+    NDArray: Any,
+    tuple: Any,
+    getattr: Any,
     c: float,
 ) -> tuple[
     NDArray[Any],
@@ -246,16 +248,51 @@ def _checked(
     float,
 ]:
     """The arguments as arrays, checked."""
-    float = _float_array(float, "float", 1)
-    int = _float_array(int, "int", 1)
-    range = _float_array(range, "range", 1)
-    dtype = _float_array(dtype, "dtype", 1)
-    max = _float_array(max, "max", 1)
-    ValueError = _float_array(ValueError, "ValueError", 1)
-    Any = _float_array(Any, "Any", 1)
-    NDArray = _float_array(NDArray, "NDArray", 1)
-    tuple = _float_array(tuple, "tuple", 1)
-    getattr = _float_array(getattr, "getattr", 1)
+    if not (
+        type(float)
+        is type(int)
+        is type(range)
+        is type(dtype)
+        is type(max)
+        is type(ValueError)
+        is type(Any)
+        is type(NDArray)
+        is type(tuple)
+        is type(getattr)
+        is np.ndarray
+        and float.dtype
+        is int.dtype
+        is range.dtype
+        is dtype.dtype
+        is max.dtype
+        is ValueError.dtype
+        is Any.dtype
+        is NDArray.dtype
+        is tuple.dtype
+        is getattr.dtype
+        in _FLOATS
+        and float.ndim
+        == int.ndim
+        == range.ndim
+        == dtype.ndim
+        == max.ndim
+        == ValueError.ndim
+        == Any.ndim
+        == NDArray.ndim
+        == tuple.ndim
+        == getattr.ndim
+        == 1
+    ):
+        float = _float_array(float, "float", 1)
+        int = _float_array(int, "int", 1)
+        range = _float_array(range, "range", 1)
+        dtype = _float_array(dtype, "dtype", 1)
+        max = _float_array(max, "max", 1)
+        ValueError = _float_array(ValueError, "ValueError", 1)
+        Any = _float_array(Any, "Any", 1)
+        NDArray = _float_array(NDArray, "NDArray", 1)
+        tuple = _float_array(tuple, "tuple", 1)
+        getattr = _float_array(getattr, "getattr", 1)
     c = _float_number(c, "c")
     N = float.shape[0]
     if int.shape != (N,):
@@ -448,25 +485,28 @@ def value_and_grad(
 
     def block(
         max_rows: _Any,
-        dtype_rows: _Any,
+        float_rows: _Any,
         int_rows: _Any,
         ValueError_rows: _Any,
         Any_rows: _Any,
         NDArray_rows: _Any,
-        tuple_rows: _Any,
-        float_rows: _Any,
         getattr_rows: _Any,
+        tuple_rows: _Any,
+        dtype_rows: _Any,
     ) -> _Any:
         # L = sum(float * exp(c) * sigmoid(int) + range + dtype * mean(max) + ValueError * Any * NDArray * tuple * getattr)
         total = max_rows.sum()
-        dL_dratio = dtype_rows.sum()
-        sigmoid_int = _sigmoid(int_rows)
+        float_rows_times_exp_c = float_rows * exp_c
+        sigmoid_int_rows = _sigmoid(int_rows)
+        total_2 = float_rows_times_exp_c.dot(sigmoid_int_rows)
         scaled_2 = ValueError_rows * Any_rows
         scaled_2_times_NDArray_rows = scaled_2 * NDArray_rows
-        scaled = scaled_2_times_NDArray_rows * tuple_rows
-        dL_dfloat = sigmoid_int * exp_c
-        dL_dint = float_rows * exp_c
-        dL_dint *= sigmoid_int * (1 - sigmoid_int)
+        dL_dtuple = getattr_rows * scaled_2_times_NDArray_rows
+        total_3 = dL_dtuple.dot(tuple_rows)
+        dL_dratio = dtype_rows.sum()
+        dL_dfloat = sigmoid_int_rows * exp_c
+        dL_dint = np.multiply(float_rows_times_exp_c, sigmoid_int_rows, out=float_rows_times_exp_c)
+        dL_dint *= 1 - sigmoid_int_rows
         dL_dscaled_2_times_NDArray_rows = getattr_rows * tuple_rows
         dL_dscaled_2 = dL_dscaled_2_times_NDArray_rows * NDArray_rows
         dL_dValueError = dL_dscaled_2 * Any_rows
@@ -474,68 +514,56 @@ def value_and_grad(
         dL_dNDArray = np.multiply(
             dL_dscaled_2_times_NDArray_rows, scaled_2, out=dL_dscaled_2_times_NDArray_rows
         )
-        dL_dtuple = np.multiply(
-            getattr_rows, scaled_2_times_NDArray_rows, out=scaled_2_times_NDArray_rows
+        scaled = np.multiply(
+            scaled_2_times_NDArray_rows, tuple_rows, out=scaled_2_times_NDArray_rows
         )
         return (
             total,
+            total_2,
+            total_3,
             dL_dratio,
-            sigmoid_int,
-            scaled,
+            dL_dtuple,
             dL_dfloat,
             dL_dint,
             dL_dValueError,
             dL_dAny,
             dL_dNDArray,
-            dL_dtuple,
+            scaled,
         )
 
     (
         total,
+        total_2,
+        total_3,
         dL_dratio,
-        sigmoid_int,
-        scaled,
+        dL_dtuple,
         dL_dfloat,
         dL_dint,
         dL_dValueError,
         dL_dAny,
         dL_dNDArray,
-        dL_dtuple,
+        scaled,
     ) = _in_blocks(
         block,
-        (max, dtype, int, ValueError, Any, NDArray, tuple, float, getattr),
+        (max, float, int, ValueError, Any, NDArray, getattr, tuple, dtype),
         N,
-        168,
+        176,
         workers,
-        kept=(0, 0, 0, 0, 0, 0, 0, 0),
+        kept=(0, 0, 0, 0, 0, 0, 0),
     )
 
-    def block_2(
-        float_rows: _Any,
-        sigmoid_int_rows: _Any,
-        range_rows: _Any,
-        dtype_rows: _Any,
-        scaled_rows: _Any,
-        getattr_rows: _Any,
-    ) -> _Any:
-        n_rows = float_rows.shape[0]
+    def block_2(dtype_rows: _Any, range_rows: _Any) -> _Any:
+        n_rows = dtype_rows.shape[0]
         # L = sum(float * exp(c) * sigmoid(int) + range + dtype * mean(max) + ValueError * Any * NDArray * tuple * getattr)
-        added = float_rows * exp_c
-        added *= sigmoid_int_rows
-        added += range_rows
-        added_2 = dtype_rows * (total / N)
-        added_2 += added
-        added_2 += scaled_rows * getattr_rows
-        L = added_2.sum()
+        L_sum = (range_rows + dtype_rows * (total / N)).sum()
         dL_dmax = np.full((n_rows,), dL_dratio / N, dtype=dtype_2)
-        return L, dL_dmax
+        return L_sum, dL_dmax
 
-    L, dL_dmax = _in_blocks(
-        block_2, (float, sigmoid_int, range, dtype, scaled, getattr), N, 72, workers, kept=(0,)
-    )
+    L_sum, dL_dmax = _in_blocks(block_2, (dtype, range), N, 24, workers, kept=(0,))
+    L = L_sum + (total_2 + total_3)
     return L, Gradients(
         dL_dfloat, dL_dint, dL_dmax, dL_dValueError, dL_dAny, dL_dNDArray, dL_dtuple, scaled
     )
 
 
-# gradc: 57e0f70acca02a509af4ececcf27ad1ed0f4f9fc98bce7c32471d54e9bc1a866
+# gradc: a555c504141a13946d0a41497f20e0098d0a35d759a0e8715e485a1bfaf21987

@@ -130,6 +130,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -215,10 +217,13 @@ class Gradients(NamedTuple):
     y: NDArray[Any]
 
 
-def _checked(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    x = _float_array(x, "x", 2)
-    y = _float_array(y, "y", 2)
+    if not (
+        type(x) is type(y) is np.ndarray and x.dtype is y.dtype in _FLOATS and x.ndim == y.ndim == 2
+    ):
+        x = _float_array(x, "x", 2)
+        y = _float_array(y, "y", 2)
     N = x.shape[0]
     if x.shape != (N, 6):
         raise ValueError(f"x must be [N, 6] = {(N, 6)}, not {x.shape}")
@@ -347,7 +352,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
         blocks = x_rows.reshape(n_rows, 2, 3).transpose(1, 0, 2)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        total = (blocks * blocks).sum()
+        total = np.vdot(blocks, blocks)
         # joined = concatenate([x, y[:, :2]], axis=1)
         joined = np.concatenate((x_rows, y_rows[:, :2]), axis=-1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
@@ -413,7 +418,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     # turned = roll(flip(right, axis=0), 1, axis=1)
     flip_right = right[::-1]
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-    added = total + total_2 + total_3 + (tiled * tiled).sum()
+    added = total + total_2 + total_3 + np.vdot(tiled, tiled)
     # turned = roll(flip(right, axis=0), 1, axis=1)
     dL_dright = dL_dflip[::-1]
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
@@ -433,7 +438,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # turned = roll(flip(right, axis=0), 1, axis=1)
         turned = _roll(flip_right_rows, 1, axis=-1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        total_5 = (left_rows * turned).sum()
+        total_5 = np.vdot(left_rows, turned)
         # tiled = tile(left, (2, 1))
         dL_dleft = reshaped_dL_dtiled_rows.sum(axis=0)
         dL_dleft += turned
@@ -460,4 +465,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 2d68416afd177772f969b2eadf7f15192c7fc196488b551e8a014649da771b05
+# gradc: 90f200d702a61a8c7bdfd2f9b10127c28a02fb14ceaad1ff4aac6bb968903372

@@ -106,6 +106,8 @@ def _in_blocks(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
+    if count * row_bytes <= _BLOCK_BYTES:
+        return block(*arrays)
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
@@ -187,10 +189,16 @@ class Gradients(NamedTuple):
     b: NDArray[Any]
 
 
-def _checked(A: ArrayLike, b: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+def _checked(A: Any, b: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    A = _float_array(A, "A", 2)
-    b = _float_array(b, "b", 1)
+    if not (
+        type(A) is type(b) is np.ndarray
+        and A.dtype is b.dtype in _FLOATS
+        and A.ndim == 2
+        and b.ndim == 1
+    ):
+        A = _float_array(A, "A", 2)
+        b = _float_array(b, "b", 1)
     D = A.shape[1]
     if b.shape != (D,):
         raise ValueError(f"b must be [D] = {(D,)}, not {b.shape}")
@@ -275,9 +283,9 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
         np.tanh(tanh, out=tanh)
         u = tanh * total_exp_b
         # L = sum(u * tanh(A @ b)) + v @ v
-        L_sum = (u * tanh).sum()
+        L_sum = u.dot(tanh)
         # u = tanh(A @ b) * sum(exp(b))
-        dL_dtotal_exp_b_sum = (tanh * tanh).sum()
+        dL_dtotal_exp_b_sum = tanh.dot(tanh)
         dL_dproduct = np.multiply(2, u, out=u)
         dL_dproduct *= 1 - tanh * tanh
         dL_db_sum = dL_dproduct.dot(A_rows)
@@ -289,7 +297,7 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     )
     L = L_sum + v.dot(v)
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dtotal_exp_b = -((dL_dv * v).sum() / total_exp_b) + dL_dtotal_exp_b_sum
+    dL_dtotal_exp_b = -(dL_dv.dot(v) / total_exp_b) + dL_dtotal_exp_b_sum
     # v = exp(b) / sum(exp(b))
     dL_db = np.multiply(dL_dv, ratio, out=dL_dv)
     # u = tanh(A @ b) * sum(exp(b))
@@ -299,4 +307,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: ab3cd4ee12c83d45aa2cfc144c95ea9066e4c3a9a13ea205241576423a518e31
+# gradc: d9b1913f57c9b76def380ca326721ba916d1dc74bd6cb90b66659aaee947df52

@@ -123,13 +123,21 @@ class Gradients(NamedTuple):
 
 
 def _checked(
-    x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike
+    x: Any, v: Any, w: Any, i: Any
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The arguments as arrays, checked."""
-    x = _float_array(x, "x", 2)
-    v = _float_array(v, "v", 1)
-    w = _float_array(w, "w", 1)
-    i = _int_array(i, "i", 1)
+    if not (
+        type(x) is type(v) is type(w) is type(i) is np.ndarray
+        and x.dtype is v.dtype is w.dtype in _FLOATS
+        and i.dtype.kind in "iu"
+        and i.size
+        and x.ndim == 2
+        and v.ndim == w.ndim == i.ndim == 1
+    ):
+        x = _float_array(x, "x", 2)
+        v = _float_array(v, "v", 1)
+        w = _float_array(w, "w", 1)
+        i = _int_array(i, "i", 1)
     N, D = x.shape
     M = w.shape[0]
     if v.shape != (D,):
@@ -216,4 +224,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: bfedfb4b9fdc6d6e49621d48729ca9e18c565d6e0712ec383c18fe69101c40a3
+# gradc: f4e0deec8b97cb66cebe1f7c927712ed3d368dc4432277d7e6001c43b1f440b6
