@@ -28,10 +28,54 @@ def compiled(text: str) -> tuple[ModuleType, str]:
 
 def test_one_exponential_serves_a_softmax_and_its_logarithm() -> None:
     _, text = compiled(LABELS + "L = cross_entropy(X @ W, y)\n")
+    # of which only the picked entries are taken
+    assert "_softmax_and_picked(" in text and "np.exp(" not in text
+    _, text = compiled("input X: [N, D]\nparam W: [D, K]\nL = -sum(softmax(X @ W) * log_softmax(X @ W))\n")
     assert "_softmax_and_log(" in text and "np.exp(" not in text
     assert "One exponential serves a softmax and its logarithm." in text
     _, text = compiled(LABELS + "L = mean(logsumexp(X @ W, axis=1) * tanh(X[:, 0]))\n")
     assert "_softmax_and_logsumexp(" in text and "np.exp(" not in text
+
+
+TOGETHER = {
+    "labels made of the softmax": ("z = X @ W\nL = cross_entropy(z, argmax(softmax(z), axis=-1))", "_softmax_and_log("),
+    "labels made late": ("q = log_softmax(X @ W)\nL = sum(exp(q) ** 2) + sum(q[arange(N), argmax(X[:, :3] * s[:, None], axis=1)])", "_softmax_and_picked("),
+    "read twice": ("q = log_softmax(X @ W)\nL = sum(q[arange(N), argmax(X, axis=1)]) + sum(q ** 2)", "_softmax_and_log("),
+    "softplus and sigmoid": ("z = X @ W\nL = sum(softplus(z)) + sum(sigmoid(z) ** 2)", "_softplus_and_sigmoid("),
+    "log of sigmoid": ("L = mean(log(sigmoid(X @ W)))", "_softplus_and_sigmoid("),
+    "a choice of sign": ("z = (X @ W) * s[:, None] - 1\nL = -sum(log(sigmoid(where(X > 0, z, -z))))", "_softplus_and_sigmoid("),
+    "squares with weights": ("r = (X @ W) * s[:, None]\nL = sum(r ** 2 * exp(X)) + sum(100 * r ** 2 - X * r + X)", ".vdot("),
+    "shared products": ("z = X @ W\nL = sum(sin(z * X / s[:, None])) + sum(exp(-2 * z * X)) - mean((z * X * 3 - z) ** 2)", "np.sin("),
+    "lengths": ("A = X @ W\nL = sum((A / norm(A, axis=1, keepdims=True)) ** 3) + sum(norm(A, axis=1))", "_dot_rows("),
+}
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize("rows", [1, 7, 3000])
+@pytest.mark.parametrize("name", TOGETHER)
+def test_what_is_taken_together_is_the_same(name: str, rows: int, scale: float) -> None:
+    formula, called = TOGETHER[name]
+    module, text = compiled(f"input X: [N, K]\ninput s: [N]\nparam W: [K, K]\n{formula}\n")
+    assert called in text, text
+    rng = np.random.default_rng(0)
+    X, s, W = rng.normal(size=(rows, 3)), rng.uniform(1, 2, rows), rng.normal(size=(3, 3)) * scale
+    with np.errstate(all="ignore"):
+        outcome, tape = module.forward(X, s, W)
+        value, gradients = module.value_and_grad(X, s, W)
+        np.testing.assert_allclose(value, outcome, rtol=1e-11)
+        pair = module.backward(tape)
+    np.testing.assert_allclose(gradients.W, pair.W, rtol=1e-9, atol=1e-11 * (np.abs(pair.W).max() if np.isfinite(pair.W).all() else 0))
+
+
+def test_a_product_that_several_have_stands_once() -> None:
+    _, text = compiled("param a, b, c: [N]\nL = sum(exp(-2 * a * b / c)) + sum(tanh(3 * b / c))\n")
+    assert len(re.findall(r" / c\b| / c_rows", text)) == 1, text
+
+
+def test_sums_of_many_short_rows_are_products() -> None:
+    _, text = compiled("input X: [N, D]\nparam w: [D]\nL = sum(tanh(sum(exp(X * w), axis=1))) + sum(tanh(sum(sin(X * w), axis=0)))\n")
+    assert ".dot(_ones(D, dtype))" in text and re.search(r"_ones\(\w+, dtype\)\.dot\(", text), text
+    assert ".sum(axis" not in text, text
 
 
 def test_a_logsumexp_of_the_batch_is_gathered_from_blocks() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import cast as typing_cast
 
 from dsl.nodes import Apply, Node, apply, const
-from dsl.ops.along import IN_PARTS
+from dsl.ops.along import IN_PARTS, SOFTMAX_AND_PICKED
 from dsl.ops.broadcasting import SUM, settings
 from dsl.ops.contraction import EINSUM, split_spec
 from dsl.ops.core import div
@@ -155,7 +155,15 @@ def _windows(node: Apply, axes: Axes, places: Container[Node]) -> bool:
 def _part(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     """A result of what keeps rows itself."""
     whole = node.args[0]
-    return isinstance(whole, Apply) and whole.op in IN_PARTS and (whole.op.elementwise or _along_others(whole, {whole.args[0]: axes[whole]}, places))
+    if not isinstance(whole, Apply) or whole.op not in IN_PARTS or whole.op is SOFTMAX_AND_PICKED:
+        return isinstance(whole, Apply) and whole.op is SOFTMAX_AND_PICKED and axes[whole] == -2
+    return whole.op.elementwise or _along_others(whole, {whole.args[0]: axes[whole]}, places)
+
+
+def _picked(node: Apply, axes: Axes, places: Container[Node]) -> bool:
+    """An entry of each row of a matrix, or several of a row in one place, is picked where an array of the same rows says."""
+    x, places_in_rows = node.args
+    return axes == {x: -2, places_in_rows: -1}
 
 
 Keeps = Callable[[Apply, Axes, Container[Node]], bool]
@@ -166,6 +174,7 @@ _KEEPS: dict[str, Keeps] = {
     **dict.fromkeys(("inv", "det", "cofactor", "solve", "cholesky", "pinv"), _matrices),
     **dict.fromkeys(("windows", "unwindows"), _windows),
     "part": _part,
+    "softmax_and_picked": _picked,
     "stack": _stack,
     "einsum": _einsum,
     "reshape": _reshape,

@@ -68,6 +68,18 @@ def _softmax_and_log(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    e: NDArray[Any] = x - _top(x, -1)
+    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    np.exp(e, out=e)
+    total = _added(e, -1)
+    e /= total
+    picked -= np.log(total[:, 0])
+    return e, picked
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = np.finfo(x.dtype).max

@@ -62,6 +62,10 @@ def _vjp_log_softmax(node: Apply, g: Node) -> Sequence[Node | None]:
     return (sub(g, mul(ew("exp", node), total(g, _axes(node), keepdims=True))),)
 
 
+def _emit_softmax_and_picked(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    return Text(f"_softmax_and_picked({args[0].text}, {args[1].text})")
+
+
 def _emit_softplus_and_sigmoid(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return Text(f"_softplus_and_sigmoid({args[0].text})")
 
@@ -71,9 +75,11 @@ LOG_SOFTMAX = Op("log_softmax", _infer, _along("_log_softmax"), _vjp_log_softmax
 # a softmax and what stands beside it, of one exponential: made once derivatives are taken
 SOFTMAX_AND_LOG = Op("softmax_and_log", _infer, _along("_softmax_and_log"), parts=("softmax", "log_softmax"))
 SOFTMAX_AND_LOGSUMEXP = Op("softmax_and_logsumexp", _infer, _along("_softmax_and_logsumexp"), parts=("softmax", "logsumexp"))
+# the second is the logarithm where rows are picked from
+SOFTMAX_AND_PICKED = Op("softmax_and_picked", _infer, _emit_softmax_and_picked, parts=("softmax", "picked"))
 SOFTPLUS_AND_SIGMOID = Op("softplus_and_sigmoid", _infer, _emit_softplus_and_sigmoid, elementwise=True, parts=("softplus", "sigmoid"))
 # whose parts are arrays of their own, of the same rows
-IN_PARTS = (SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTPLUS_AND_SIGMOID)
+IN_PARTS = (SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID)
 
 
 def _normalised(op: Op, x: Node, axis: object) -> Node:

@@ -7,35 +7,31 @@ Only the fused graph is changed: the pair stays as it is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container
 from dataclasses import replace
 
-from dsl.calculus.chains import Scale
 from dsl.calculus.dots import dotted
+from dsl.calculus.exponentials import Joint, picked
 from dsl.calculus.identities import is_factor, rewrite, rewritten
 from dsl.calculus.scalings import divided, late, outside, scale_of
 from dsl.calculus.subproducts import share_products
 from dsl.nodes import Apply, Const, Node, Program, apply, const, fused_only, remapped, topological, with_fused
-from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTPLUS_AND_SIGMOID
 from dsl.ops.broadcasting import settings, total
-from dsl.ops.core import axes_of, is_number
-from dsl.ops.factorisations import part
+from dsl.ops.core import is_number
 from dsl.ops.indexing import SCATTER
 from dsl.ops.making import size_of
 from dsl.ops.reduction import degrees
-from dsl.ops.shaping import broadcast_to, reshape
-from dsl.types import ONE, Shape
-
-# where one exponential serves two: the operation that gives both, and of which reductions or logarithms
-_SHARED = {"log_softmax": SOFTMAX_AND_LOG, "logsumexp": SOFTMAX_AND_LOGSUMEXP}
+from dsl.ops.shaping import broadcast_to
+from dsl.types import ONE
 
 
 def hasten(program: Program) -> Program:
     """The same program, its fused graph in fewer steps."""
     only = divided(fused_only(program))
     order = topological(only.roots)
-    shared, logistic = _shared(order, scale_of(only)), _logistic(order)
+    joint = Joint(order, scale_of(only))
     mapped: dict[Node, Node] = {}
+    divisors = {node.args[1] for node in order if isinstance(node, Apply) and node.op.name == "divide"}
     relus = {node.args[0]: node for node in order if isinstance(node, Apply) and node.op.name == "relu"}
     for node in order:
         mapped[node] = node
@@ -44,16 +40,25 @@ def hasten(program: Program) -> Program:
             if node.op.name == "greater" and node.args[0] in relus and is_number(node.args[1], 0):
                 # relu(x) tells whether x > 0, and x need not be kept
                 args[0] = mapped.get(relus[node.args[0]], args[0])
-            joint = _in_shared(node, shared, mapped) or _in_logistic(node, logistic, mapped)
-            mapped[node] = _cheaper(joint or rewrite(apply(node.op, *args, **dict(node.attrs))))
-    made = late(share_products(remapped(only, mapped)))
+            if _guards(node, divisors):
+                mapped[node] = args[2]
+                continue
+            mapped[node] = _cheaper(joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
+    made = late(share_products(picked(remapped(only, mapped))))
     done = outside(made)
     said = {
-        "One exponential serves a softmax and its logarithm.": bool(shared),
-        "One exponential serves a softplus and the sigmoid that is its derivative.": bool(logistic),
+        "One exponential serves a softmax and its logarithm.": bool(joint.softmax),
+        "One exponential serves a softplus and the sigmoid that is its derivative.": bool(joint.logistic),
         "What a sum does not run over stands after it, where there are fewer entries.": done.roots != made.roots,
     }
     return replace(with_fused(program, dotted(done)), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
+
+
+def _guards(node: Apply, divisors: Container[Node]) -> bool:
+    """Whether a choice keeps a derivative from a length of 0 that the function divides by itself, so that nothing is left to be kept."""
+    condition = node.args[0] if node.op.name == "where" and node.args[2].type == node.type else None
+    zero = isinstance(condition, Apply) and condition.op.name == "equal" and is_number(condition.args[1], 0)
+    return zero and isinstance(condition, Apply) and condition.args[0] in divisors and (is_number(node.args[1], 0) or node.args[2] is condition.args[0])
 
 
 def _cheaper(node: Node) -> Node:
@@ -145,96 +150,6 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "subtract": _sum,
     "where": _where,
 }
-
-
-# one exponential for two ---------------------------------------------------------------------------------------------
-
-
-def _shared(order: Iterable[Node], scale: Scale) -> dict[Node, Apply]:
-    """What is a softmax, or stands beside one of the same array, as the logarithm or the logsumexp that it is taken together with. A logsumexp of a
-    whole batch is left alone: it is gathered from blocks."""
-    ranked = [node for node in order if isinstance(node, Apply) and all(arg.type.shape is not None for arg in node.args)]
-    known = {_key(node): node for node in ranked if node.op.name in _SHARED and not _gathers(node, scale)}
-    found: dict[Node, Apply] = {}
-    for node in ranked:
-        beside = _beside(node) or (known.get(_key(node)) if node.op is SOFTMAX else None)
-        if beside is not None and not _gathers(beside, scale):
-            found[node] = found[beside] = beside
-    return found
-
-
-def _gathers(node: Apply, scale: Scale) -> bool:
-    """Whether a logsumexp goes over all entries, or over rows of data, which no other axis counts."""
-    x, axes = _key(node)
-    dims = x.type.known
-    long = (dims[axis] for axis in axes if any(symbol.name in scale.long for symbol in dims[axis].symbols()))
-    return node.op.name == "logsumexp" and (len(axes) == len(dims) or any(dims.count(dim) == 1 for dim in long))
-
-
-def _key(node: Apply) -> tuple[Node, tuple[int, ...]]:
-    """An array, and the axes that an operation works along."""
-    axes = node.attr("axes" if node.op.name == "logsumexp" else "axis")
-    return node.args[0], axes_of(axes, len(node.args[0].type.known))
-
-
-def _beside(node: Node) -> Apply | None:
-    """What an exponential is the softmax beside: ``x`` of ``exp(x)``, or ``s`` of ``exp(x - s)``."""
-    x = node.args[0] if isinstance(node, Apply) and node.op.name == "exp" else None
-    if isinstance(x, Apply) and x.op is LOG_SOFTMAX:
-        return x
-    if not (isinstance(x, Apply) and x.op.name == "subtract" and x.type.shape is not None):
-        return None
-    s = x.args[1]
-    while isinstance(s, Apply) and s.op.name == "reshape":
-        s = s.args[0]
-    if not (isinstance(s, Apply) and s.op.name == "logsumexp" and s.args[0] is x.args[0]):
-        return None
-    return s if x.args[1].type.shape in (_kept(s), ()) else None
-
-
-def _kept(node: Apply) -> Shape:
-    """The shape of a reduction that keeps the axes it goes along."""
-    x, axes = _key(node)
-    return tuple(ONE if i - len(x.type.known) in axes else dim for i, dim in enumerate(x.type.known))
-
-
-def _in_shared(node: Apply, shared: Mapping[Node, Apply], mapped: Mapping[Node, Node]) -> Node | None:
-    """A softmax, or what stands beside one, as a part of both."""
-    beside = shared.get(node)
-    if beside is None:
-        return None
-    x, axes = _key(beside)
-    both = apply(_SHARED[beside.op.name], mapped[x], axis=axes[0] if len(axes) == 1 else axes)
-    made = part(both, 1, _kept(beside)) if node.op.name == "logsumexp" else part(both, int(node is beside), node.type.known)
-    return reshape(made, node.type.known)
-
-
-# and for two of the logistic function -----------------------------------------------------------------------------
-
-
-def _logistic(order: Iterable[Node]) -> set[Node]:
-    """What both the softplus and the sigmoid are of, where log(sigmoid(x)) is -softplus(-x)."""
-    taken: dict[str, set[Node]] = {"softplus": set(), "sigmoid": set()}
-    for node in order:
-        if isinstance(node, Apply) and node.op.name in _LOGISTIC and node.args[0].type.shape is not None:
-            taken["sigmoid" if node.op.name == "sigmoid" else "softplus"].add(_within(node))
-    return taken["softplus"] & taken["sigmoid"]
-
-
-_LOGISTIC = ("softplus", "log_sigmoid", "sigmoid")
-
-
-def _within(node: Apply) -> Node:
-    return rewritten("negative", node.args[0]) if node.op.name == "log_sigmoid" else node.args[0]
-
-
-def _in_logistic(node: Apply, both: Container[Node], mapped: Mapping[Node, Node]) -> Node | None:
-    """A softplus or a sigmoid as a part of both."""
-    if node.op.name not in _LOGISTIC or (x := _within(node)) not in both:
-        return None
-    x = mapped.get(x) or rewritten("negative", mapped[node.args[0]])
-    made = part(apply(SOFTPLUS_AND_SIGMOID, x), int(node.op.name == "sigmoid"), node.type.known)
-    return rewritten("negative", made) if node.op.name == "log_sigmoid" else made
 
 
 __all__ = ["hasten"]

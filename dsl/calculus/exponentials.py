@@ -1,0 +1,151 @@
+"""One exponential for two: a softmax beside its logarithm or the logsumexp, and a sigmoid beside its own.
+
+Before: ``log_softmax(x)`` and ``exp(log_softmax(x))``, ``logsumexp(x)`` and ``exp(x - logsumexp(x))``, ``softplus(x)`` and ``sigmoid(x)``. After: the
+parts of one operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+
+from dsl.calculus.chains import Scale
+from dsl.calculus.identities import rewritten
+from dsl.calculus.rows import counts
+from dsl.calculus.scalings import readers_of, upon
+from dsl.nodes import Apply, Node, Program, apply, remapped, topological
+from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID
+from dsl.ops.core import axes_of
+from dsl.ops.factorisations import PART, part
+from dsl.ops.shaping import reshape
+from dsl.types import ONE, Shape
+
+# where one exponential serves two: the operation that gives both, and of which reductions or logarithms
+_SHARED = {"log_softmax": SOFTMAX_AND_LOG, "logsumexp": SOFTMAX_AND_LOGSUMEXP}
+
+
+class Joint:
+    """What of a graph is taken together with something else."""
+
+    def __init__(self, order: Sequence[Node], scale: Scale) -> None:
+        self.softmax, self.logistic = _shared(order, scale), _logistic(order)
+
+    def part_of(self, node: Apply, mapped: Mapping[Node, Node]) -> Node | None:
+        """A node as a part of what it is taken together with, upon what its arguments have become."""
+        return _in_shared(node, self.softmax, mapped) or _in_logistic(node, self.logistic, mapped)
+
+
+def picked(program: Program) -> Program:
+    """A logarithm of a softmax of which each row is read in one place, as a cross-entropy does: only there is it taken."""
+    order, readers = topological(program.roots), readers_of(program)
+    found = {both: node.args[2] for node in order if (both := _picked_from(node)) is not None and len(readers[node.args[0]]) == 1}
+    places = {both: where for both, where in found.items() if both not in topological([where])}
+    mapped: dict[Node, Node] = {}
+    for node in topological([*places.values(), *program.roots]):
+        mapped[node] = upon(node, mapped)
+        both = node.args[0] if isinstance(node, Apply) and node.op is PART and node.attr("index") == 0 else _picked_from(node)
+        if both in places:
+            made = apply(SOFTMAX_AND_PICKED, mapped[both.args[0]], mapped[places[both]])
+            mapped[node] = part(made, int(node.args[0] is not both), node.type.known)
+    return remapped(program, mapped)
+
+
+def _picked_from(node: Node) -> Node | None:
+    """The softmax beside the logarithm of which a node takes one entry of each row."""
+    log = node.args[0] if isinstance(node, Apply) and node.op.name == "index" and node.attr("items") == (("array", 0), ("array", 1)) else None
+    if not (isinstance(log, Apply) and log.op is PART and log.attr("index") == 1 and counts(node.args[1], log.type.known[0])):
+        return None
+    both = log.args[0]
+    return both if isinstance(both, Apply) and both.op is SOFTMAX_AND_LOG and both.attr("axis") == -1 and len(node.args[2].type.known) == 1 else None
+
+
+# a softmax -------------------------------------------------------------------------------------------------------------
+
+
+def _shared(order: Iterable[Node], scale: Scale) -> dict[Node, Apply]:
+    """What is a softmax, or stands beside one of the same array, as the logarithm or the logsumexp that it is taken together with. A logsumexp of a
+    whole batch is left alone: it is gathered from blocks."""
+    ranked = [node for node in order if isinstance(node, Apply) and all(arg.type.shape is not None for arg in node.args)]
+    known = {_key(node): node for node in ranked if node.op.name in _SHARED and not _gathers(node, scale)}
+    found: dict[Node, Apply] = {}
+    for node in ranked:
+        beside = _beside(node) or (known.get(_key(node)) if node.op is SOFTMAX else None)
+        if beside is not None and not _gathers(beside, scale):
+            found[node] = found[beside] = beside
+    return found
+
+
+def _gathers(node: Apply, scale: Scale) -> bool:
+    """Whether a logsumexp goes over all entries, or over rows of data, which no other axis counts."""
+    x, axes = _key(node)
+    dims = x.type.known
+    long = (dims[axis] for axis in axes if any(symbol.name in scale.long for symbol in dims[axis].symbols()))
+    return node.op.name == "logsumexp" and (len(axes) == len(dims) or any(dims.count(dim) == 1 for dim in long))
+
+
+def _key(node: Apply) -> tuple[Node, tuple[int, ...]]:
+    """An array, and the axes that an operation works along."""
+    axes = node.attr("axes" if node.op.name == "logsumexp" else "axis")
+    return node.args[0], axes_of(axes, len(node.args[0].type.known))
+
+
+def _beside(node: Node) -> Apply | None:
+    """What an exponential is the softmax beside: ``x`` of ``exp(x)``, or ``s`` of ``exp(x - s)``."""
+    x = node.args[0] if isinstance(node, Apply) and node.op.name == "exp" else None
+    if isinstance(x, Apply) and x.op is LOG_SOFTMAX:
+        return x
+    if not (isinstance(x, Apply) and x.op.name == "subtract" and x.type.shape is not None):
+        return None
+    s = x.args[1]
+    while isinstance(s, Apply) and s.op.name == "reshape":
+        s = s.args[0]
+    if not (isinstance(s, Apply) and s.op.name == "logsumexp" and s.args[0] is x.args[0]):
+        return None
+    return s if x.args[1].type.shape in (_kept(s), ()) else None
+
+
+def _kept(node: Apply) -> Shape:
+    """The shape of a reduction that keeps the axes it goes along."""
+    x, axes = _key(node)
+    return tuple(ONE if i - len(x.type.known) in axes else dim for i, dim in enumerate(x.type.known))
+
+
+def _in_shared(node: Apply, shared: Mapping[Node, Apply], mapped: Mapping[Node, Node]) -> Node | None:
+    """A softmax, or what stands beside one, as a part of both."""
+    beside = shared.get(node)
+    if beside is None:
+        return None
+    x, axes = _key(beside)
+    both = apply(_SHARED[beside.op.name], mapped[x], axis=axes[0] if len(axes) == 1 else axes)
+    made = part(both, 1, _kept(beside)) if node.op.name == "logsumexp" else part(both, int(node is beside), node.type.known)
+    return reshape(made, node.type.known)
+
+
+# the logistic function -------------------------------------------------------------------------------------------------
+
+
+def _logistic(order: Iterable[Node]) -> set[Node]:
+    """What both the softplus and the sigmoid are of, where log(sigmoid(x)) is -softplus(-x)."""
+    taken: dict[str, set[Node]] = {"softplus": set(), "sigmoid": set()}
+    for node in order:
+        if isinstance(node, Apply) and node.op.name in _LOGISTIC and node.args[0].type.shape is not None:
+            taken["sigmoid" if node.op.name == "sigmoid" else "softplus"].add(_within(node))
+    return taken["softplus"] & taken["sigmoid"]
+
+
+_LOGISTIC = ("softplus", "log_sigmoid", "sigmoid")
+
+
+def _within(node: Apply) -> Node:
+    return rewritten("negative", node.args[0]) if node.op.name == "log_sigmoid" else node.args[0]
+
+
+def _in_logistic(node: Apply, both: Container[Node], mapped: Mapping[Node, Node]) -> Node | None:
+    """A softplus or a sigmoid as a part of both."""
+    if node.op.name not in _LOGISTIC or (x := _within(node)) not in both:
+        return None
+    x = mapped.get(x) or rewritten("negative", mapped[node.args[0]])
+    made = part(apply(SOFTPLUS_AND_SIGMOID, x), int(node.op.name == "sigmoid"), node.type.known)
+    return rewritten("negative", made) if node.op.name == "log_sigmoid" else made
+
+
+__all__ = ["Joint", "picked"]
