@@ -55,10 +55,23 @@ def hasten(program: Program) -> Program:
 
 
 def _guards(node: Apply, divisors: Container[Node]) -> bool:
-    """Whether a choice keeps a derivative from a length of 0 that the function divides by itself, so that nothing is left to be kept."""
-    condition = node.args[0] if node.op.name == "where" and node.args[2].type == node.type else None
+    """Whether a choice keeps the derivative of a length from a length of 0 that the function divides by itself, so that nothing is left to be kept:
+    the length instead of 1, or what is divided by that instead of 0."""
+    if node.op.name != "where" or node.args[2].type != node.type:
+        return False
+    condition, one, other = node.args
     zero = isinstance(condition, Apply) and condition.op.name == "equal" and is_number(condition.args[1], 0)
-    return zero and isinstance(condition, Apply) and condition.args[0] in divisors and (is_number(node.args[1], 0) or node.args[2] is condition.args[0])
+    length = condition.args[0] if zero else None
+    if not (isinstance(length, Apply) and length.op.name in ("norm", "std") and length in divisors):
+        return False
+    if is_number(one, 1):
+        return other is length
+    while is_number(one, 0) and isinstance(other, Apply) and other.op.name in ("negative", "multiply", "divide"):
+        bottom = other.args[-1]
+        if isinstance(bottom, Apply) and bottom.op.name == "where" and bottom.args[0] is condition and bottom.args[2] is length:
+            return True
+        other = other.args[0] if other.op.name == "divide" else bottom
+    return False
 
 
 def _cheaper(node: Node) -> Node:
