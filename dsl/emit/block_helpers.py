@@ -11,7 +11,7 @@ import numpy as np
 
 _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 _SMALL_BYTES = 2**25
 
 
