@@ -51,6 +51,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
