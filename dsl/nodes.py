@@ -307,8 +307,9 @@ class Program:
     makes where the first output is scalar: that output, and the gradients with its cotangent 1 worked in. ``adjoints`` and
     ``fused_adjoints`` tell the primal that a cotangent on the way to either belongs to, ``walks`` what of the fused graph is computed a
     block of rows at a time, and ``hastened`` says in words what else was done to it. ``alone`` is what ``value`` returns, where that is
-    cheaper without what forward makes for backward. ``written`` is the source's own way to say it, and ``origins`` tells which of its
-    pieces a node stands for, by number.
+    cheaper without what forward makes for backward. ``by_moments`` tells that ``value_and_grad`` may take another graph, in
+    which squared differences are multiplied out (passes/moments.py), and ``guard`` is what that one asks first. ``written`` is the source's own
+    way to say it, and ``origins`` tells which of its pieces a node stands for, by number.
     """
 
     stem: str
@@ -333,10 +334,13 @@ class Program:
     walks: tuple[Walk, ...] = ()
     hastened: tuple[str, ...] = field(default=(), compare=False)
     alone: tuple[tuple[str, Node], ...] = ()
+    by_moments: bool = False
+    guard: Node | None = None
 
     @property
     def roots(self) -> tuple[Node, ...]:
-        return tuple(node for _, node in self.outputs) + tuple(node for _, node in self.gradients)
+        asked = () if self.guard is None else (self.guard,)
+        return tuple(node for _, node in self.outputs) + tuple(node for _, node in self.gradients) + asked
 
     @property
     def every_root(self) -> tuple[Node, ...]:
@@ -387,6 +391,7 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
         gradients=tuple((name, mapped[node]) for name, node in program.gradients),
         fused=tuple((name, mapped[node]) for name, node in program.fused),
         alone=tuple((name, mapped[node]) for name, node in program.alone),
+        guard=None if program.guard is None else mapped[program.guard],
         adjoints=_mapped_adjoints(program.adjoints, mapped),
         fused_adjoints=_mapped_adjoints(program.fused_adjoints, mapped),
         names=names,
@@ -403,7 +408,7 @@ def fused_only(program: Program) -> Program:
 
 def with_fused(program: Program, only: Program) -> Program:
     """The program with a fused graph that a pass has changed, and the others as they are."""
-    return replace(_told_of(program, only), fused=only.outputs + only.gradients, fused_adjoints=only.adjoints)
+    return replace(_told_of(program, only), fused=only.outputs + only.gradients, fused_adjoints=only.adjoints, guard=only.guard)
 
 
 def value_only(program: Program) -> Program:

@@ -20,6 +20,7 @@ from dsl.passes.differentiate import differentiate
 from dsl.passes.factor import factor, reuse
 from dsl.passes.hasten import hasten
 from dsl.passes.hoist import hoist
+from dsl.passes.moments import moments, multiplied_out
 from dsl.passes.resolve import resolve
 from dsl.passes.share import share
 from dsl.passes.simplify import normalise, simplify
@@ -67,6 +68,11 @@ class Stage(NamedTuple):
     optional: bool = False
 
 
+def _other_way(program: Program) -> Program | None:
+    """What value_and_grad may take instead, put in order and in blocks as the other is."""
+    return stream(contract(multiplied_out(program))) if program.by_moments else None
+
+
 STAGES = (
     Stage("parse", lambda job: parse(job.product)),
     Stage("resolve", lambda job: resolve(job.product, job.stem, job.options.wrt, job.options.find)),
@@ -84,7 +90,8 @@ STAGES = (
     Stage("hasten", lambda job: hasten(job.product), optional=True),
     Stage("reorder", lambda job: contract(job.product), optional=True),
     Stage("stream", lambda job: stream(job.product), optional=True),
-    Stage("emit", lambda job: render_module(view(job.product, VERSION))),
+    Stage("moments", lambda job: moments(job.product), optional=True),
+    Stage("emit", lambda job: render_module(view(job.product, VERSION, _other_way(job.product)))),
     Stage("format", lambda job: format_module(job.product) if job.options.format else job.product),
 )
 OPTIONAL = tuple(stage.name for stage in STAGES if stage.optional)

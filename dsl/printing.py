@@ -212,6 +212,7 @@ class _Printer:
             "fused_adjoints": self.pairs(program.fused_adjoints),
             "walks": map(self.walk, program.walks),
             "hastened": map(repr, program.hastened),
+            "by_moments": ["True"] * program.by_moments,
             "checks": (exact((each.left, each.relation, each.right, each.reason)) for each in program.checks if isinstance(each, Check)),
             "names": (_tuple((self.called[node], repr(str(name)))) for node, name in program.names.items()),
             "wishes": (_tuple((self.called[node], repr(name))) for node, name in program.wishes.items() if node in self.called),

@@ -211,5 +211,6 @@ def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> P
         {node: static(name) for node, name in made.pairs("_wishes")},
         walks=tuple(made.walks()),
         hastened=tuple(map(static, made.settings.get("_hastened", ()))),
+        by_moments=bool(made.settings.get("_by_moments", ())),
         alone=tuple((name, node) for (name, _), node in zip(outputs, made.nodes("_alone"), strict=False)),
     )

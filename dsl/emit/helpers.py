@@ -123,6 +123,15 @@ def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def _keeps_digits(x: NDArray[Any], y: NDArray[Any], weights: Any) -> bool:
+    """Whether weighted sums of squared differences between rows of x and of y, from products of moments about the mean of y, are right to 1e-12.
+    They cancel from what the farthest point's would be, so nan or inf, float32 or large weights say no."""
+    mean = y.mean(axis=0)
+    reach = sum(np.maximum(each.max(axis=0) - mean, mean - each.min(axis=0)) for each in (x, y))
+    largest = np.asarray(np.abs(weights) * reach**2).sum(axis=-1).max()
+    return bool(largest * np.finfo(x.dtype).eps < 1e-12)
+
+
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """np.where(mask, x, 0.0), of the shape of one of the two, in their bits: no branch for each entry, up to eight times as fast."""
     if max(mask.size, x.size) < 4096:

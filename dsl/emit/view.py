@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 
 from dsl.emit import shelter
 from dsl.emit.blocks import emit_in_walks
@@ -13,60 +13,29 @@ from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
 from dsl.emit.loop import last_carry, rows_of_loop
+from dsl.emit.module import ClassView, Field, FunctionView, ModuleView
 from dsl.emit.reuse import Frugal
 from dsl.emit.snippets import helpers_for, imports_for
 from dsl.nodes import Apply, Const, Input, Node, Program, cotangent_names, of_sizes, topological
 from dsl.ops.product_text import split_spec
+from dsl.types import product
 
 RESERVED = dict.fromkeys(
     "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad".split()
 )
 CHECKED = "_checked"
+INSTEAD = "_by_moments"
+# so many entries of an array that need not be formed make another way worth a look
+LARGE = 32768
 _VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "diagonal", "flip", "windows")
 
 
-@dataclass(frozen=True)
-class Field:
-    name: str
-    type: str
-
-
-@dataclass(frozen=True)
-class ClassView:
-    name: str
-    docstring: str
-    fields: tuple[Field, ...]
-
-
-@dataclass(frozen=True)
-class FunctionView:
-    name: str
-    arguments: str
-    result: str
-    docstring: str
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ModuleView:
-    """Everything the template prints, and, for views of the module, the names that forward and backward give to nodes."""
-
-    docstring: str
-    imports: tuple[str, ...]
-    prelude: tuple[str, ...]
-    helpers: tuple[str, ...]
-    classes: tuple[ClassView, ...]
-    functions: tuple[FunctionView, ...]
-    pragmas: tuple[str, ...]
-    called: Mapping[Node, str]
-
-
-def view(program: Program, version: str) -> ModuleView:
-    """The module of a differentiated program."""
+def view(program: Program, version: str, other: Program | None = None) -> ModuleView:
+    """The module of a differentiated program, and of another way for its value_and_grad."""
     pair, tape, called = _pair(_with_cotangents(program, program.adjoints))
     functions = [*_checked(program), *pair, _value(_alone(program))]
     if dict(program.outputs)[program.cotangents[0][0]].type.shape == () and program.outputs[0][0] == program.cotangents[0][0]:
-        functions.append(_value_and_grad(_with_cotangents(program, program.fused_adjoints)))
+        functions += _value_and_grad(program, other)
     classes = [ClassView("Tape", "What backward needs of forward.", tape), _gradients(program)]
     if len(program.outputs) > 1:
         classes.append(ClassView("Outputs", "What forward returns.", tuple(Field(name, _annotation(node)) for name, node in program.outputs)))
@@ -199,29 +168,55 @@ def _value(program: Program) -> FunctionView:
     return FunctionView("value", _signature(program), _result_type(program), f"Compute {_listed(program)}.", lines)
 
 
-def _value_and_grad(program: Program) -> FunctionView:
-    """Value and gradients in one function, the cotangent 1 worked in."""
+def _value_and_grad(program: Program, other: Program | None) -> list[FunctionView]:
+    """value_and_grad, after what it may call instead of going on."""
+    return [_fused(program)] if other is None else [_fused(other), _fused(program, other)]
+
+
+def _fused(program: Program, other: Program | None = None) -> FunctionView:
+    """Value and gradients in one function, the cotangent 1 worked in. One with a guard is called by another, which has checked its arguments, and
+    returns None where the guard does not hold."""
+    program = _with_cotangents(program, program.fused_adjoints)
     roots = tuple(node for _, node in program.fused)
     first = roots[0]
     first_nodes = set(topological([first]))
     order = _backward_order(program, [node for node in program.names if node in first_nodes], roots)
-    body = Frugal(program, user_names(program, RESERVED, order), _uses(order, roots), roots)
+    body = Frugal(program, user_names(program, RESERVED, order), _uses(order, (*roots, *(program.guard.args if program.guard else ()))), roots)
     _bind_arguments(body, program)
-    arguments, told, workers = _signature(program), list(program.hastened), ""
+    told, workers = list(program.hastened), body.names.fresh("workers") if program.walks else ""
+    called = [] if other is None else _calling(other, body, workers)
+    if program.guard is not None:
+        body.emit(topological([program.guard]))
+        body.lines.append(f"if not {body.texts[program.guard].text}:\n    return None")
     if program.walks:
-        workers = body.names.fresh("workers")
-        arguments += f"{'' if '*' in arguments else ', *'}, {workers}: int = 1"
         told.insert(0, _said_of_walks(program))
         emit_in_walks(body, order, program.walks, workers)
     else:
         body.emit(order)
     copies = _fresh(program.fused[1:], body, {each.node for each in program.arguments})
     lines = body.reused(f"return {_scalar(first, body.texts[first].text)}, Gradients({', '.join(copies)})")
-    lines = live([*_head(program, body, ()), *lines])
+    lines = live([*_head(program, body, (), program.guard is None), *called, *lines])
     if body.overwrites:
         told.append("Arrays that nothing reads any more are overwritten.")
+    if other is not None:
+        told.append("Sums of squared differences of large arrays are products of moments where these are as exact: see _by_moments.")
     said = _paragraphs(f"{program.outputs[0][0]} and its gradients.", told, [f"{workers}: how many threads share the blocks."] if workers else [])
-    return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(guarded(lines, body.raising, program)))
+    lines = guarded(lines, body.raising, program)
+    if program.guard is not None:
+        given = ", ".join(f"{each.node.name}: {_argument_type(each.node)}" for each in program.arguments)
+        return FunctionView(INSTEAD, given + f", {workers}: int" * bool(workers), "tuple[Any, Gradients] | None", said, tuple(lines))
+    arguments = _signature(program) + (f"{'' if '*' in _signature(program) else ', *'}, {workers}: int = 1" if workers else "")
+    return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(lines))
+
+
+def _calling(other: Program, body: Frugal, workers: str) -> list[str]:
+    """The statements that ask for the other way with large arrays."""
+    assert other.guard is not None
+    found = body.names.fresh("found")
+    call = f"{INSTEAD}({', '.join([_arguments(other), *[workers or '1'] * bool(other.walks)])})"
+    x, y, _ = other.guard.args
+    entries = product((*x.type.known, y.type.known[0]))
+    return [f"if {body.dim(entries)} >= {LARGE}:\n    {found} = {call}\n    if {found} is not None:\n        return {found}"]
 
 
 def _paragraphs(first: str, *more: Sequence[str]) -> str:
@@ -304,10 +299,10 @@ def _bind_arguments(body: Body, program: Program) -> None:
         body.bind(each.node, each.node.name)
 
 
-def _head(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
-    lines = [f"{_arguments(program)} = {CHECKED}({_arguments(program)})"] if program.arguments else []
+def _head(program: Program, body: Body, extra: Iterable[str], check: bool = True) -> list[str]:
+    lines = [f"{_arguments(program)} = {CHECKED}({_arguments(program)})"] if program.arguments and check else []
     floats = [each.node.name for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
-    if body.uniform and len(floats) > 1:
+    if body.uniform and len(floats) > 1 and check:
         types = [f"{name}.dtype" for name in floats]
         differ = " != ".join(types) if len(types) == 2 else f"not {' == '.join(types)}"
         lines.append(f"if {differ}:\n    {', '.join(floats)} = _in_one_precision({', '.join(floats)})")

@@ -1,0 +1,150 @@
+"""Sums of squared differences as products of moments: taken where they are as exact, and only there."""
+
+from __future__ import annotations
+
+import tracemalloc
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsl import compile_text
+from dsl.api import module_of
+
+MIXTURE = """
+input X: [N, D]
+param weights: [K]
+param mu, log_sd: [K, D]
+z = (X[:, None, :] - mu) / exp(log_sd)
+L = -mean(logsumexp(log_softmax(weights) - 0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1), axis=-1))
+"""
+# the weights of squares, and where the axes are
+FORMS = {
+    "of both": "exp(-0.5 * sum((X[:, None] - mu) ** 2 / exp(v) ** 2, axis=-1))",
+    "none, turned": "exp(-sum((mu[:, None] - X) ** 2, axis=2)).T",
+    "beside others": "exp(X @ mu.T - sum(square(X[:, None] - mu), axis=2) / 3)",
+}
+HEAD = "input X: [N, D]\nparam mu, v: [K, D]\n"
+
+
+class Asked:
+    """A module whose question for the moments is listened to."""
+
+    def __init__(self, text: str) -> None:
+        self.module: ModuleType = module_of(compile_text(text, "it"), "it")
+        self.answers: list[bool] = []
+        asked = self.module._by_moments
+
+        def listened(*arguments: Any) -> Any:
+            found = asked(*arguments)
+            self.answers.append(found is not None)
+            return found
+
+        self.module._by_moments = listened  # type: ignore[attr-defined]
+
+
+def sample(N: int, K: int, D: int, scale: float = 1.0, far: float = 0.0) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    mu = far + rng.normal(size=(K, D))
+    X = mu[rng.integers(K, size=N)] + scale * rng.normal(size=(N, D))
+    return {"X": X, "weights": rng.normal(size=K), "mu": mu, "log_sd": np.log(scale) + 0.1 * rng.normal(size=(K, D))}
+
+
+def compare(asked: Asked, arguments: dict[str, Any], tolerance: float) -> None:
+    value, gradients = asked.module.value_and_grad(**arguments)
+    outcome, tape = asked.module.forward(**arguments)
+    pair = asked.module.backward(tape)
+    np.testing.assert_allclose(value, outcome, rtol=tolerance)
+    for name in pair._fields:
+        found, expected = getattr(gradients, name), getattr(pair, name)
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * max(np.abs(expected).max(), 1e-3))
+
+
+@pytest.mark.parametrize("far", [0.0, 100.0, 1e6])
+@pytest.mark.parametrize("sizes", [(1000, 25, 10), (20_000, 3, 2), (64, 300, 3)])
+def test_a_mixture_by_moments(sizes: tuple[int, int, int], far: float) -> None:
+    asked = Asked(MIXTURE)
+    compare(asked, sample(*sizes, far=far), 1e-11)
+    assert asked.answers == [True]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_and_layouts(form: str) -> None:
+    asked = Asked(f"{HEAD}L = mean(tanh(sum({FORMS[form]}, axis=1))) + sum(v) ** 2\n")
+    rng = np.random.default_rng(1)
+    K, D = 40, 3
+    mu, v = rng.normal(size=(K, D)), 0.1 * rng.normal(size=(K, D))
+    compare(asked, {"X": rng.normal(size=(900, D)), "mu": mu, "v": v}, 1e-11)
+    assert asked.answers == [True]
+
+
+@pytest.mark.parametrize("case", ["narrow and far", "nan", "inf", "float32", "huge"])
+def test_the_literal_sums_where_digits_would_be_lost(case: str) -> None:
+    asked = Asked(MIXTURE)
+    arguments = sample(1000, 25, 10, scale=1e-3 if case == "narrow and far" else 1.0)
+    if case in ("nan", "inf"):
+        arguments["X"][3, 1] = float(case)
+    if case == "huge":
+        arguments["X"][3, 1] = 1e200
+    if case == "float32":
+        arguments = {name: each.astype(np.float32) for name, each in arguments.items()}
+    with np.errstate(all="ignore"):
+        value, gradients = asked.module.value_and_grad(**arguments)
+        outcome, _ = asked.module.forward(**arguments)
+    assert asked.answers == [False]
+    assert {np.asarray(each).dtype for each in (value, *gradients)} == {np.dtype(np.float32 if case == "float32" else np.float64)}
+    np.testing.assert_allclose(value, outcome, rtol=1e-4 if case == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 3, 2), (5, 1, 2), (10, 3, 2)])
+def test_nothing_is_asked_of_small_arrays(sizes: tuple[int, int, int]) -> None:
+    asked = Asked(MIXTURE)
+    N, K, D = sizes
+    arguments = sample(max(N, 1), K, D)
+    arguments["X"] = arguments["X"][:N]
+    if N:
+        compare(asked, arguments, 1e-12)
+    else:
+        asked.module.value_and_grad(**arguments)
+    assert asked.answers == []
+
+
+def test_every_row_beside_every_other_is_not_formed() -> None:
+    asked = Asked(MIXTURE)
+    arguments = sample(3000, 60, 20)
+    tracemalloc.start()
+    asked.module.value_and_grad(**arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert asked.answers == [True] and peak < 8 * 3000 * 60 * 20 / 4
+
+
+def test_threads_change_nothing() -> None:
+    asked = Asked(MIXTURE)
+    arguments = sample(60_000, 20, 8)
+    one, two = (asked.module.value_and_grad(**arguments, workers=workers) for workers in (1, 2))
+    np.testing.assert_allclose(two[0], one[0], rtol=1e-13)
+    for found, expected in zip(two[1], one[1], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "sum(sqrt(sum((X[:, None] - mu) ** 2, axis=2)))",
+        "sum(sum((X[:, None] - mu) ** 2, axis=2) ** 2)",
+        "sum((X[:, None] - mu) ** 2)",
+        "sum(tanh(X[:, None] - mu)) + sum(exp(-sum((X[:, None] - mu) ** 2, axis=2)))",
+        "logdet(exp(-sum((mu[:, None] - mu) ** 2, axis=2)) + 0.1 * eye(K)) + sum(X)",
+    ],
+)
+def test_only_exponents_are_made_of_moments(formula: str) -> None:
+    """A relative error, a difference that is needed itself, and a matrix that may be near a singular one are left alone."""
+    assert "_by_moments" not in compile_text(f"input X: [N, D]\nparam mu: [K, D]\nL = {formula}\n")
+
+
+def test_the_docstrings_say_what_is_done() -> None:
+    module = module_of(compile_text(MIXTURE, "it"), "it")
+    assert "see _by_moments" in module.value_and_grad.__doc__
+    assert "products of moments" in module._by_moments.__doc__ and "1e-12" in module._by_moments.__doc__
