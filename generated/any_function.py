@@ -72,7 +72,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -114,6 +114,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -262,4 +263,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: b3dd874fb1fc84e1b287e7f6f3236361c8ff7539010cae6931897ade1fbb7d87
+# gradc: 0a8fc5200bb31c685f17e4bb1c9eecb11101a102ca4b04f54d45da15af7a5d53

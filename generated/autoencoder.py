@@ -101,7 +101,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -143,6 +143,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -649,4 +650,4 @@ def value_and_grad(
     )
 
 
-# gradc: a02a3406c7b6f71a677c5b4580d457b527fb6aba01179664502e6f63b8af9805
+# gradc: 5032d68ed5b9657a83fb7aefe434c303fce4922466a38bb8e475a3b640f1ce30

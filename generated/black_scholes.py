@@ -92,15 +92,21 @@ def _ratio(x: Any, table: tuple[tuple[float, float], ...]) -> Any:
 
 
 def _entrywise(
-    x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, above: float | None = None
+    x: NDArray[Any],
+    kernel: Any,
+    one: Any = None,
+    few: int = 0,
+    above: float | None = None,
+    known: Any = None,
 ) -> NDArray[Any]:
-    """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), by Python, which costs
-    less than a kernel's many calls of NumPy."""
+    """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), or what is known of it, by
+    Python, which costs less than a kernel's many calls of NumPy."""
     v = np.asarray(x)
     dtype = np.float32 if v.dtype.char == "f" else np.float64
     values = v.ravel().tolist() if v.size <= few else ()
     if values and (above is None or min(values) > above):
-        out = np.array([one(each) for each in values], dtype)
+        table = known() if known else {}
+        out = np.array([table[each] if each in table else one(each) for each in values], dtype)
     else:
         out = np.empty(v.size, dtype)
         _in_cache(kernel, v.reshape(-1), out)
@@ -286,4 +292,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: 033297af82c344296f3b70f1ba7c34f63753717a954362cc33e089d6c3fd2b21
+# gradc: 8a6b745bf2d28fe0f5a864005fb30fee393a00ccecfb9f22dca96e54c672090e

@@ -143,16 +143,15 @@ def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> ND
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
-    e: NDArray[Any] = np.exp(z)
-    total = _added(e, axis)
+def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    e: NDArray[Any] = x - _top(x, -1)
+    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    np.exp(e, out=e)
+    total = _added(e, -1)
     e /= total
-    z -= np.log(total)
-    return e, z
+    picked -= np.log(total[:, 0])
+    return e, picked
 
 
 def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
@@ -257,7 +256,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -299,6 +298,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -722,15 +722,14 @@ def value_and_grad(
         logits = reshaped_parts.dot(weights)
         logits += bias
         # L = cross_entropy(logits, labels)
-        softmax, log_probs = _softmax_and_log(logits, axis=-1)
-        arange = np.arange(n_rows)
-        total = log_probs[arange, labels_rows].sum()
+        softmax, picked = _softmax_and_picked(logits, labels_rows)
+        total = picked.sum()
         # found = max_pool2d(relu(conv2d(images, filters1, bias1, padding='same')), 2)
         tied = columns_2 == columns_2.max(axis=2, keepdims=True)
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
         tied_2 = columns_4 == columns_4.max(axis=2, keepdims=True)
         # L = cross_entropy(logits, labels)
-        softmax[arange, labels_rows] -= 1.0
+        softmax[np.arange(n_rows), labels_rows] -= 1.0
         dL_dlogits = 1.0 / max(N, 1) * softmax
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
         reshaped_3 = dL_dlogits.dot(weights.T).reshape(n_rows, G, 1, H // 4, W // 4)
@@ -780,7 +779,7 @@ def value_and_grad(
                 + 5 * G * (H // 2) * (W // 2)
                 + 16 * G * (H // 4) * (W // 4)
                 + 2 * K
-                + 2
+                + 1
             ),
             workers,
         )
@@ -794,4 +793,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: ed7146999d1cf4e30720efc3a61a7a5dc0ab77089bf042048aaf450b977f3348
+# gradc: 01975ed3094003885556e4cb1a26ce99991155472341a5c75111bc3fe7856085

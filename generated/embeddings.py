@@ -169,7 +169,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -211,6 +211,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -455,4 +456,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: cea1d5e7f6085110438e9cf23cd7098e31d70bbcb86c109a5f5e2d8576d76258
+# gradc: eaff4a4a8c0fe95a907867ff78057de15e0994f7df632a6fcbf47a946990666a

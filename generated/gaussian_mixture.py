@@ -82,6 +82,16 @@ def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def _keeps_digits(x: NDArray[Any], y: NDArray[Any], weights: Any) -> bool:
+    """Whether weighted sums of squared differences between rows of x and of y, from products of moments about the mean of y, are right to 1e-12.
+    They cancel from what the farthest point's would be, so nan or inf, float32 or large weights say no.
+    """
+    mean = y.mean(axis=0)
+    reach = sum(np.maximum(each.max(axis=0) - mean, mean - each.min(axis=0)) for each in (x, y))
+    largest = np.asarray(np.abs(weights) * reach**2).sum(axis=-1).max()
+    return bool(largest * np.finfo(x.dtype).eps < 1e-12)
+
+
 def _top(
     x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
 ) -> NDArray[Any]:
@@ -165,7 +175,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -207,6 +217,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -387,6 +398,90 @@ def value(X: ArrayLike, weights: ArrayLike, mu: ArrayLike, log_sd: ArrayLike) ->
     return Outputs(L, responsibility)
 
 
+def _by_moments(
+    X: NDArray[Any], weights: NDArray[Any], mu: NDArray[Any], log_sd: NDArray[Any], workers: int
+) -> tuple[Any, Gradients] | None:
+    """L and its gradients.
+
+    The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Sums of squared differences are products of moments, as exact to 1e-12; None where they might not be.
+    One exponential serves a softmax and its logarithm.
+    What a sum does not run over stands after it, where there are fewer entries.
+    Arrays that nothing reads any more are overwritten.
+
+    workers: how many threads share the blocks.
+    """
+    N, D = X.shape
+    K = weights.shape[0]
+    dtype = X.dtype
+    # z = (X[:, None, :] - mu) / exp(log_sd)
+    exp = -log_sd
+    np.exp(exp, out=exp)
+    # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
+    exp_times_exp = exp * exp
+    if not _keeps_digits(X, mu, exp_times_exp):
+        return None
+    centre = _ones(K, dtype).dot(mu)
+    centre /= K
+    mu_minus_centre = mu - centre
+    scaled = exp * mu_minus_centre
+    scaled_2 = exp * scaled
+    scaled_2 *= 2
+    scaled_3 = mu_minus_centre * mu_minus_centre
+    scaled_3 *= exp
+    exp_scaled_3 = _dot_rows(exp, scaled_3)
+    total_log_sd = log_sd.dot(_ones(D, dtype))
+    # joint = log_softmax(weights) + log_density
+    softmax, log_softmax = _softmax_and_log(weights, axis=-1)
+    # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
+    ratio = 1.0 / max(N, 1)
+    # L = -mean(logsumexp(joint, axis=-1))
+    ratio_2 = -1.0 / max(N, 1)
+
+    def block(X_rows: Any) -> Any:
+        n_rows = X_rows.shape[0]
+        # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
+        X_rows_minus_centre = X_rows - centre
+        scaled_4 = X_rows_minus_centre * X_rows_minus_centre
+        log_density = scaled_4.dot(exp_times_exp.T)
+        log_density -= X_rows_minus_centre.dot(scaled_2.T)
+        log_density += exp_scaled_3
+        log_density *= -0.5
+        log_density -= total_log_sd
+        log_density -= D * 1.8378770664093453 / 2
+        # joint = log_softmax(weights) + log_density
+        joint = np.add(log_softmax, log_density, out=log_density)
+        # L = -mean(logsumexp(joint, axis=-1))
+        softmax_2, logsumexp = _softmax_and_logsumexp(joint, axis=-1)
+        total = logsumexp[:, 0].sum()
+        # joint = log_softmax(weights) + log_density
+        total_2 = _ones(n_rows, dtype).dot(softmax_2)
+        # z = (X[:, None, :] - mu) / exp(log_sd)
+        total_3 = softmax_2.T.dot(X_rows_minus_centre)
+        total_4 = softmax_2.T.dot(scaled_4)
+        return total, total_2, total_3, total_4
+
+    total, total_2, total_3, total_4 = _in_blocks(block, (X,), N, 8 * (3 * D + 2 * K), workers)
+    L = -(total / N)
+    # z = (X[:, None, :] - mu) / exp(log_sd)
+    reshaped_total_2 = total_2[:, None]
+    dL_dlog_sd = total_4 * exp
+    dL_dlog_sd -= 2 * (total_3 * scaled)
+    dL_dlog_sd += reshaped_total_2 * scaled_3
+    dL_dlog_sd *= exp
+    dL_dlog_sd *= ratio
+    np.subtract(ratio * reshaped_total_2, dL_dlog_sd, out=dL_dlog_sd)
+    scaled_4 = total_3 * exp
+    scaled_4 -= reshaped_total_2 * scaled
+    scaled_4 *= exp
+    dL_dmu = ratio_2 * scaled_4
+    # joint = log_softmax(weights) + log_density
+    dL_dlog_softmax = ratio_2 * total_2
+    dL_dweights = softmax * dL_dlog_softmax.sum(keepdims=True)
+    np.subtract(dL_dlog_softmax, dL_dweights, out=dL_dweights)
+    return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
+
+
 def value_and_grad(
     X: ArrayLike, weights: ArrayLike, mu: ArrayLike, log_sd: ArrayLike, *, workers: int = 1
 ) -> tuple[Any, Gradients]:
@@ -396,6 +491,7 @@ def value_and_grad(
     One exponential serves a softmax and its logarithm.
     What a sum does not run over stands after it, where there are fewer entries.
     Arrays that nothing reads any more are overwritten.
+    Sums of squared differences of large arrays are products of moments where these are as exact: see _by_moments.
 
     workers: how many threads share the blocks.
     """
@@ -405,6 +501,10 @@ def value_and_grad(
     N, D = X.shape
     K = weights.shape[0]
     dtype = X.dtype
+    if D * K * N >= 32768:
+        found = _by_moments(X, weights, mu, log_sd, workers)
+        if found is not None:
+            return found
     # z = (X[:, None, :] - mu) / exp(log_sd)
     exp = -log_sd
     np.exp(exp, out=exp)
@@ -458,4 +558,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 5be11b5f4037db74e5d615bdd45f6ecae26699a0b9b285c1e19ccd134e306181
+# gradc: 7e183da8be8714fff09b3ad1b1861204786f2244607af931ac39f1902c580b95

@@ -111,7 +111,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -153,6 +153,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -359,4 +360,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 79f711b5e2359f73537a43c8ba2a1d9cde677c4842373306e6acf29aca848048
+# gradc: f481b27b656ac7a1b7052248a943ff430b815c31ebef216d0efb8f5873bb0b63

@@ -146,16 +146,15 @@ def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> ND
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
-    e: NDArray[Any] = np.exp(z)
-    total = _added(e, axis)
+def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    e: NDArray[Any] = x - _top(x, -1)
+    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    np.exp(e, out=e)
+    total = _added(e, -1)
     e /= total
-    z -= np.log(total)
-    return e, z
+    picked -= np.log(total[:, 0])
+    return e, picked
 
 
 def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
@@ -171,7 +170,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -213,6 +212,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -543,15 +543,14 @@ def value_and_grad(
         # Z = X @ W
         Z = X_rows.dot(W)
         # L = cross_entropy(Z, y)
-        softmax, log_probs = _softmax_and_log(Z, axis=-1)
-        arange = np.arange(n_rows)
-        total = log_probs[arange, y_rows].sum()
+        softmax, picked = _softmax_and_picked(Z, y_rows)
+        total = picked.sum()
         # g = grad(L, W)
-        softmax[arange, y_rows] -= 1.0
+        softmax[np.arange(n_rows), y_rows] -= 1.0
         total_2 = X_rows.T.dot(softmax)
         return total, total_2
 
-    total, total_2 = _in_blocks(block, (X, y), N, 8 * (D + K + 2), workers)
+    total, total_2 = _in_blocks(block, (X, y), N, 8 * (D + K + 1), workers)
     # L = cross_entropy(Z, y)
     L = -(total / N)
     # g = grad(L, W)
@@ -559,4 +558,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: f9685c7f356d5485841c745c3c259ccc6001bf50903fab5b1e0fe4dc514ae10f
+# gradc: e743f42478cca45e652af497104ef07dc7bf6712242f66a7b36f54980795c201

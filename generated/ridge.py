@@ -80,7 +80,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -122,6 +122,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -289,4 +290,4 @@ def value_and_grad(
     return L, Gradients(dL_dw)
 
 
-# gradc: ea7750b475784b9eed09d8338f62f2b10c339be9c5f0bcbda8d6b8d0091537b7
+# gradc: 8ce97630d867225de710532e1477db380eba8c9ddefef7c162fdb889e6124b8c

@@ -81,7 +81,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -123,6 +123,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -278,4 +279,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: fe144d345d6f44e1af0cc6afffd9b78f3dba69956cc974f44f35172eff559cc3
+# gradc: eabf199089b84aa27046523da1574424370ae70a1541625bb40d8f81ab222ce2

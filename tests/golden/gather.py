@@ -141,7 +141,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -183,6 +183,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -409,4 +410,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: 00363484a42b829fed1f714ce4f79c0fd4eb8913e2430b4e0dfe97f2a35d15d2
+# gradc: f46a1958776ed6790fe797ebee87b728c58b1e5fc28c1bfd6218ed565193915e

@@ -104,7 +104,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -146,6 +146,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -303,4 +304,4 @@ def value_and_grad(
     return L, Gradients(dL_dgain)
 
 
-# gradc: e25ff6f0a051484464047d1b822d2ae9b06ef954174a0474a41699f410a28db0
+# gradc: 7ae7d11f645bd815f48f45206d65191c02d35e2a6519ebb3dd56c8705fa654df

@@ -102,7 +102,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -144,6 +144,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -327,4 +328,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: dab60892c6bc76fe276c5e8c026d3c2585968357a254189a7678fd9a3d5b168b
+# gradc: f50d3d5fd66346ee1085bed8f61d1cd17b04b0830bcefa1dcea66003e5cda86f

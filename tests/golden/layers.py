@@ -152,16 +152,15 @@ def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> ND
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
-    e: NDArray[Any] = np.exp(z)
-    total = _added(e, axis)
+def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    e: NDArray[Any] = x - _top(x, -1)
+    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    np.exp(e, out=e)
+    total = _added(e, -1)
     e /= total
-    z -= np.log(total)
-    return e, z
+    picked -= np.log(total[:, 0])
+    return e, picked
 
 
 def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
@@ -177,7 +176,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -219,6 +218,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -539,22 +539,21 @@ def value_and_grad(
         logits = hidden.dot(W)
         logits += b
         # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
-        softmax, log_probs = _softmax_and_log(logits, axis=-1)
-        arange = np.arange(n_rows)
-        total = log_probs[arange, y_rows].sum()
+        softmax, picked = _softmax_and_picked(logits, y_rows)
+        total = picked.sum()
         error = hidden - X_rows
         size = np.abs(error)
         below = size <= 1.0
         chosen = np.where(below, 0.5 * (error * error), size - 0.5)
         total_2 = chosen.sum()
-        softmax[arange, y_rows] -= 1.0
+        softmax[np.arange(n_rows), y_rows] -= 1.0
         scaled = 1.0 / max(N, 1) * softmax
         dL_ddifference = np.where(below, error, np.sign(error))
         dL_ddifference *= 1.0 / max(D * N, 1)
         return total, total_2, scale, sigmoid, hidden, logits, scaled, dL_ddifference
 
     total, total_2, scale, sigmoid, hidden, logits, scaled, dL_ddifference = _in_blocks(
-        block, (X, y), N, 8 * (11 * D + 2 * K + 3), workers, kept=(0, 0, 0, 0, 0, 0)
+        block, (X, y), N, 8 * (11 * D + 2 * K + 2), workers, kept=(0, 0, 0, 0, 0, 0)
     )
     # L = cross_entropy(logits, y) + huber(hidden, X) + cosine_similarity(logits[0], logits[1])
     logits_0 = logits[0]
@@ -624,4 +623,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 45879f314d637c8b136441bfcc1a5939791ffff1300d58f12d804d9e834ba900
+# gradc: c289b8d438916273038b9bca1b8048e09848bfae0be1daa62243bd1dcc0b9ab8

@@ -92,7 +92,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -134,6 +134,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -566,4 +567,4 @@ def value_and_grad(
     )
 
 
-# gradc: a555c504141a13946d0a41497f20e0098d0a35d759a0e8715e485a1bfaf21987
+# gradc: ff472f34c482a07aa495209b2197f7f1daf0a428f21a133e5af655cba245a599

@@ -214,15 +214,21 @@ def _horner(t: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any]:
 
 
 def _entrywise(
-    x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, above: float | None = None
+    x: NDArray[Any],
+    kernel: Any,
+    one: Any = None,
+    few: int = 0,
+    above: float | None = None,
+    known: Any = None,
 ) -> NDArray[Any]:
-    """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), by Python, which costs
-    less than a kernel's many calls of NumPy."""
+    """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), or what is known of it, by
+    Python, which costs less than a kernel's many calls of NumPy."""
     v = np.asarray(x)
     dtype = np.float32 if v.dtype.char == "f" else np.float64
     values = v.ravel().tolist() if v.size <= few else ()
     if values and (above is None or min(values) > above):
-        out = np.array([one(each) for each in values], dtype)
+        table = known() if known else {}
+        out = np.array([table[each] if each in table else one(each) for each in values], dtype)
     else:
         out = np.empty(v.size, dtype)
         _in_cache(kernel, v.reshape(-1), out)
@@ -276,9 +282,7 @@ def _gammaln_far(a: Any, log: Any) -> Any:
 
 
 def _gammaln_one(a: float) -> float:
-    """log Γ(a) of one positive number; Γ of small integers is exact."""
-    if a <= 23.0 and a % 1.0 == 0.0:
-        return math.log(math.gamma(a))
+    """log Γ(a) of one positive number."""
     if a < 1.0:
         return float(_gammaln_near(a)) - math.log(a)
     return float(_gammaln_near(a - 1.0) if a < 4.0 else _gammaln_far(a, math.log(a)))
@@ -292,8 +296,27 @@ def _gammaln_below(a: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(_gammaln_near(a - np.floor(small)) - np.log(small))
 
 
+@functools.cache
+def _gammaln_of_counts() -> dict[float, float]:
+    """log Γ(n) of n = 1, 2, … as far as Γ(n) is a number in float64."""
+    return {float(n): math.log(math.factorial(n - 1)) for n in range(1, 172)}
+
+
+@functools.cache
+def _gammaln_table() -> NDArray[Any]:
+    """The same as an array, and inf of 0."""
+    return np.array([np.inf, *_gammaln_of_counts().values()])
+
+
 def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
-    """log |Γ(x)|, by reflection below 0 (DLMF 5.5.3)."""
+    """log |Γ(x)|, by reflection below 0 (DLMF 5.5.3). Of counts, which data often are, from a table."""
+    if (
+        v[0] % 1.0 == 0.0
+        and v.min() > 0.0
+        and v.max() < 172.0
+        and np.all((n := v.astype(np.int64)) == v)
+    ):
+        return _gammaln_table()[n]
     a = np.abs(v)
     out = _split(a, 4.0, _gammaln_below, lambda each: _gammaln_far(each, np.log(each)))
     if np.any(v < 0.0):  # Γ(-a) Γ(a) = -π / (a sin πa)
@@ -307,7 +330,7 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _gammaln(x: NDArray[Any]) -> NDArray[Any]:
     """log |Γ(x)|; inf at the poles."""
-    return _entrywise(x, _gammaln_kernel, _gammaln_one, 48, above=0.0)
+    return _entrywise(x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts)
 
 
 def _digamma_near(p: Any) -> Any:
@@ -411,7 +434,7 @@ _BLOCK_BYTES = 2**22
 _LEAST_ROWS = 1024
 
 
-_MOST_BYTES = 2**25
+_MOST_BYTES = 2**24
 
 
 _SMALL_BYTES = 2**25
@@ -453,6 +476,7 @@ def _in_blocks(
     size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
+    size = -(-count // -(-count // size))  # blocks of about the same number of rows
     places = [(slice(None),) * axis for axis in axes or (0,) * len(arrays)]
     wholes: list[Any] = [None] * len(kept)
     lock = threading.Lock()
@@ -642,4 +666,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 3ebacbcf080693fe73a0573272b345886e344411e344126d9cc02526bdc55b19
+# gradc: 6f3a326bbf228cf316db0b6db9f20c1ec9a2fa709882364a008573af7a49559f
