@@ -117,6 +117,8 @@ class _Collector:
 
     def is_of_one_array(self) -> bool:
         """Whether there is a sum among the factors, and all of them are made of the same array, entry by entry."""
+        if not any(map(_is_sum, self.factors)):
+            return False
         leaves: set[Node] = set()
         seen: set[Node] = set()
         stack = list(self.factors)
@@ -129,7 +131,7 @@ class _Collector:
                 stack += node.args
             else:
                 leaves.add(node)
-        return not stack and len(leaves) == 1 and any(map(_is_sum, self.factors))
+        return not stack and len(leaves) == 1
 
     def steps(self, terms: Sum) -> int:
         """How many operations a sum takes, those within the sums among its factors too."""

@@ -7,7 +7,7 @@ a scale does not keep two products apart.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TypeGuard
@@ -112,11 +112,13 @@ class _Pairs:
         return None if tuple(factors) == term.factors else replace(term, factors=tuple(factors))
 
 
-def _built(term: Term, mapped: Mapping[Node, Node]) -> Node:
-    """The node of a product, its number in front."""
+def _built(term: Term, mapped: dict[Node, Node]) -> Node:
+    """The node of a product, its number in front. What two factors make may have been simplified to nodes that are new too."""
     number, whole = term.number, None
     for node, sign in sorted(term.factors, key=lambda factor: -factor[1]):
-        x = mapped[node] if node in mapped else upon(node, mapped)
+        for new in topological([node], mapped):
+            mapped[new] = upon(new, mapped)
+        x = mapped[node]
         if whole is None and sign < 0:
             whole, number = rewritten("divide", number or const(1.0), x), None
         else:
