@@ -97,6 +97,17 @@ def test_the_literal_sums_where_digits_would_be_lost(case: str) -> None:
     np.testing.assert_allclose(value, outcome, rtol=1e-4 if case == "float32" else 1e-12)
 
 
+@pytest.mark.parametrize("sharp", [False, True])
+def test_what_multiplies_an_exponent_counts(sharp: bool) -> None:
+    """An error of 1e-12 in a distance is one of 1e-4 in a hundred millionth of it."""
+    asked = Asked("input X: [N, D]\nparam mu: [K, D]\nconst tau = 1.0\nL = mean(logsumexp(3 - sum((X[:, None] - mu) ** 2, axis=2) / tau, axis=1))\n")
+    arguments = sample(1000, 25, 10)
+    value, _ = asked.module.value_and_grad(arguments["X"], arguments["mu"], tau=1e-8 if sharp else 1.0)
+    outcome, _ = asked.module.forward(arguments["X"], arguments["mu"], tau=1e-8 if sharp else 1.0)
+    assert asked.answers == [not sharp]
+    np.testing.assert_allclose(value, outcome, rtol=1e-12)
+
+
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 3, 2), (5, 1, 2), (10, 3, 2)])
 def test_nothing_is_asked_of_small_arrays(sizes: tuple[int, int, int]) -> None:
     asked = Asked(MIXTURE)

@@ -24,7 +24,7 @@ from dsl.types import ONE
 Readers = Mapping[Node, Sequence[Node]]
 # what may be lost of an exponent, as the generated code's _keeps_digits says
 LOST = "1e-12"
-# what an exponent may be multiplied by and added to on its way
+# what may happen to an exponent on its way, besides that it is multiplied by a number
 _AFFINE = ("add", "subtract", "negative", "reshape", "broadcast_to")
 _EXPONENTIALS = ("exp", "logsumexp", "softmax", "log_softmax", "softmax_and_log", "softmax_and_logsumexp", "softmax_and_picked")
 # one or two differences in a product: numbers, and how often each of the two is a factor instead
@@ -124,9 +124,10 @@ def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], sc
         labels, others = _split(of, tops[node])
         x, y = (labels[axis] for axis in of.axes)
         if {x, y} <= {*tops[node].output}:
-            if not _is_exponent(node, readers) or any(x in factor.labels for factor in others):
+            number = _scale_of_exponent(node, readers)
+            if number is None or any(x in factor.labels for factor in others):
                 return None
-            guards.append(_guard(of, (y, labels[2]), others, tops[node], scale))
+            guards.append(_guard(of, (y, labels[2]), others, number, tops[node], scale))
         moment = _moment(node, of, tops[node], pair, mapped, scale)
         if moment is None or moment.type != node.type:
             return None
@@ -163,31 +164,39 @@ def _moment(node: Node, of: Difference, top: Product, pair: Sequence[Node], mapp
     return rewritten("negative", result) if result is not None and of.sign**count < 0 else result
 
 
-def _guard(of: Difference, labels: tuple[int, int], others: Sequence[Factor], top: Product, scale: Scale) -> Node:
-    """Whether the sums keep their digits: asked of x and y, and of the weights of squares."""
+def _guard(of: Difference, labels: tuple[int, int], others: Sequence[Factor], number: Node, top: Product, scale: Scale) -> Node:
+    """Whether the sums keep their digits: asked of x and y, and of the weights of squares in an exponent."""
     present = {label for factor in others for label in factor.labels}
     order = best_order(Product(tuple(others), tuple(label for label in labels if label in present), top.sizes), scale) if others else None
     shape = tuple(dim if label in present else ONE for label, dim in zip(labels, of.y.type.known, strict=True))
     weights = const(1.0) if order is None else order.built([factor.node for factor in others], shape)
-    return apply(KEEPS_DIGITS, of.x, of.y, weights)
+    return apply(KEEPS_DIGITS, of.x, of.y, rewritten("multiply", number, weights))
 
 
-def _is_exponent(node: Node, readers: Readers) -> bool:
-    """Whether all that is made of a node is added to something, times numbers, and taken to be an exponent."""
-    waiting, seen = [node], {node}
+def _scale_of_exponent(node: Node, readers: Readers) -> Node | None:
+    """What a node is multiplied by, but for signs, on its way to being an exponent; None where it comes to anything else, or in several ways."""
+    numbers: dict[Node, Node] = {node: const(1)}
+    found: set[Node] = set()
+    waiting = [node]
     while waiting:
         each = waiting.pop()
         for reader in readers.get(each, ()):
-            if reader is each:
-                return False
-            if not isinstance(reader, Apply) or reader in seen or reader.op.name in _EXPONENTIALS:
+            if reader is each or not isinstance(reader, Apply):
+                return None
+            if reader.op.name in _EXPONENTIALS:
+                found.add(numbers[each])
                 continue
-            scaled = reader.op.name in ("multiply", "divide") and any(arg is not each and is_factor(arg) for arg in reader.args)
-            if not scaled and reader.op.name not in _AFFINE:
-                return False
-            seen.add(reader)
+            others = [arg for arg in reader.args if arg is not each]
+            number = numbers[each]
+            divided = reader.op.name == "divide" and reader.args[0] is each
+            if (divided or reader.op.name == "multiply") and len(others) == 1 and is_factor(others[0]):
+                number = rewritten(reader.op.name, number, others[0])
+            elif reader.op.name not in _AFFINE or len(others) != len(reader.args) - 1:
+                return None
+            if numbers.setdefault(reader, number) is not number:
+                return None
             waiting.append(reader)
-    return True
+    return found.pop() if len(found) == 1 else None
 
 
 __all__ = ["moments"]
