@@ -33,7 +33,7 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 @np.errstate(divide="ignore", over="ignore")
 def _logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
     return out if keepdims else out.squeeze(axis)[()]
@@ -82,7 +82,7 @@ def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     e: NDArray[Any] = x - top
     np.exp(e, out=e)

@@ -26,11 +26,6 @@ _ERF = (
     (-0.003712791242685806, 0.00013188465864678444),
     (-0.00013186508616350005, 0.0),
 )
-# The same in single precision: log(erfc x) / x on [0, 4], as a polynomial that is off by 4e-9 of erf.
-_ERF_SINGLE = (
-    -1.128379171611237, -0.6366193819703664, -0.10277783046802653, 0.019153063745449776, 0.0001603963736480145, -0.0016670277856648224,
-    0.000632837042295016, -0.00011764132650060613, 9.256271634981714e-06,
-)
 # (x + 0.75) exp(x²) erfc(x) - 0.65 on [0, 28].
 _ERFC = (
     (0.09999999999999998, 1.0),
@@ -100,14 +95,14 @@ def _ratio(x: Any, table: tuple[tuple[float, float], ...]) -> Any:
             above = above * x + a
             below = below * x + b
         return above / below
-    powers = np.empty((len(table), x.size))
+    powers = np.empty((len(table), x.size), x.dtype)
     powers[0] = 1.0
     powers[1] = x
     known = 1
     while (more := min(known, len(table) - 1 - known)) > 0:
         np.multiply(powers[1 : more + 1], powers[known], out=powers[known + 1 : known + more + 1])
         known += more
-    numerator, denominator = np.array(table).T @ powers
+    numerator, denominator = np.array(table, x.dtype).T @ powers
     numerator /= denominator
     return numerator
 
@@ -121,9 +116,9 @@ def _horner(t: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any]:
     return out
 
 
-def _entrywise(x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, above: float | None = None, known: Any = None, single: Any = None) -> NDArray[Any]:
-    """kernel(x) in float64, of x's precision and shape, or single(x) in float32. Of a few entries, all `above` something, each is one(entry), or what
-    is known of it, by Python, which costs less than a kernel's many calls of NumPy."""
+def _entrywise(x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, above: float | None = None, known: Any = None, own: bool = False) -> NDArray[Any]:
+    """kernel(x) in float64, of x's precision and shape; `own` takes float32 in its own. Of a few entries, all `above` something, each is one(entry),
+    or what is known of it, by Python, which costs less than a kernel's many calls of NumPy."""
     v = np.asarray(x)
     dtype = np.float32 if v.dtype.char == "f" else np.float64
     values = v.ravel().tolist() if v.size <= few else ()
@@ -132,8 +127,7 @@ def _entrywise(x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, abov
         out = np.array([table[each] if each in table else one(each) for each in values], dtype)
     else:
         out = np.empty(v.size, dtype)
-        own = single is not None and dtype is np.float32
-        _in_cache(single if own else kernel, v.reshape(-1), out, np.float32 if own else np.float64)
+        _in_cache(kernel, v.reshape(-1), out, dtype if own else np.float64)
     result: NDArray[Any] = out if v.ndim == 1 else out.reshape(v.shape)[()]
     return result
 
@@ -153,17 +147,9 @@ def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.copysign(a, v, out=a))
 
 
-def _erf_single(v: NDArray[Any]) -> NDArray[Any]:
-    """The same in float32, by a polynomial."""
-    a = np.minimum(np.abs(v), 4.0)
-    a *= _horner(a, _ERF_SINGLE)
-    np.expm1(a, out=a)
-    return np.asarray(np.copysign(a, v, out=a))
-
-
 def _erf(x: NDArray[Any]) -> NDArray[Any]:
     """The error function: 2/√π times the integral of exp(-t²) from 0 to x."""
-    return _entrywise(x, _erf_kernel, math.erf, 200, single=_erf_single)
+    return _entrywise(x, _erf_kernel, math.erf, 200, own=True)
 
 
 def _erfc_kernel(v: NDArray[Any]) -> NDArray[Any]:
@@ -236,7 +222,7 @@ def _gammaln_table() -> NDArray[Any]:
 def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
     """log |Γ(x)|, by reflection below 0 (DLMF 5.5.3). Of counts, which data often are, from a table."""
     if v[0] % 1.0 == 0.0 and v.min() > 0.0 and v.max() < 172.0 and np.all((n := v.astype(np.int64)) == v):
-        return _gammaln_table()[n]
+        return _gammaln_table()[n].astype(v.dtype, copy=False)
     a = np.abs(v)
     out = _split(a, 4.0, _gammaln_below, lambda each: _gammaln_far(each, np.log(each)))
     if np.any(v < 0.0):  # Γ(-a) Γ(a) = -π / (a sin πa)
@@ -248,7 +234,7 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _gammaln(x: NDArray[Any]) -> NDArray[Any]:
     """log |Γ(x)|; inf at the poles."""
-    return _entrywise(x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts)
+    return _entrywise(x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts, own=True)
 
 
 def _digamma_near(p: Any) -> Any:
