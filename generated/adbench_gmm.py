@@ -113,14 +113,14 @@ def _ratio(x: Any, table: tuple[tuple[float, float], ...]) -> Any:
             above = above * x + a
             below = below * x + b
         return above / below
-    powers = np.empty((len(table), x.size))
+    powers = np.empty((len(table), x.size), x.dtype)
     powers[0] = 1.0
     powers[1] = x
     known = 1
     while (more := min(known, len(table) - 1 - known)) > 0:
         np.multiply(powers[1 : more + 1], powers[known], out=powers[known + 1 : known + more + 1])
         known += more
-    numerator, denominator = np.array(table).T @ powers
+    numerator, denominator = np.array(table, x.dtype).T @ powers
     numerator /= denominator
     return numerator
 
@@ -132,9 +132,10 @@ def _entrywise(
     few: int = 0,
     above: float | None = None,
     known: Any = None,
+    own: bool = False,
 ) -> NDArray[Any]:
-    """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), or what is known of it, by
-    Python, which costs less than a kernel's many calls of NumPy."""
+    """kernel(x) in float64, of x's precision and shape; `own` takes float32 in its own. Of a few entries, all `above` something, each is one(entry),
+    or what is known of it, by Python, which costs less than a kernel's many calls of NumPy."""
     v = np.asarray(x)
     dtype = np.float32 if v.dtype.char == "f" else np.float64
     values = v.ravel().tolist() if v.size <= few else ()
@@ -143,16 +144,16 @@ def _entrywise(
         out = np.array([table[each] if each in table else one(each) for each in values], dtype)
     else:
         out = np.empty(v.size, dtype)
-        _in_cache(kernel, v.reshape(-1), out)
+        _in_cache(kernel, v.reshape(-1), out, dtype if own else np.float64)
     result: NDArray[Any] = out if v.ndim == 1 else out.reshape(v.shape)[()]
     return result
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any]) -> None:
+def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them."""
     for start in range(0, x.size, 8192):
-        out[start : start + 8192] = kernel(x[start : start + 8192].astype(np.float64, copy=False))
+        out[start : start + 8192] = kernel(x[start : start + 8192].astype(dtype, copy=False))
 
 
 def _split(a: NDArray[Any], bound: float, below: Any, above: Any) -> NDArray[Any]:
@@ -215,7 +216,7 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
         and v.max() < 172.0
         and np.all((n := v.astype(np.int64)) == v)
     ):
-        return _gammaln_table()[n]
+        return _gammaln_table()[n].astype(v.dtype, copy=False)
     a = np.abs(v)
     out = _split(a, 4.0, _gammaln_below, lambda each: _gammaln_far(each, np.log(each)))
     if np.any(v < 0.0):  # Γ(-a) Γ(a) = -π / (a sin πa)
@@ -229,7 +230,9 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _gammaln(x: NDArray[Any]) -> NDArray[Any]:
     """log |Γ(x)|; inf at the poles."""
-    return _entrywise(x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts)
+    return _entrywise(
+        x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts, own=True
+    )
 
 
 def _top(
@@ -259,7 +262,7 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
     return out if keepdims else out.squeeze(axis)[()]
@@ -270,7 +273,7 @@ def _softmax_and_logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     e: NDArray[Any] = x - top
     np.exp(e, out=e)
@@ -735,4 +738,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: d9c638a670335bf0921a4049ed861f3380475f90cf3ebed27efaa3b999a7240d
+# gradc: f6434649d318dc5e87f89e1039f115aaca26046f33540595f966f74ffda4bafc

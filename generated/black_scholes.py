@@ -79,14 +79,14 @@ def _ratio(x: Any, table: tuple[tuple[float, float], ...]) -> Any:
             above = above * x + a
             below = below * x + b
         return above / below
-    powers = np.empty((len(table), x.size))
+    powers = np.empty((len(table), x.size), x.dtype)
     powers[0] = 1.0
     powers[1] = x
     known = 1
     while (more := min(known, len(table) - 1 - known)) > 0:
         np.multiply(powers[1 : more + 1], powers[known], out=powers[known + 1 : known + more + 1])
         known += more
-    numerator, denominator = np.array(table).T @ powers
+    numerator, denominator = np.array(table, x.dtype).T @ powers
     numerator /= denominator
     return numerator
 
@@ -98,9 +98,10 @@ def _entrywise(
     few: int = 0,
     above: float | None = None,
     known: Any = None,
+    own: bool = False,
 ) -> NDArray[Any]:
-    """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), or what is known of it, by
-    Python, which costs less than a kernel's many calls of NumPy."""
+    """kernel(x) in float64, of x's precision and shape; `own` takes float32 in its own. Of a few entries, all `above` something, each is one(entry),
+    or what is known of it, by Python, which costs less than a kernel's many calls of NumPy."""
     v = np.asarray(x)
     dtype = np.float32 if v.dtype.char == "f" else np.float64
     values = v.ravel().tolist() if v.size <= few else ()
@@ -109,16 +110,16 @@ def _entrywise(
         out = np.array([table[each] if each in table else one(each) for each in values], dtype)
     else:
         out = np.empty(v.size, dtype)
-        _in_cache(kernel, v.reshape(-1), out)
+        _in_cache(kernel, v.reshape(-1), out, dtype if own else np.float64)
     result: NDArray[Any] = out if v.ndim == 1 else out.reshape(v.shape)[()]
     return result
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any]) -> None:
+def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them."""
     for start in range(0, x.size, 8192):
-        out[start : start + 8192] = kernel(x[start : start + 8192].astype(np.float64, copy=False))
+        out[start : start + 8192] = kernel(x[start : start + 8192].astype(dtype, copy=False))
 
 
 def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
@@ -131,7 +132,7 @@ def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _erf(x: NDArray[Any]) -> NDArray[Any]:
     """The error function: 2/√π times the integral of exp(-t²) from 0 to x."""
-    return _entrywise(x, _erf_kernel, math.erf, 200)
+    return _entrywise(x, _erf_kernel, math.erf, 200, own=True)
 
 
 class Tape(NamedTuple):
@@ -292,4 +293,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: 8a6b745bf2d28fe0f5a864005fb30fee393a00ccecfb9f22dca96e54c672090e
+# gradc: be5d9f30d2e326cd0eec10dc643a1f3c16372a1c25b300e8d56d38f70e36e94e

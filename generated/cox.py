@@ -120,7 +120,7 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
     return out if keepdims else out.squeeze(axis)[()]
@@ -131,7 +131,7 @@ def _softmax_and_logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     e: NDArray[Any] = x - top
     np.exp(e, out=e)
@@ -267,4 +267,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: a9c35f00ea48d95aae799e68f1f1d8577f0dbfb4b90fb051260e71ea05160ba8
+# gradc: 03c00c645049242b1b6a51dfb28873e8cdb28d17ff615cffe1edfb907479d5ad

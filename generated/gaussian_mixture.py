@@ -119,7 +119,7 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
     return out if keepdims else out.squeeze(axis)[()]
@@ -160,7 +160,7 @@ def _softmax_and_logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     e: NDArray[Any] = x - top
     np.exp(e, out=e)
@@ -417,10 +417,9 @@ def _by_moments(
     # z = (X[:, None, :] - mu) / exp(log_sd)
     exp = -log_sd
     np.exp(exp, out=exp)
-    # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
-    exp_times_exp = exp * exp
-    if not _keeps_digits(X, mu, exp_times_exp):
+    if not _keeps_digits(X, mu, -0.5 * (exp * exp)):
         return None
+    # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
     centre = _ones(K, dtype).dot(mu)
     centre /= K
     mu_minus_centre = mu - centre
@@ -443,7 +442,7 @@ def _by_moments(
         # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
         X_rows_minus_centre = X_rows - centre
         scaled_4 = X_rows_minus_centre * X_rows_minus_centre
-        log_density = scaled_4.dot(exp_times_exp.T)
+        log_density = scaled_4.dot((exp * exp).T)
         log_density -= X_rows_minus_centre.dot(scaled_2.T)
         log_density += exp_scaled_3
         log_density *= -0.5
@@ -558,4 +557,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 7e183da8be8714fff09b3ad1b1861204786f2244607af931ac39f1902c580b95
+# gradc: c1d2118854406ffada13b71556b8b431c0fbe46952e96a9d3566afe2e900fe9a

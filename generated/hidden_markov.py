@@ -123,7 +123,7 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
     return out if keepdims else out.squeeze(axis)[()]
@@ -432,4 +432,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: 1d84ece69f3dd170ff2f7ffb497af41b7b8acb89d02a466a619402c814bcb0a1
+# gradc: 1915891ba24be24609daa35ba1b7cf8d59b094c55fe28d04f29bd32ec5bcb4f3

@@ -121,14 +121,14 @@ def _ratio(x: Any, table: tuple[tuple[float, float], ...]) -> Any:
             above = above * x + a
             below = below * x + b
         return above / below
-    powers = np.empty((len(table), x.size))
+    powers = np.empty((len(table), x.size), x.dtype)
     powers[0] = 1.0
     powers[1] = x
     known = 1
     while (more := min(known, len(table) - 1 - known)) > 0:
         np.multiply(powers[1 : more + 1], powers[known], out=powers[known + 1 : known + more + 1])
         known += more
-    numerator, denominator = np.array(table).T @ powers
+    numerator, denominator = np.array(table, x.dtype).T @ powers
     numerator /= denominator
     return numerator
 
@@ -140,9 +140,10 @@ def _entrywise(
     few: int = 0,
     above: float | None = None,
     known: Any = None,
+    own: bool = False,
 ) -> NDArray[Any]:
-    """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), or what is known of it, by
-    Python, which costs less than a kernel's many calls of NumPy."""
+    """kernel(x) in float64, of x's precision and shape; `own` takes float32 in its own. Of a few entries, all `above` something, each is one(entry),
+    or what is known of it, by Python, which costs less than a kernel's many calls of NumPy."""
     v = np.asarray(x)
     dtype = np.float32 if v.dtype.char == "f" else np.float64
     values = v.ravel().tolist() if v.size <= few else ()
@@ -151,16 +152,16 @@ def _entrywise(
         out = np.array([table[each] if each in table else one(each) for each in values], dtype)
     else:
         out = np.empty(v.size, dtype)
-        _in_cache(kernel, v.reshape(-1), out)
+        _in_cache(kernel, v.reshape(-1), out, dtype if own else np.float64)
     result: NDArray[Any] = out if v.ndim == 1 else out.reshape(v.shape)[()]
     return result
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any]) -> None:
+def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them."""
     for start in range(0, x.size, 8192):
-        out[start : start + 8192] = kernel(x[start : start + 8192].astype(np.float64, copy=False))
+        out[start : start + 8192] = kernel(x[start : start + 8192].astype(dtype, copy=False))
 
 
 def _split(a: NDArray[Any], bound: float, below: Any, above: Any) -> NDArray[Any]:
@@ -223,7 +224,7 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
         and v.max() < 172.0
         and np.all((n := v.astype(np.int64)) == v)
     ):
-        return _gammaln_table()[n]
+        return _gammaln_table()[n].astype(v.dtype, copy=False)
     a = np.abs(v)
     out = _split(a, 4.0, _gammaln_below, lambda each: _gammaln_far(each, np.log(each)))
     if np.any(v < 0.0):  # Γ(-a) Γ(a) = -π / (a sin πa)
@@ -237,7 +238,9 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _gammaln(x: NDArray[Any]) -> NDArray[Any]:
     """log |Γ(x)|; inf at the poles."""
-    return _entrywise(x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts)
+    return _entrywise(
+        x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts, own=True
+    )
 
 
 _BLOCK_BYTES = 2**22
@@ -469,4 +472,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 29e3c727b9de9d10b6f3484c0100484593fc186c8c2b00a6f69396da63e18f26
+# gradc: a175e2a39690d0b5a430a1f94f09bf0bd74ec22598d122dee99ac26ef985a916

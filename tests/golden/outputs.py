@@ -93,7 +93,7 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
     return out if keepdims else out.squeeze(axis)[()]
@@ -193,4 +193,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: cf9d97ac7485b6678ed59af756a94b346b96985f5f32878c7e038e588e30e2e5
+# gradc: d85a0741ec98aca9a63e4e82df63334b06eca3505c8ed5dffad42ae899bad146

@@ -192,21 +192,21 @@ def _ratio(x: Any, table: tuple[tuple[float, float], ...]) -> Any:
             above = above * x + a
             below = below * x + b
         return above / below
-    powers = np.empty((len(table), x.size))
+    powers = np.empty((len(table), x.size), x.dtype)
     powers[0] = 1.0
     powers[1] = x
     known = 1
     while (more := min(known, len(table) - 1 - known)) > 0:
         np.multiply(powers[1 : more + 1], powers[known], out=powers[known + 1 : known + more + 1])
         known += more
-    numerator, denominator = np.array(table).T @ powers
+    numerator, denominator = np.array(table, x.dtype).T @ powers
     numerator /= denominator
     return numerator
 
 
 def _horner(t: NDArray[Any], coefficients: tuple[float, ...]) -> NDArray[Any]:
     """The polynomial in t, lowest power first."""
-    out = np.full(np.shape(t), coefficients[-1])
+    out = np.full(t.shape, coefficients[-1], t.dtype)
     for c in coefficients[-2::-1]:
         out *= t
         out += c
@@ -220,9 +220,10 @@ def _entrywise(
     few: int = 0,
     above: float | None = None,
     known: Any = None,
+    own: bool = False,
 ) -> NDArray[Any]:
-    """kernel(x) in float64, of x's precision and shape. Of a few entries, all `above` something, each is one(entry), or what is known of it, by
-    Python, which costs less than a kernel's many calls of NumPy."""
+    """kernel(x) in float64, of x's precision and shape; `own` takes float32 in its own. Of a few entries, all `above` something, each is one(entry),
+    or what is known of it, by Python, which costs less than a kernel's many calls of NumPy."""
     v = np.asarray(x)
     dtype = np.float32 if v.dtype.char == "f" else np.float64
     values = v.ravel().tolist() if v.size <= few else ()
@@ -231,16 +232,16 @@ def _entrywise(
         out = np.array([table[each] if each in table else one(each) for each in values], dtype)
     else:
         out = np.empty(v.size, dtype)
-        _in_cache(kernel, v.reshape(-1), out)
+        _in_cache(kernel, v.reshape(-1), out, dtype if own else np.float64)
     result: NDArray[Any] = out if v.ndim == 1 else out.reshape(v.shape)[()]
     return result
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any]) -> None:
+def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them."""
     for start in range(0, x.size, 8192):
-        out[start : start + 8192] = kernel(x[start : start + 8192].astype(np.float64, copy=False))
+        out[start : start + 8192] = kernel(x[start : start + 8192].astype(dtype, copy=False))
 
 
 def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
@@ -253,7 +254,7 @@ def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _erf(x: NDArray[Any]) -> NDArray[Any]:
     """The error function: 2/√π times the integral of exp(-t²) from 0 to x."""
-    return _entrywise(x, _erf_kernel, math.erf, 200)
+    return _entrywise(x, _erf_kernel, math.erf, 200, own=True)
 
 
 def _split(a: NDArray[Any], bound: float, below: Any, above: Any) -> NDArray[Any]:
@@ -316,7 +317,7 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
         and v.max() < 172.0
         and np.all((n := v.astype(np.int64)) == v)
     ):
-        return _gammaln_table()[n]
+        return _gammaln_table()[n].astype(v.dtype, copy=False)
     a = np.abs(v)
     out = _split(a, 4.0, _gammaln_below, lambda each: _gammaln_far(each, np.log(each)))
     if np.any(v < 0.0):  # Γ(-a) Γ(a) = -π / (a sin πa)
@@ -330,7 +331,9 @@ def _gammaln_kernel(v: NDArray[Any]) -> NDArray[Any]:
 
 def _gammaln(x: NDArray[Any]) -> NDArray[Any]:
     """log |Γ(x)|; inf at the poles."""
-    return _entrywise(x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts)
+    return _entrywise(
+        x, _gammaln_kernel, _gammaln_one, 48, above=0.0, known=_gammaln_of_counts, own=True
+    )
 
 
 def _digamma_near(p: Any) -> Any:
@@ -666,4 +669,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 6f3a326bbf228cf316db0b6db9f20c1ec9a2fa709882364a008573af7a49559f
+# gradc: 596b600a9453081f367b03f037ebad9a823ee9edeca772b4ee9a709fedbc137b

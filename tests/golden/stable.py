@@ -128,7 +128,7 @@ def _logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> NDArray[Any]:
     """log(sum(exp(x))), shifted by the largest entry, if that is finite; -inf over no entries."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     out: NDArray[Any] = np.log(_added(np.exp(x - top), axis)) + top
     return out if keepdims else out.squeeze(axis)[()]
@@ -160,7 +160,7 @@ def _softmax_and_logsumexp(
     x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
-    most = np.finfo(x.dtype).max
+    most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
     e: NDArray[Any] = x - top
     np.exp(e, out=e)
@@ -435,4 +435,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: cf4c67f0f59e0952ea835f391f77059a58f7429041f64b3e58528d73b19196c9
+# gradc: cbb3e2c905a1da9108f7373e03c9c275f2a5d9cc4ed3334554e1670d4f2bee91
