@@ -61,7 +61,7 @@ ELEMENTWISE: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(0,), (5,), (70, 80), (4096,), (3, 40, 50)])
-def test_masked_is_where(shape: tuple[int, ...], dtype: Any) -> None:
+def test_choices_in_bits_are_where(shape: tuple[int, ...], dtype: Any) -> None:
     x = frozen(rng.choice([*rng.normal(size=50), np.nan, np.inf, -np.inf, -0.0], shape), dtype)
     for mask in (rng.uniform(size=shape) < 0.5, rng.uniform(size=shape[-1:]) < 0.5, rng.uniform(size=(*shape[:-1], 1)) < 0.5, np.zeros(shape, bool)):
         whole = np.broadcast_to(mask, shape)
@@ -70,6 +70,8 @@ def test_masked_is_where(shape: tuple[int, ...], dtype: Any) -> None:
             assert found.dtype == dtype and found.tobytes() == expected.tobytes()
             found, expected = h._masked(whole, x[..., :1]), np.where(whole, x[..., :1], dtype(0.0))
             assert found.dtype == dtype and found.tobytes() == expected.tobytes()
+            found, expected = h._signed(one, other), np.where(one, other, -other)
+            assert found.dtype == dtype and found.shape == expected.shape and found.tobytes() == expected.tobytes()
 
 
 def frozen(x: Any, dtype: Any = np.float64) -> Any:

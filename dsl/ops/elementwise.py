@@ -100,7 +100,7 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
     static = _emit_static(stanza, node, args)
     if static is not None:
         return static
-    template = stanza.lines["zero" if "zero" in stanza.lines and _masks(node) else "numpy"]
+    template = stanza.lines[_form(stanza, node)]
     if stanza.kind == "select" and not node.type.weak and node.type.dtype == "float" and all(arg.type.weak for arg in node.args[1:]):
         # NumPy gives float64 for two Python floats
         args = [args[0], Text(f"{printer.dtype}.type({args[1].text})"), *args[2:]]
@@ -123,6 +123,20 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
         return Text(f"-{operand.at(ATOM if operand.level == POWER else UNARY)}", UNARY)
     shown = {infix[1].strip("{}"): left_level, infix[3].strip("{}"): right_level}
     return Text(template.format(**{name: text.at(shown.get(name, ATOM)) for name, text in texts.items()}), level)
+
+
+def _form(stanza: Stanza, node: Apply) -> str:
+    """Which of a stanza's lines of NumPy prints a node."""
+    if stanza.kind != "select":
+        return "numpy"
+    return "zero" if "zero" in stanza.lines and _masks(node) else "signs" if "signs" in stanza.lines and _chooses_sign(node) else "numpy"
+
+
+def _chooses_sign(node: Apply) -> bool:
+    """Whether a choice is between an array and the same with its sign changed."""
+    c, x, y = node.args
+    turned = isinstance(y, Apply) and y.op.name == "negative" and y.args[0] is x
+    return turned and x.type == node.type and node.type.dtype == "float" and c.type.dtype == "bool" and bool(c.type.shape)
 
 
 def _masks(node: Apply) -> bool:
