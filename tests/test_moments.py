@@ -65,7 +65,7 @@ def compare(asked: Asked, arguments: dict[str, Any], tolerance: float) -> None:
 @pytest.mark.parametrize("sizes", [(1000, 25, 10), (20_000, 3, 2), (64, 300, 3)])
 def test_a_mixture_by_moments(sizes: tuple[int, int, int], far: float) -> None:
     asked = Asked(MIXTURE)
-    compare(asked, sample(*sizes, far=far), 1e-11)
+    compare(asked, sample(*sizes, far=far), 1e-12)
     assert asked.answers == [True]
 
 
@@ -75,7 +75,7 @@ def test_weights_and_layouts(form: str) -> None:
     rng = np.random.default_rng(1)
     K, D = 40, 3
     mu, v = rng.normal(size=(K, D)), 0.1 * rng.normal(size=(K, D))
-    compare(asked, {"X": rng.normal(size=(900, D)), "mu": mu, "v": v}, 1e-11)
+    compare(asked, {"X": rng.normal(size=(900, D)), "mu": mu, "v": v}, 1e-12)
     assert asked.answers == [True]
 
 
@@ -111,14 +111,34 @@ def test_what_multiplies_an_exponent_counts(sharp: bool) -> None:
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 3, 2), (5, 1, 2), (10, 3, 2)])
 def test_nothing_is_asked_of_small_arrays(sizes: tuple[int, int, int]) -> None:
     asked = Asked(MIXTURE)
-    N, K, D = sizes
-    arguments = sample(max(N, 1), K, D)
-    arguments["X"] = arguments["X"][:N]
-    if N:
-        compare(asked, arguments, 1e-12)
-    else:
-        asked.module.value_and_grad(**arguments)
+    compare(asked, sample(*sizes), 1e-12)
     assert asked.answers == []
+
+
+def test_no_points_at_all() -> None:
+    asked = Asked(MIXTURE)
+    arguments = sample(1, 3, 2)
+    arguments["X"] = arguments["X"][:0]
+    with np.errstate(invalid="ignore"):  # the mean of nothing is nan
+        value, gradients = asked.module.value_and_grad(**arguments)
+    assert np.isnan(value) and asked.answers == []
+    assert [each.shape for each in gradients] == [(3,), (3, 2), (3, 2)]
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moments of all rows at once, and of ten blocks and a last one that is not whole."""
+    asked = Asked(MIXTURE)
+    arguments = sample(2_003, 12, 5)
+    whole = asked.module.value_and_grad(**arguments)
+    monkeypatch.setattr(asked.module, "_BLOCK_BYTES", 200 * 8 * (3 * 5 + 12))
+    monkeypatch.setattr(asked.module, "_LEAST_ROWS", 1)
+    blocks, added = [], asked.module._joined
+    monkeypatch.setattr(asked.module, "_joined", lambda *parts: blocks.append(1) or added(*parts))
+    parted = asked.module.value_and_grad(**arguments)
+    assert asked.answers == [True, True] and len(blocks) > 5
+    np.testing.assert_allclose(parted[0], whole[0], rtol=1e-13)
+    for found, expected in zip(parted[1], whole[1], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
 def test_every_row_beside_every_other_is_not_formed() -> None:
