@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 from weakref import WeakValueDictionary
 
 from dsl.diagnostics import Diagnostic, Span
@@ -357,6 +357,11 @@ def cotangent_names(program: Program, adjoints: Mapping[Node, Node]) -> dict[Nod
         if name is not None and (name not in program.wrt or (name, node) in wholes):
             called[node] = f"d{program.cotangents[0][0]}_d{name}"
     return called
+
+
+def applies(node: Node, *names: str) -> TypeGuard[Apply]:
+    """Whether a node is one of these operations upon something."""
+    return isinstance(node, Apply) and node.op.name in names
 
 
 def put_on_line(node: Node, line: Line, lines: dict[Node, Line]) -> None:

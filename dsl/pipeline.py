@@ -68,9 +68,14 @@ class Stage(NamedTuple):
     optional: bool = False
 
 
-def _other_way(program: Program) -> Program | None:
-    """What value_and_grad may take instead, put in order and in blocks as the other is."""
-    return stream(contract(multiplied_out(program))) if program.by_moments else None
+def _other_way(job: Job) -> Program | None:
+    """What value_and_grad may take instead, put in order and in blocks where the other is."""
+    if not job.product.by_moments:
+        return None
+    made: Program = multiplied_out(job.product)
+    for name, run in (("reorder", contract), ("stream", stream)):
+        made = made if name in job.options.without else run(made)
+    return made
 
 
 STAGES = (
@@ -91,7 +96,7 @@ STAGES = (
     Stage("reorder", lambda job: contract(job.product), optional=True),
     Stage("stream", lambda job: stream(job.product), optional=True),
     Stage("moments", lambda job: moments(job.product), optional=True),
-    Stage("emit", lambda job: render_module(view(job.product, VERSION, _other_way(job.product)))),
+    Stage("emit", lambda job: render_module(view(job.product, VERSION, _other_way(job)))),
     Stage("format", lambda job: format_module(job.product) if job.options.format else job.product),
 )
 OPTIONAL = tuple(stage.name for stage in STAGES if stage.optional)

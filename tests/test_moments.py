@@ -41,7 +41,7 @@ class Asked:
             self.answers.append(found is not None)
             return found
 
-        self.module._by_moments = listened  # type: ignore[attr-defined]
+        self.module.__dict__["_by_moments"] = listened
 
 
 def sample(N: int, K: int, D: int, scale: float = 1.0, far: float = 0.0) -> dict[str, Any]:

@@ -28,42 +28,40 @@ def dotted(program: Program) -> Program:
         mapped[node] = upon(node, mapped)
         x = node.args[0] if isinstance(node, Apply) and node.op is SUM and not node.type.shape else None
         if x is not None and x.type.shape and x.type.dtype == "float":
-            new = _added(list(_terms(x, readers)), made, mapped)
+            new = _added(list(_terms(x, readers, const(1))), made, mapped)
             mapped[node] = new if new is not None and new.type == node.type else mapped[node]
     return remapped(program, mapped)
 
 
-def _added(terms: Sequence[tuple[Node | None, Node]], made: Mapping[tuple[Node, ...], Node], mapped: Mapping[Node, Node]) -> Node | None:
+def _added(terms: Sequence[tuple[Node, Node]], made: Mapping[tuple[Node, ...], Node], mapped: Mapping[Node, Node]) -> Node | None:
     """The sum of all entries of all terms: of the products each by itself, of the others together."""
     sums: Node | None = None
     rest: Node | None = None
     for number, term in terms:
         factors = _factors(term)
-        x = upon(term, mapped) if term not in mapped else mapped[term]
         if not factors:
-            scaled = x if number is None else rewritten("multiply", number, x)
+            scaled = rewritten("multiply", number, mapped[term])
             rest = scaled if rest is None else rewritten("add", rest, scaled)
             continue
         factors = next(([made[pair], other] for pair, other in _splits(factors) if pair in made), factors)
         labels = ascii_letters[: len(term.type.known)]
-        dot = einsum(f"{labels},{labels}->", *(upon(factor, mapped) for factor in factors))
-        dot = dot if number is None else rewritten("multiply", number, dot)
+        dot = rewritten("multiply", number, einsum(f"{labels},{labels}->", *(upon(factor, mapped) for factor in factors)))
         sums = dot if sums is None else rewritten("add", sums, dot)
     return sums if sums is None or rest is None else rewritten("add", total(rest), sums)
 
 
-def _terms(x: Node, readers: Readers, number: Node | None = None) -> Iterator[tuple[Node | None, Node]]:
+def _terms(x: Node, readers: Readers, number: Node) -> Iterator[tuple[Node, Node]]:
     """What a sum adds up in each entry, each times a number, where nothing else reads it."""
     args = x.args if isinstance(x, Apply) and len(readers[x]) == 1 else ()
     same = bool(args) and all(arg.type == x.type for arg in args)
     name = x.op.name if isinstance(x, Apply) else ""
     if name in ("add", "subtract") and same:
         yield from _terms(args[0], readers, number)
-        yield from _terms(args[1], readers, number if name == "add" else rewritten("negative", number or const(1)))
+        yield from _terms(args[1], readers, number if name == "add" else rewritten("negative", number))
     elif name == "negative" and same:
-        yield from _terms(args[0], readers, rewritten("negative", number or const(1)))
+        yield from _terms(args[0], readers, rewritten("negative", number))
     elif name == "multiply" and args and is_factor(args[0]) and args[1].type == x.type:
-        yield from _terms(args[1], readers, args[0] if number is None else rewritten("multiply", number, args[0]))
+        yield from _terms(args[1], readers, rewritten("multiply", number, args[0]))
     else:
         yield number, x
 

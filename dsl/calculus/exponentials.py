@@ -21,6 +21,7 @@ from dsl.types import ONE, Shape
 
 # where one exponential serves two: the operation that gives both, and of which reductions or logarithms
 _SHARED = {"log_softmax": SOFTMAX_AND_LOG, "logsumexp": SOFTMAX_AND_LOGSUMEXP}
+_LOGISTIC = ("softplus", "log_sigmoid", "sigmoid")
 
 
 class Joint:
@@ -130,9 +131,6 @@ def _logistic(order: Iterable[Node]) -> set[Node]:
         if isinstance(node, Apply) and node.op.name in _LOGISTIC and node.args[0].type.shape is not None:
             taken["sigmoid" if node.op.name == "sigmoid" else "softplus"].add(_within(node))
     return taken["softplus"] & taken["sigmoid"]
-
-
-_LOGISTIC = ("softplus", "log_sigmoid", "sigmoid")
 
 
 def _within(node: Apply) -> Node:

@@ -16,7 +16,7 @@ from itertools import islice
 from math import gcd, lcm
 
 from dsl.calculus.identities import is_factor, rewritten
-from dsl.nodes import Apply, Const, Node, const
+from dsl.nodes import Apply, Const, Node, applies, const
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import Elementwise, ew
 
@@ -30,7 +30,7 @@ Opened = Callable[[Node], bool]
 
 def collected(node: Node) -> Node:
     """The node with its like terms as one, where it has any."""
-    return _Collector().collected(node) if _is(node, "add", "subtract") else node
+    return _Collector().collected(node) if applies(node, "add", "subtract") else node
 
 
 class _Collector:
@@ -76,14 +76,14 @@ class _Collector:
             ratio = _ratio(each)
             if ratio is not None and (ratio or power > 0):
                 factor *= ratio**power
-            elif _is(each, "multiply"):
+            elif applies(each, "multiply"):
                 stack += [(each.args[1], power), (each.args[0], power)]
-            elif _is(each, "negative"):
+            elif applies(each, "negative"):
                 factor *= -1 if power % 2 else 1
                 stack.append((each.args[0], power))
-            elif _is(each, "divide"):
+            elif applies(each, "divide"):
                 stack += [(each.args[1], -power), (each.args[0], power)]
-            elif _is(each, "subtract") and isinstance(each.args[1], Const):
+            elif applies(each, "subtract") and isinstance(each.args[1], Const):
                 factor *= -1 if power % 2 else 1
                 turned = rewritten("subtract", each.args[1], each.args[0])
                 powers[turned] = powers.get(turned, 0) + power
@@ -139,7 +139,7 @@ class _Collector:
         stack = [factors[i] for term in terms for i, _ in term if _is_sum(factors[i])]
         while stack:
             node = stack.pop()
-            if node not in inner and _is(node, "add", "subtract", "multiply", "negative", "power", "square"):
+            if node not in inner and applies(node, "add", "subtract", "multiply", "negative", "power", "square"):
                 inner.add(node)
                 stack += node.args
         return len(terms) + len(inner) + sum(len(term) + sum(power > 1 for _, power in term) for term in terms)
@@ -174,16 +174,12 @@ class _Collector:
         return reduce(lambda x, y: rewritten("multiply", x, y), powers) if powers else None
 
 
-def _is(node: Node, *names: str) -> bool:
-    return isinstance(node, Apply) and node.op.name in names
-
-
 def _nothing(node: Node) -> bool:
     return False
 
 
 def _is_sum(node: Node) -> bool:
-    return _is(node, "add", "subtract")
+    return applies(node, "add", "subtract")
 
 
 def _is_whole(node: Node) -> bool:
@@ -192,9 +188,9 @@ def _is_whole(node: Node) -> bool:
 
 
 def _is_power(node: Node) -> bool:
-    while _is(node, "multiply") and (isinstance(node.args[0], Const) or node.args[0] is node.args[1]):
+    while applies(node, "multiply") and (isinstance(node.args[0], Const) or node.args[0] is node.args[1]):
         node = node.args[1]
-    return not _is(node, "add", "subtract", "multiply", "divide")
+    return not applies(node, "add", "subtract", "multiply", "divide")
 
 
 def _addends(node: Node, opened: Opened | None = None) -> Iterator[tuple[int, Node]]:
@@ -205,8 +201,8 @@ def _addends(node: Node, opened: Opened | None = None) -> Iterator[tuple[int, No
         # with so many waiting there are too many for anyone, however deep the sum goes
         if len(stack) <= MOST and (each is node or _is_whole(each) or (opened is not None and opened(each))):
             x, y = each.args
-            stack += [(-sign if _is(each, "subtract") else sign, y), (sign, x)]
-        elif _is(each, "negative"):
+            stack += [(-sign if applies(each, "subtract") else sign, y), (sign, x)]
+        elif applies(each, "negative"):
             stack.append((-sign, each.args[0]))
         else:
             yield sign, each
@@ -233,9 +229,9 @@ def _ratio(node: Node) -> Fraction | None:
 
 def _exponent(node: Node) -> int:
     """The whole number that a node is a power by; 0 for another node."""
-    if _is(node, "square"):
+    if applies(node, "square"):
         return 2
-    power = node.args[1] if _is(node, "power") else None
+    power = node.args[1] if applies(node, "power") else None
     return int(power.value) if isinstance(power, Const) and power.value in range(1, MOST) else 0
 
 

@@ -155,8 +155,10 @@ def _windows(node: Apply, axes: Axes, places: Container[Node]) -> bool:
 def _part(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     """A result of what keeps rows itself."""
     whole = node.args[0]
-    if not isinstance(whole, Apply) or whole.op not in IN_PARTS or whole.op is SOFTMAX_AND_PICKED:
-        return isinstance(whole, Apply) and whole.op is SOFTMAX_AND_PICKED and axes[whole] == -2
+    if not isinstance(whole, Apply) or whole.op not in IN_PARTS:
+        return False
+    if whole.op is SOFTMAX_AND_PICKED:
+        return axes[whole] == -2
     return whole.op.elementwise or _along_others(whole, {whole.args[0]: axes[whole]}, places)
 
 

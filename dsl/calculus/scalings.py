@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from dsl.calculus.chains import Factor, Product, Scale, best_order, flattened
 from dsl.calculus.identities import is_factor, rewrite, rewritten
-from dsl.nodes import Apply, Node, Program, apply, remapped, topological
+from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
 from dsl.ops.core import axes_of
 from dsl.ops.shaping import reshape
 from dsl.types import ONE, Dim, Shape, product
@@ -38,9 +38,9 @@ def late(program: Program) -> Program:
             new = node if args == list(node.args) else rewrite(apply(node.op, *args, **dict(node.attrs)))
             for arg in node.args:
                 if arg in scaled:
-                    new = rewritten("negative", new) if _is(arg, "negative") else rewritten("multiply", mapped[arg.args[0]], new)
+                    new = rewritten("negative", new) if applies(arg, "negative") else rewritten("multiply", mapped[arg.args[0]], new)
             mapped[node] = new
-        if (scales(node) or (_is(node, "negative") and node.type.shape)) and all(_is(each, "sum", "einsum") for each in readers[node]):
+        if (scales(node) or (applies(node, "negative") and node.type.shape)) and all(applies(each, "sum", "einsum") for each in readers[node]):
             after = sum((product(each.type.known) for each in readers[node]), Dim.number(0))
             # data are taken for larger than what is learnt from them
             learning = node.type.shape in data - params and all(each.type.shape in params for each in readers[node])
@@ -82,13 +82,13 @@ def outside(program: Program) -> Program:
     mapped: dict[Node, Node] = {}
     for node in topological(program.roots):
         new = upon(node, mapped)
-        mapped[node] = _taken_out(new, scale) or new if _is(new, "sum", "einsum") else new
+        mapped[node] = _taken_out(new, scale) or new if applies(new, "sum", "einsum") else new
     return remapped(program, mapped)
 
 
 def _taken_out(node: Node, scale: Scale) -> Node | None:
     """A sum of fewer factors, times those that do not change along its axes."""
-    found = flattened(node, lambda each: _is(each, "multiply", "negative"))
+    found = flattened(node, lambda each: applies(each, "multiply", "negative"))
     if found is None:
         return None
     of = found[0]
@@ -119,7 +119,7 @@ def once(program: Program) -> Program:
         if isinstance(node, Apply):
             args = tuple(mapped[arg] for arg in node.args)
             mapped[node] = new = node if args == node.args else apply(node.op, *args, **dict(node.attrs))
-            if _is(new, "multiply"):
+            if applies(new, "multiply"):
                 mapped[node] = turned.get(args, new)
                 turned.setdefault(args[::-1], mapped[node])
     return remapped(program, mapped)
@@ -127,15 +127,15 @@ def once(program: Program) -> Program:
 
 def scales(node: Node) -> bool:
     """Whether an array is another times a number."""
-    return _is(node, "multiply") and is_factor(node.args[0]) and node.args[1].type == node.type and bool(node.type.shape)
+    return applies(node, "multiply") and is_factor(node.args[0]) and node.args[1].type == node.type and bool(node.type.shape)
 
 
 def _divided_last(node: Node, readers: Mapping[Node, list[Node]]) -> Node:
     """``sum(x / s)`` as ``sum(x) / s``, and ``x / s * s`` as ``x``."""
-    if _is(node, "multiply") and _is(node.args[0], "divide") and node.args[0].args[1] is node.args[1] and node.args[0].args[0].type == node.type:
+    if applies(node, "multiply") and applies(node.args[0], "divide") and node.args[0].args[1] is node.args[1] and node.args[0].args[0].type == node.type:
         return node.args[0].args[0]
-    x = node.args[0] if _is(node, "sum") else None
-    if not (isinstance(node, Apply) and isinstance(x, Apply) and _is(x, "divide") and len(readers.get(x, ())) == 1 and x.type.shape):
+    x = node.args[0] if applies(node, "sum") else None
+    if not (isinstance(node, Apply) and isinstance(x, Apply) and applies(x, "divide") and len(readers.get(x, ())) == 1 and x.type.shape):
         return node
     top, bottom = x.args
     own, axes = bottom.type.shape, axes_of(node.attr("axes"), len(x.type.shape))
@@ -144,10 +144,6 @@ def _divided_last(node: Node, readers: Mapping[Node, list[Node]]) -> Node:
     if own and not node.attr("keepdims"):
         bottom = rewrite(reshape(bottom, tuple(dim for i, dim in enumerate(own) if i - len(own) not in axes)))
     return rewritten("divide", rewrite(apply(node.op, top, **dict(node.attrs))), bottom)
-
-
-def _is(node: Node, *names: str) -> bool:
-    return isinstance(node, Apply) and node.op.name in names
 
 
 __all__ = ["divided", "late", "once", "outside", "readers_of", "scale_of", "scales", "upon"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dsl.nodes import Apply, Const, Node, apply
+from dsl.nodes import Apply, Const, Node, applies, apply
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import ew
 from dsl.ops.reduction import along, reduce
@@ -19,27 +19,23 @@ def stable(node: Node) -> Node:
     return node if new is None or not (new.type.matches(node.type) and new.type.dtype == node.type.dtype) else new
 
 
-def _is(node: Node, *names: str) -> bool:
-    return isinstance(node, Apply) and node.op.name in names
-
-
 def _one_plus(node: Node) -> Node | None:
     """x, where the node is 1 + x."""
-    if not _is(node, "add"):
+    if not applies(node, "add"):
         return None
     x, y = node.args
     return y if is_number(x, 1) else x if is_number(y, 1) else None
 
 
 def _one_minus(node: Node) -> Node | None:
-    return node.args[1] if _is(node, "subtract") and is_number(node.args[0], 1) else None
+    return node.args[1] if applies(node, "subtract") and is_number(node.args[0], 1) else None
 
 
 def _log(node: Apply) -> Node | None:
     (x,) = node.args
     if isinstance(x, Apply) and x.op.name in MOVES and _logs_well(x):
         return apply(x.op, _log_of(x.args[0]), *x.args[1:], **dict(x.attrs))
-    if _is(x, "exp"):
+    if applies(x, "exp"):
         return x.args[0]
     if isinstance(x, Apply) and x.op.name == "softmax":
         return along("log_softmax", x.args[0], x.attr("axis"))
@@ -48,12 +44,12 @@ def _log(node: Apply) -> Node | None:
     if isinstance(x, Apply) and x.op.name == "sum" and isinstance(x.args[0], Apply) and x.args[0].op.name == "exp":
         return reduce("logsumexp", x.args[0].args[0], x.attr("axes"), bool(x.attr("keepdims")))
     rest = _one_minus(x)
-    if rest is not None and _is(rest, "sigmoid", "expit"):
+    if rest is not None and applies(rest, "sigmoid", "expit"):
         return ew("log_sigmoid", ew("negative", rest.args[0]))
     rest = _one_plus(x)
     if rest is None or isinstance(rest, Const):
         return None
-    return ew("softplus", rest.args[0]) if _is(rest, "exp") else ew("log1p", rest)
+    return ew("softplus", rest.args[0]) if applies(rest, "exp") else ew("log1p", rest)
 
 
 def _logs_well(node: Apply) -> bool:
@@ -61,7 +57,7 @@ def _logs_well(node: Apply) -> bool:
     inner: Node = node
     while isinstance(inner, Apply) and inner.op.name in MOVES:
         inner = inner.args[0]
-    return _is(inner, "softmax", "sigmoid", "expit")
+    return applies(inner, "softmax", "sigmoid", "expit")
 
 
 def _log_of(x: Node) -> Node:
@@ -72,7 +68,7 @@ def _log_of(x: Node) -> Node:
 
 def _subtract(node: Apply) -> Node | None:
     x, y = node.args
-    if is_number(y, 1) and _is(x, "exp"):
+    if is_number(y, 1) and applies(x, "exp"):
         return ew("expm1", x.args[0])
     return None
 
@@ -80,14 +76,14 @@ def _subtract(node: Apply) -> Node | None:
 def complement(node: Node) -> Node | None:
     """``sigmoid(-x)``, where the node is ``1 - sigmoid(x)``."""
     rest = _one_minus(node)
-    return ew("sigmoid", ew("negative", rest.args[0])) if rest is not None and _is(rest, "sigmoid", "expit") else None
+    return ew("sigmoid", ew("negative", rest.args[0])) if rest is not None and applies(rest, "sigmoid", "expit") else None
 
 
 def _sqrt(node: Apply) -> Node | None:
     (x,) = node.args
-    if _is(x, "square") or (_is(x, "power") and is_number(x.args[1], 2)):
+    if applies(x, "square") or (applies(x, "power") and is_number(x.args[1], 2)):
         return ew("abs", x.args[0])
-    return ew("abs", x.args[0]) if _is(x, "multiply") and x.args[0] is x.args[1] else None
+    return ew("abs", x.args[0]) if applies(x, "multiply") and x.args[0] is x.args[1] else None
 
 
 _RULES: dict[str, Callable[[Apply], Node | None]] = {"log": _log, "subtract": _subtract, "sqrt": _sqrt}

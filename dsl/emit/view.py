@@ -195,7 +195,7 @@ def _fused(program: Program, other: Program | None = None) -> FunctionView:
         body.emit(order)
     copies = _fresh(program.fused[1:], body, {each.node for each in program.arguments})
     lines = body.reused(f"return {_scalar(first, body.texts[first].text)}, Gradients({', '.join(copies)})")
-    lines = live([*_head(program, body, (), program.guard is None), *called, *lines])
+    lines = live([*_head(program, body, ()), *called, *lines])
     if body.overwrites:
         told.append("Arrays that nothing reads any more are overwritten.")
     if other is not None:
@@ -205,7 +205,8 @@ def _fused(program: Program, other: Program | None = None) -> FunctionView:
     if program.guard is not None:
         given = ", ".join(f"{each.node.name}: {_argument_type(each.node)}" for each in program.arguments)
         return FunctionView(INSTEAD, given + f", {workers}: int" * bool(workers), "tuple[Any, Gradients] | None", said, tuple(lines))
-    arguments = _signature(program) + (f"{'' if '*' in _signature(program) else ', *'}, {workers}: int = 1" if workers else "")
+    arguments = _signature(program)
+    arguments += f"{'' if '*' in arguments else ', *'}, {workers}: int = 1" if workers else ""
     return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(lines))
 
 
@@ -299,7 +300,8 @@ def _bind_arguments(body: Body, program: Program) -> None:
         body.bind(each.node, each.node.name)
 
 
-def _head(program: Program, body: Body, extra: Iterable[str], check: bool = True) -> list[str]:
+def _head(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
+    check = program.guard is None  # else what calls the function has done it
     lines = [f"{_arguments(program)} = {CHECKED}({_arguments(program)})"] if program.arguments and check else []
     floats = [each.node.name for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
     if body.uniform and len(floats) > 1 and check:

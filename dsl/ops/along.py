@@ -14,7 +14,7 @@ from dsl.ops.indexing import take_along_axis
 from dsl.ops.making import arange
 from dsl.ops.moving import flip
 from dsl.ops.prods import PROD_OTHERS
-from dsl.ops.spec import ATOM, Emit, Function, Op, Printer, Text, function
+from dsl.ops.spec import ATOM, Emit, Function, Op, Printer, Text, called, function
 from dsl.types import ONE, TensorType
 
 Axes = int | tuple[int, ...]
@@ -62,22 +62,14 @@ def _vjp_log_softmax(node: Apply, g: Node) -> Sequence[Node | None]:
     return (sub(g, mul(ew("exp", node), total(g, _axes(node), keepdims=True))),)
 
 
-def _emit_softmax_and_picked(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    return Text(f"_softmax_and_picked({args[0].text}, {args[1].text})")
-
-
-def _emit_softplus_and_sigmoid(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    return Text(f"_softplus_and_sigmoid({args[0].text})")
-
-
 SOFTMAX = Op("softmax", _infer, _along("_softmax"), _vjp_softmax)
 LOG_SOFTMAX = Op("log_softmax", _infer, _along("_log_softmax"), _vjp_log_softmax)
 # a softmax and what stands beside it, of one exponential: made once derivatives are taken
 SOFTMAX_AND_LOG = Op("softmax_and_log", _infer, _along("_softmax_and_log"), parts=("softmax", "log_softmax"))
 SOFTMAX_AND_LOGSUMEXP = Op("softmax_and_logsumexp", _infer, _along("_softmax_and_logsumexp"), parts=("softmax", "logsumexp"))
 # the second is the logarithm where rows are picked from
-SOFTMAX_AND_PICKED = Op("softmax_and_picked", _infer, _emit_softmax_and_picked, parts=("softmax", "picked"))
-SOFTPLUS_AND_SIGMOID = Op("softplus_and_sigmoid", _infer, _emit_softplus_and_sigmoid, elementwise=True, parts=("softplus", "sigmoid"))
+SOFTMAX_AND_PICKED = Op("softmax_and_picked", _infer, called("_softmax_and_picked"), parts=("softmax", "picked"))
+SOFTPLUS_AND_SIGMOID = Op("softplus_and_sigmoid", _infer, called("_softplus_and_sigmoid"), elementwise=True, parts=("softplus", "sigmoid"))
 # whose parts are arrays of their own, of the same rows
 IN_PARTS = (SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID)
 

@@ -127,9 +127,8 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
 
 def _form(stanza: Stanza, node: Apply) -> str:
     """Which of a stanza's lines of NumPy prints a node."""
-    if stanza.kind != "select":
-        return "numpy"
-    return "zero" if "zero" in stanza.lines and _masks(node) else "signs" if "signs" in stanza.lines and _chooses_sign(node) else "numpy"
+    special = (("zero", _masks), ("signs", _chooses_sign))
+    return next((form for form, fits in special if form in stanza.lines and fits(node)), "numpy")
 
 
 def _chooses_sign(node: Apply) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from dsl.nodes import Apply
-from dsl.ops.spec import Function, Op, Printer, Text
+from dsl.ops.spec import Function, Op, called
 from dsl.types import TensorType
 
 
@@ -13,12 +12,8 @@ def _infer(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> Tensor
     return TensorType("bool", ())
 
 
-def _emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    return Text(f"_keeps_digits({', '.join(arg.text for arg in args)})")
-
-
 # of matrices x and y of as many columns, and the weights of these in sums of squared differences
-KEEPS_DIGITS = Op("keeps_digits", _infer, _emit)
+KEEPS_DIGITS = Op("keeps_digits", _infer, called("_keeps_digits"))
 OPS = (KEEPS_DIGITS,)
 FUNCTIONS: tuple[Function, ...] = ()
 

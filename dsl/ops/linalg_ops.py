@@ -14,15 +14,8 @@ from dsl.ops.broadcasting import reshape
 from dsl.ops.core import add, mul, neg, shape_of, sub
 from dsl.ops.diagonals import tril, triu
 from dsl.ops.matrices import column, dot_all, fitted, flat, lead, mm, mT, outer, per_matrix
-from dsl.ops.spec import Op, Printer, Text
+from dsl.ops.spec import Op, Printer, Text, called
 from dsl.types import ShapeError, TensorType, product, same
-
-
-def _call(name: str) -> Callable[[Apply, Sequence[Text], Printer], Text]:
-    def emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-        return Text(f"{name}({', '.join(arg.text for arg in args)})")
-
-    return emit
 
 
 def _infer_same(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
@@ -37,7 +30,7 @@ def _vjp_inv(node: Apply, g: Node) -> Sequence[Node | None]:
     return (neg(mm(mT(node), g, mT(node))),)
 
 
-INV = Op("inv", _infer_same, _call("np.linalg.inv"), _vjp_inv, raises=True, latex="{{0}}^{-1}")
+INV = Op("inv", _infer_same, called("np.linalg.inv"), _vjp_inv, raises=True, latex="{{0}}^{-1}")
 
 
 def inv(A: Node) -> Node:
@@ -62,8 +55,8 @@ def _vjp_cofactor(node: Apply, g: Node) -> Sequence[Node | None]:
     return sub(mul(dot_all(g, node), W), mm(W, mT(g), node)), None
 
 
-DET = Op("det", _infer_det, _call("np.linalg.det"), _vjp_det, latex=r"\det({0})")
-COFACTOR = Op("cofactor", _infer_same, _call("_cofactor"), _vjp_cofactor, latex=r"\operatorname{cof}({0})")
+DET = Op("det", _infer_det, called("np.linalg.det"), _vjp_det, latex=r"\det({0})")
+COFACTOR = Op("cofactor", _infer_same, called("_cofactor"), _vjp_cofactor, latex=r"\operatorname{cof}({0})")
 
 
 def det(A: Node) -> Node:
@@ -109,7 +102,7 @@ def _vjp_solve(node: Apply, g: Node) -> Sequence[Node | None]:
     return fitted(dA, node.args[0], node, g), fitted(back, node.args[1], node, g)
 
 
-SOLVE = Op("solve", _infer_solve, _call("np.linalg.solve"), _vjp_solve, raises=True, latex="{{0}}^{-1} {1}")
+SOLVE = Op("solve", _infer_solve, called("np.linalg.solve"), _vjp_solve, raises=True, latex="{{0}}^{-1} {1}")
 
 
 def solve(A: Node, b: Node, symmetric: bool = False) -> Node:
@@ -156,7 +149,7 @@ def _vjp_nonzero(node: Apply, g: Node) -> Sequence[Node | None]:
     return (g,)
 
 
-NONZERO = Op("nonzero", _infer_nonzero, _call("_nonzero"), _vjp_nonzero, linear=True, elementwise=True, raises=True, latex="{0}")
+NONZERO = Op("nonzero", _infer_nonzero, called("_nonzero"), _vjp_nonzero, linear=True, elementwise=True, raises=True, latex="{0}")
 
 
 def nonzero(d: Node) -> Node:

@@ -72,6 +72,15 @@ class Op:
     latex: str | Emit = r"\operatorname{{name}}({*})"
 
 
+def called(name: str) -> Emit:
+    """Prints an operation as a call of a function with its arguments."""
+
+    def emit(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+        return Text(f"{name}({', '.join(arg.text for arg in args)})")
+
+    return emit
+
+
 REQUIRED = object()
 
 

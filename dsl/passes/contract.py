@@ -14,7 +14,22 @@ from dataclasses import dataclass, replace
 
 from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
 from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales, upon
-from dsl.nodes import Apply, Const, Input, Node, Program, Rewrite, cotangent_names, fused_only, remapped, topological, value_only, with_fused, with_value
+from dsl.nodes import (
+    Apply,
+    Const,
+    Input,
+    Node,
+    Program,
+    Rewrite,
+    applies,
+    cotangent_names,
+    fused_only,
+    remapped,
+    topological,
+    value_only,
+    with_fused,
+    with_value,
+)
 from dsl.ops.factorisations import PART
 from dsl.ops.spec import Text
 from dsl.types import Dim
@@ -58,7 +73,7 @@ def _joined(program: Program) -> Program:
     mapped: dict[Node, Node] = {}
     for node in topological(program.roots):
         mapped[node] = _rebuilt(node, mapped, {})
-        if _is(node, "add") and all(len(readers[arg]) == 1 for arg in node.args):
+        if applies(node, "add") and all(len(readers[arg]) == 1 for arg in node.args):
             one, two = (flattened(arg, lambda each: len(readers.get(each, ())) == 1) for arg in node.args)
             for scaling, matrix in ((one, two), (two, one)):
                 if scaling and matrix and (new := joined(scaling[0], matrix[0], mapped, scale)):
@@ -89,12 +104,12 @@ class _Planner:
 
     def plans(self) -> dict[Node, Plan]:
         for node in reversed(self.order):
-            if len(self.readers[node]) > 1 and _is(node, "einsum") and self.may_go(node) and self.better_without(node):
+            if len(self.readers[node]) > 1 and applies(node, "einsum") and self.may_go(node) and self.better_without(node):
                 self.dissolved.add(node)
         plans: dict[Node, Plan] = {}
         gone: set[Node] = set()
         for node in reversed(self.order):
-            plan = self.plan(node, self.absorbs) if _is(node, *TOPS) and node not in gone else None
+            plan = self.plan(node, self.absorbs) if applies(node, *TOPS) and node not in gone else None
             if plan is None:
                 continue
             old = sum((own_cost(each) for each in plan.taken if each not in self.dissolved or each is node), Dim.number(0))
@@ -108,7 +123,7 @@ class _Planner:
 
     def may_go(self, node: Node) -> bool:
         """Not what a person reads in backward, a cotangent under its name, unless it is a product that need not be formed."""
-        return node not in self.roots and (_is(node, "einsum") or node not in self.shown) and as_product(node) is not None
+        return node not in self.roots and (applies(node, "einsum") or node not in self.shown) and as_product(node) is not None
 
     def plan(self, node: Node, absorbs: Callable[[Node], bool]) -> Plan | None:
         found = flattened(node, absorbs, self.sums) if self.counts(node) else None
@@ -144,7 +159,7 @@ class _Planner:
             seen.add(reader)
             if reader in self.dissolved or (is_view(reader) and self.absorbs(reader)):
                 waiting += self.readers[reader]
-            elif _is(reader, *TOPS) and as_product(reader) is not None:
+            elif applies(reader, *TOPS) and as_product(reader) is not None:
                 found.append(reader)
             else:
                 return []
@@ -160,15 +175,11 @@ class _Fused(_Planner):
         return True
 
 
-def _is(node: Node, *names: str) -> bool:
-    return isinstance(node, Apply) and node.op.name in names
-
-
 def _rebuilt(node: Node, mapped: Mapping[Node, Node], plans: Mapping[Node, Plan]) -> Node:
     if node in plans:
         order = plans[node].order
         new = order.built([mapped.get(factor.node, factor.node) for factor in order.of.factors], node.type.known)
-        if new.type == node.type and not _is(new, "broadcast_to"):
+        if new.type == node.type and not applies(new, "broadcast_to"):
             return new
     return upon(node, mapped)
 

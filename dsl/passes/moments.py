@@ -199,4 +199,4 @@ def _scale_of_exponent(node: Node, readers: Readers) -> Node | None:
     return found.pop() if len(found) == 1 else None
 
 
-__all__ = ["moments"]
+__all__ = ["moments", "multiplied_out"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container
-from typing import TypeGuard
 
 from dsl.calculus.diagonals import added_in_place
 from dsl.calculus.identities import FACTORS, is_factor, rewrite, rewritten
-from dsl.nodes import Apply, Node, Program, apply, cotangent_names, rebuild, remapped, topological
+from dsl.nodes import Apply, Node, Program, applies, apply, cotangent_names, rebuild, remapped, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
 
@@ -39,9 +38,9 @@ def _value(node: Node) -> Node:
 def _hoisted(node: Node, kept: Container[Node]) -> Node:
     """``b - a`` for ``-(a - b)``, and a sign or a number before a sum, a product, or what only moves entries, rather than in each entry. Not out
     of an array that is ``kept``: it would be made twice."""
-    if isinstance(node, Apply) and node.op.name == "negative" and node.args[0] not in kept and _is(node.args[0], "subtract"):
+    if isinstance(node, Apply) and node.op.name == "negative" and node.args[0] not in kept and applies(node.args[0], "subtract"):
         return rewritten("subtract", *node.args[0].args[::-1])
-    if not _is(node, *_LINEAR):
+    if not applies(node, *_LINEAR):
         return node
     if node.op.name == "einsum" and len(node.args) == 1 and node.args[0] not in kept and (turned := _turned(node, node.args[0])):
         return turned
@@ -55,13 +54,9 @@ def _hoisted(node: Node, kept: Container[Node]) -> Node:
     return node
 
 
-def _is(node: Node, *names: str) -> TypeGuard[Apply]:
-    return isinstance(node, Apply) and node.op.name in names
-
-
 def _chosen_once(node: Node) -> Node:
     """A choice between what is 0 where the condition does not hold, and 0, is the first."""
-    if not _is(node, "where"):
+    if not applies(node, "where"):
         return node
     condition, x, y = node.args
     return x if is_number(y, 0) and x.type.matches(node.type) and _zero_unless(x, condition) else node
@@ -70,11 +65,11 @@ def _chosen_once(node: Node) -> Node:
 def _zero_unless(node: Node, condition: Node) -> bool:
     """Whether an array is 0 already wherever a condition does not hold: a choice by it, times numbers maybe."""
     for _ in range(FACTORS):
-        if _is(node, "multiply") and is_factor(node.args[0]):
+        if applies(node, "multiply") and is_factor(node.args[0]):
             node = node.args[1]
-        elif _is(node, "negative") or (_is(node, "divide") and is_factor(node.args[1])):
+        elif applies(node, "negative") or (applies(node, "divide") and is_factor(node.args[1])):
             node = node.args[0]
-    return _is(node, "where") and node.args[0] is condition and is_number(node.args[2], 0)
+    return applies(node, "where") and node.args[0] is condition and is_number(node.args[2], 0)
 
 
 def _turned(node: Apply, product: Node) -> Node | None:

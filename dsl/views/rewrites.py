@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dsl.calculus.identities import rewrite
-from dsl.nodes import Apply, Const, Node, rebuild
+from dsl.nodes import Apply, Const, Node, applies, rebuild
 from dsl.ops.core import is_number
 
 _SPREADING = ("broadcast_to", "spread", "unbroadcast")
@@ -48,15 +48,15 @@ def named(before: Apply, after: Node) -> str:
         return "it has the shape already"
     if is_number(after, 0) or _is_filled(after):
         return "zero times anything is zero"
-    if any(_is(arg, "eye", "diag") for arg in args) and name in ("einsum", "multiply"):
+    if any(applies(arg, "eye", "diag") for arg in args) and name in ("einsum", "multiply"):
         return "an identity matrix is not multiplied by: it renames an index"
-    if any(_is(arg, *_SPREADING) for arg in args):
+    if any(applies(arg, *_SPREADING) for arg in args):
         return "a sum of equal entries is a multiple" if name in ("sum", "mean") else "what is the same everywhere is repeated by broadcasting alone"
-    if name == "einsum" and any(_is(arg, "einsum") for arg in args):
+    if name == "einsum" and any(applies(arg, "einsum") for arg in args):
         return "a transpose goes into the product"
-    if name in ("add", "subtract") and _is(after, "add", "subtract") and any(_is(arg, "negative") for arg in args):
+    if name in ("add", "subtract") and applies(after, "add", "subtract") and any(applies(arg, "negative") for arg in args):
         return "minus a negative is a sum"
-    if _is(after, "negative") or (name == "negative" and not _is(after, "negative")) or any(_is(arg, "negative") for arg in args):
+    if applies(after, "negative") or (name == "negative" and not applies(after, "negative")) or any(applies(arg, "negative") for arg in args):
         return "signs are gathered in front"
     if name in ("multiply", "divide", "einsum", "sum"):
         return "numbers are gathered in front"
@@ -65,10 +65,6 @@ def named(before: Apply, after: Node) -> str:
     if name in _ORDER:
         return "moves of entries are one"
     return "the same in fewer steps"
-
-
-def _is(node: Node, *names: str) -> bool:
-    return isinstance(node, Apply) and node.op.name in names
 
 
 def _is_filled(node: Node) -> bool:

@@ -351,9 +351,9 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     def block(x_rows: Any, y_rows: Any, picked_exp_edged_rows: Any) -> Any:
         n_rows = x_rows.shape[0]
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
-        blocks = x_rows.reshape(n_rows, 2, 3).transpose(1, 0, 2)
+        reshaped_x_rows = x_rows.reshape(n_rows, 2, 3)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        total = np.vdot(blocks, blocks)
+        total = np.vdot(reshaped_x_rows, reshaped_x_rows)
         # joined = concatenate([x, y[:, :2]], axis=1)
         joined = np.concatenate((x_rows, y_rows[:, :2]), axis=-1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
@@ -374,6 +374,9 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         dL_djoined = joined * joined
         dL_djoined *= 3
+        # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
+        blocks = reshaped_x_rows.transpose(1, 0, 2)
+        # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         dL_dblocks = 2 * blocks
         # stacked = stack([x, y], axis=1)
         dL_dx += dL_dstacked[:, 0]
@@ -413,7 +416,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         dL_dproduct_x,
         dL_dflip,
         scattered,
-    ) = _in_blocks(block, (x, y, picked_exp_edged), N, 792, workers, kept=(0, 0, 0, 0, 0, 0, 0))
+    ) = _in_blocks(block, (x, y, picked_exp_edged), N, 840, workers, kept=(0, 0, 0, 0, 0, 0, 0))
     # tiled = tile(left, (2, 1))
     tiled = np.tile(left, (2, 1))
     # turned = roll(flip(right, axis=0), 1, axis=1)
@@ -466,4 +469,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 939408ccc5643631adecd1a5718a0b1ab52a1f0360eb9d4979a29b47bb267e6a
+# gradc: 224af2670c3b070f3745ec08b8621d2a05cee750c7cf8a792c2bc9fb0b380cb9
