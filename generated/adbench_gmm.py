@@ -151,9 +151,9 @@ def _entrywise(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
-    """out = kernel(x), in blocks that stay in the cache with what is made of them."""
-    for start in range(0, x.size, 8192):
-        out[start : start + 8192] = kernel(x[start : start + 8192].astype(dtype, copy=False))
+    """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
+    for start in range(0, x.size, 32768):
+        out[start : start + 32768] = kernel(x[start : start + 32768].astype(dtype, copy=False))
 
 
 def _split(a: NDArray[Any], bound: float, below: Any, above: Any) -> NDArray[Any]:
@@ -324,7 +324,7 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
     _SMALL_BYTES are done sooner by one.
     """
     if workers < 1:
@@ -334,7 +334,8 @@ def _in_blocks(
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
-    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    most = _BLOCK_BYTES * (2 * workers if workers > 1 else 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), most // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
     size = -(-count // -(-count // size))  # blocks of about the same number of rows
@@ -738,4 +739,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: f6434649d318dc5e87f89e1039f115aaca26046f33540595f966f74ffda4bafc
+# gradc: 5b81ba5ac1b9c8616ef795b19ef19d61394fb431fe370e0f62ab5bc9984f6a81

@@ -130,7 +130,7 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
     _SMALL_BYTES are done sooner by one.
     """
     if workers < 1:
@@ -140,7 +140,8 @@ def _in_blocks(
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
-    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    most = _BLOCK_BYTES * (2 * workers if workers > 1 else 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), most // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
     size = -(-count // -(-count // size))  # blocks of about the same number of rows
@@ -650,4 +651,4 @@ def value_and_grad(
     )
 
 
-# gradc: 5032d68ed5b9657a83fb7aefe434c303fce4922466a38bb8e475a3b640f1ce30
+# gradc: 26b9d4d01819ad97979b4766142a78cb1e460760ce9657fd4206d4bcd136a01a

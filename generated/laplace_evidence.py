@@ -146,7 +146,7 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
     _SMALL_BYTES are done sooner by one.
     """
     if workers < 1:
@@ -156,7 +156,8 @@ def _in_blocks(
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
-    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    most = _BLOCK_BYTES * (2 * workers if workers > 1 else 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), most // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
     size = -(-count // -(-count // size))  # blocks of about the same number of rows
@@ -424,4 +425,4 @@ def value_and_grad(
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: 437a4bfcd19e893f351f9eaa5fa3bde982186e2ef92f7ada2de3b8f162a51c1a
+# gradc: aa6654b00214cb93fc9c857b11c3d12479b7236c8f72c922897489ec92f37d42

@@ -181,9 +181,9 @@ def _entrywise(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
-    """out = kernel(x), in blocks that stay in the cache with what is made of them."""
-    for start in range(0, x.size, 8192):
-        out[start : start + 8192] = kernel(x[start : start + 8192].astype(dtype, copy=False))
+    """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
+    for start in range(0, x.size, 32768):
+        out[start : start + 32768] = kernel(x[start : start + 32768].astype(dtype, copy=False))
 
 
 def _split(a: NDArray[Any], bound: float, below: Any, above: Any) -> NDArray[Any]:
@@ -345,7 +345,7 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
     _SMALL_BYTES are done sooner by one.
     """
     if workers < 1:
@@ -355,7 +355,8 @@ def _in_blocks(
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
-    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    most = _BLOCK_BYTES * (2 * workers if workers > 1 else 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), most // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
     size = -(-count // -(-count // size))  # blocks of about the same number of rows
@@ -552,6 +553,7 @@ def value_and_grad(
     # size = exp(-log_alpha)
     size = np.exp(-log_alpha)
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
+    gammaln_size = _gammaln(size)
     exp_log_alpha = np.exp(log_alpha)
 
     def block(y_rows: Any, X_rows: Any) -> Any:
@@ -559,7 +561,7 @@ def value_and_grad(
         number_y_rows = y_rows.astype(dtype)
         added = number_y_rows + size
         difference = _gammaln(added)
-        difference -= _gammaln(size)
+        difference -= gammaln_size
         difference -= _gammaln((y_rows + 1).astype(dtype))
         # mu = exp(X @ beta)
         X_rows_beta = X_rows.dot(beta)
@@ -607,4 +609,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 149c82545713108c50bb0f14c76ffb023ee247d65faad1e945a898d0215936f7
+# gradc: 8a8152f6ed4ea4591e5f618d1970e8e726fd271719f76b222f5f211ff42dd639

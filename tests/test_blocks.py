@@ -108,6 +108,13 @@ def test_what_only_the_end_knows_is_multiplied_on_there(name: str) -> None:
     assert "are gone through a block at a time" in made(HEAD + PROGRAMS[name]).value_and_grad.__doc__
 
 
+def test_a_dear_number_is_computed_once_and_not_in_each_block() -> None:
+    text = compile_text("input x: [N]\nparam r: []\n\nL = sum(gammaln(x + 2 * gammaln(r)))\n")
+    before, _, block = text.partition("def value_and_grad")[2].partition("    def block(")
+    assert before.count("_gammaln(") == 1
+    assert "_gammaln(r)" not in block
+
+
 def test_memory_does_not_grow_with_the_batch() -> None:
     module = made("input x: [N, D]\ninput y: [N]\nparam w: [D]\nL = mean(binary_cross_entropy(x @ w, y))")
 

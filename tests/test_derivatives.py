@@ -204,3 +204,18 @@ def test_map(name: str) -> None:
     direction = RNG.normal(size=X.shape)
     ends = [compiled.value(X + s * direction, M).L for s in (1e-6, -1e-6)]
     np.testing.assert_allclose(np.sum(gradients.X * direction), (ends[0] - ends[1]) / 2e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("a", "b"), [("[N]", "[N]"), ("[N]", "[]"), ("[]", "[N]"), ("[N]", "[M, N]")])
+def test_of_the_logarithm_of_a_ratio(a: str, b: str) -> None:
+    """It is 1 / a, whatever is broadcast."""
+    made = module(f"param a: {a}\nparam b: {b}\n\nL = sum(log(a / b))\n")
+    shapes = {"[]": (), "[N]": (3,), "[M, N]": (2, 3)}
+    above, below = (RNG.uniform(1, 2, size=shapes[each]) for each in (a, b))
+    _, (da, db) = made.value_and_grad(above, below)
+    np.testing.assert_allclose(da * above, max(below.size // above.size, 1), rtol=1e-14)
+    np.testing.assert_allclose(db * below, -max(above.size // below.size, 1), rtol=1e-14)
+
+
+def test_of_the_logarithm_of_a_ratio_divides_once() -> None:
+    assert "dL_da = dL / a\n" in dsl.compile_text("param a: [N]\nparam b: [N]\n\nL = sum(log(a / b))\n")

@@ -14,7 +14,7 @@ ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
-    *(f"calculus.{name}" for name in ("rows", "diagonals", "tiles", "identities", "polynomials", "chains", "scalings", "subproducts", "dots")),
+    *(f"calculus.{name}" for name in ("rows", "diagonals", "factors", "tiles", "identities", "polynomials", "chains", "scalings", "subproducts", "dots")),
     *(f"calculus.{name}" for name in ("exponentials", "stability")),
     *(f"calculus.{name}" for name in ("batching", "terms", "jacobians", "turns", "symmetry", "inverses", "reverse", "directions", "derivatives", "loops")),
     *("library", "recorder", "imports"),

@@ -14,7 +14,8 @@ from itertools import count
 from operator import or_
 from string import ascii_letters
 
-from dsl.calculus.identities import is_factor, rewrite, rewritten
+from dsl.calculus.factors import is_factor
+from dsl.calculus.identities import rewrite, rewritten
 from dsl.nodes import Apply, Node, const
 from dsl.ops.broadcasting import total
 from dsl.ops.contraction import einsum, split_spec

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_letters
 
-from dsl.calculus.identities import is_factor, rewritten
+from dsl.calculus.factors import is_factor
+from dsl.calculus.identities import rewritten
 from dsl.calculus.scalings import readers_of, upon
 from dsl.nodes import Apply, Node, Program, const, remapped, topological
 from dsl.ops.broadcasting import SUM, total

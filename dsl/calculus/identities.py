@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from dsl.calculus import diagonals
+from dsl.calculus.factors import FACTORS, LARGEST, in_lowest_terms, is_factor, is_negative, leads_negative
 from dsl.calculus.tiles import added_up, joined
-from dsl.nodes import Apply, Const, Input, Node, apply, const, of_sizes
+from dsl.nodes import Apply, Const, Node, applies, apply, const
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import cast, ew
@@ -33,8 +34,6 @@ _FOLD: dict[str, Callable[..., float | int | bool]] = {
     "exp": math.exp,
     "log": math.log,
 }
-LARGEST = 2**63
-FACTORS = 8
 
 
 def rewrite(node: Node) -> Node:
@@ -120,7 +119,7 @@ def _add(node: Apply) -> Node | None:
         return same
     if is_zero(y) and (same := _like(node, x)):
         return same
-    if _is_negative(y):
+    if is_negative(y):
         return rewritten("subtract", x, rewritten("negative", y))
     if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
         return _chosen(node, x, y)
@@ -144,82 +143,12 @@ def _subtract(node: Apply) -> Node | None:
         return _like(node, x)
     if is_number(x, 0):
         return rewritten("negative", y)
-    if _is_negative(y):
+    if is_negative(y):
         return rewritten("add", x, rewritten("negative", y))
     if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
         negated = apply(y.op, y.args[0], *(each if is_number(each, 0) else rewritten("negative", each) for each in y.args[1:]))
         return _chosen(node, x, negated)
     return diagonals.added(node) or _pair(node)
-
-
-def is_factor(node: Node) -> bool:
-    """A number whose size nobody worries about: a constant, a count, a scalar cotangent, and what is made of these."""
-    while isinstance(node, Apply) and node.op.name in ("multiply", "divide", "negative", "power", "sqrt") and node.type.shape == ():
-        if len(node.args) == 2 and not is_factor(node.args[1]):
-            return False
-        node = node.args[0]
-    if isinstance(node, Apply):
-        return node.op.name in ("dimension", "size")
-    return isinstance(node, Const) or (isinstance(node, Input) and node.role in ("cotangent", "const") and node.type.shape == ())
-
-
-def _ratio(node: Node) -> tuple[int, int] | None:
-    """The ratio of small integers that a constant is, written as a float or not."""
-    if not isinstance(node, Const) or isinstance(node.value, bool) or not abs(node.value) < 2**53:
-        return None
-    top, bottom = node.value.as_integer_ratio()
-    return (top, bottom) if bottom <= 64 else None
-
-
-def _collected(node: Apply) -> Node | None:
-    """A scalar product with its numbers in front and in lowest terms: ``2 * (dL / 2)`` is ``dL``."""
-    top, bottom = 1, 1
-    factors: list[Node] = []
-    divisors: list[Node] = []
-    stack: list[tuple[Node, bool]] = [(node, True)]
-    while stack:
-        each, above = stack.pop()
-        ratio = _ratio(each)
-        if ratio is not None and (above or ratio[0]):
-            a, b = ratio if above else ratio[::-1]
-            top, bottom = top * a, bottom * b
-        elif isinstance(each, Apply) and each.op.name in ("multiply", "divide"):
-            stack += [(each.args[1], above == (each.op.name == "multiply")), (each.args[0], above)]
-        elif isinstance(each, Apply) and each.op.name == "negative":
-            top = -top
-            stack.append((each.args[0], above))
-        else:
-            (factors if above else divisors).append(each)
-    if max(abs(top), abs(bottom)) >= LARGEST or not top:
-        return None
-    for each in [each for each in divisors if each in factors and of_sizes(each)]:
-        factors.remove(each)
-        divisors.remove(each)
-    common = math.gcd(top, bottom) * (1 if bottom > 0 else -1)
-    top, bottom = top // common, bottom // common
-    if factors:
-        new = factors[0] if top == 1 else ew("negative", factors[0]) if top == -1 else ew("multiply", const(top), factors[0])
-    else:
-        new = const(float(top) if node.type.dtype == "float" else top)
-    for each in factors[1:]:
-        new = ew("multiply", new, each)
-    for each in ([const(bottom)] if bottom != 1 else []) + divisors:
-        new = ew("divide", new, each)
-    return new if new.type == node.type else None
-
-
-def _is_negative(node: Node) -> bool:
-    """Whether a sign stands before a node: a sum takes it in."""
-    return (isinstance(node, Apply) and node.op.name == "negative") or _leads_negative(node)
-
-
-def _leads_negative(node: Node) -> bool:
-    """Whether a product of a few factors begins with a negative number, so that a sign before it can take that in."""
-    for _ in range(FACTORS):
-        if not (isinstance(node, Apply) and node.op.name in ("multiply", "divide")):
-            break
-        node = node.args[0]
-    return isinstance(node, Const) and node.value < 0
 
 
 def _into_lead(x: Node, y: Node, depth: int = FACTORS) -> Node | None:
@@ -237,7 +166,7 @@ def _cancels(x: Const, y: Const) -> bool:
 def _multiply(node: Apply) -> Node | None:
     x, y = node.args
     if is_factor(node):
-        return _fold(node) or _collected(node)
+        return _fold(node) or in_lowest_terms(node)
     if is_factor(y) and not is_factor(x):
         return rewritten("multiply", y, x)
     if is_factor(x) and (led := _into_lead(x, y)):
@@ -269,19 +198,28 @@ def _divide(node: Apply) -> Node | None:
     if is_number(y, 1):
         return _like(node, x)
     if is_factor(node):
-        return _fold(node) or _collected(node)
+        return _fold(node) or in_lowest_terms(node)
     if isinstance(x, Apply) and x.op.name == "multiply" and is_factor(x.args[0]) and is_factor(y) and x.args[1].type.matches(x.type):
         return rewritten("multiply", rewritten("divide", x.args[0], y), x.args[1])
     if isinstance(x, Apply) and x.op.name == "negative" and not is_factor(x):
         return rewritten("negative", rewritten("divide", x.args[0], y))
-    return diagonals.scaled(node) or _pair(node)
+    return diagonals.scaled(node) or _of_ratio(node) or _pair(node)
+
+
+def _of_ratio(node: Apply) -> Node | None:
+    """``g / (a / b) / b``, which the derivative of log(a / b) leaves, the divisors in either order, is ``g / a``."""
+    x, y = node.args
+    for inner, outer in ((x.args[1], y), (y, x.args[1])) if applies(x, "divide") else ():
+        if applies(inner, "divide") and inner.args[1] is outer:
+            return _like(node, rewritten("divide", x.args[0], inner.args[0]))
+    return None
 
 
 def _negative(node: Apply) -> Node | None:
     (x,) = node.args
     if isinstance(x, Apply) and x.op.name == "negative":
         return x.args[0]
-    if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and (is_factor(x.args[0]) or _leads_negative(x.args[0])):
+    if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and (is_factor(x.args[0]) or leads_negative(x.args[0])):
         return rewritten(x.op.name, rewritten("negative", x.args[0]), x.args[1])
     return None
 

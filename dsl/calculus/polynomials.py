@@ -15,7 +15,8 @@ from functools import reduce
 from itertools import islice
 from math import gcd, lcm
 
-from dsl.calculus.identities import is_factor, rewritten
+from dsl.calculus.factors import is_factor
+from dsl.calculus.identities import rewritten
 from dsl.nodes import Apply, Const, Node, applies, const
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import Elementwise, ew

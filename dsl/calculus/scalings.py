@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dsl.calculus.chains import Factor, Product, Scale, best_order, flattened
-from dsl.calculus.identities import is_factor, rewrite, rewritten
+from dsl.calculus.factors import is_factor
+from dsl.calculus.identities import rewrite, rewritten
 from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
 from dsl.ops.core import axes_of
 from dsl.ops.shaping import reshape

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TypeGuard
 
-from dsl.calculus.identities import is_factor, rewritten
+from dsl.calculus.factors import is_factor
+from dsl.calculus.identities import rewritten
 from dsl.calculus.scalings import readers_of, upon
 from dsl.nodes import Apply, Node, Program, const, remapped, topological
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 
 from dsl.calculus.rows import JOINED
@@ -13,6 +13,9 @@ from dsl.emit.reuse import Frugal
 from dsl.nodes import Apply, Node, Walk, of_sizes, topological
 from dsl.types import ONE, Dim, product
 
+_VIEWS = ("broadcast_to", "reshape", "index")
+_ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "where", "equal", *_VIEWS)
+
 
 def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], workers: str) -> None:
     """Print a function's nodes, those of the walks as their blocks."""
@@ -20,7 +23,7 @@ def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], wo
     order = list(dict.fromkeys([*sizes, *order]))
     steps = [_steps(walk, order) for walk in walks]
     inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals)}
-    read = {arg for mine in steps for node in mine for arg in node.args if arg not in inside and _dear(arg)}
+    read = _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
     body.keep |= read | {node for walk in walks for node in walk.sequences if node not in inside}
     done: set[Node] = set()
     for walk, mine in zip(walks, steps, strict=True):
@@ -40,9 +43,22 @@ def _ready(order: Iterable[Node], inside: set[Node], done: set[Node]) -> set[Nod
     return ready
 
 
-def _dear(node: Node) -> bool:
-    """Whether a block had better read a value than compute it again."""
-    return isinstance(node, Apply) and node.type.shape != () and node.op.name not in ("broadcast_to", "reshape", "index")
+def _read_dearly(args: Iterable[Node], inside: Container[Node]) -> set[Node]:
+    """What blocks had better read than compute again, of what is outside: arrays that are not merely seen otherwise, and numbers that take more
+    than arithmetic with others."""
+    found: set[Node] = set()
+    seen: set[Node] = set()
+    waiting = [arg for arg in args if arg not in inside]
+    while waiting:
+        node = waiting.pop()
+        if node in seen or not isinstance(node, Apply) or of_sizes(node):
+            continue
+        seen.add(node)
+        if node.op.name in (_ARITHMETIC if node.type.shape == () else _VIEWS):
+            waiting += node.args
+        else:
+            found.add(node)
+    return found
 
 
 def _steps(walk: Walk, order: Iterable[Node]) -> list[Node]:

@@ -245,5 +245,6 @@ def _on_diagonal(shape: tuple[int, ...], view: str, values: Any) -> NDArray[Any]
 def _plus_diagonal(x: NDArray[Any], values: Any, view: str = "ii->i") -> NDArray[Any]:
     """x, which is overwritten, with the values added where axes of one label in `view` have one index."""
     x = x.astype(np.result_type(x, values), copy=False)
-    np.einsum(view, x)[...] += values
+    diagonal: NDArray[Any] = np.einsum(view, x)
+    diagonal += values
     return x

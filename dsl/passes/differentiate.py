@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from dsl.calculus.identities import is_factor, rewritten
+from dsl.calculus.factors import is_factor
+from dsl.calculus.identities import rewritten
 from dsl.calculus.reverse import pull_back
 from dsl.diagnostics import Code, Diagnostic, DslError
 from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, put_on_line, topological

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from dsl.calculus.dots import dotted
 from dsl.calculus.exponentials import Joint, picked
-from dsl.calculus.identities import is_factor, rewrite, rewritten
+from dsl.calculus.factors import is_factor
+from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import divided, late, outside, scale_of
 from dsl.calculus.subproducts import share_products
 from dsl.nodes import Apply, Const, Node, Program, apply, const, fused_only, remapped, topological, with_fused

@@ -12,7 +12,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsl.calculus.chains import Factor, Product, Scale, as_product, best_order, flattened
-from dsl.calculus.identities import is_factor, rewrite, rewritten
+from dsl.calculus.factors import is_factor
+from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import readers_of, scale_of, upon
 from dsl.nodes import Apply, Node, Program, apply, const, fused_only, remapped, topological, with_fused
 from dsl.ops.broadcasting import total

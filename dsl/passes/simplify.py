@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Container
 
 from dsl.calculus.diagonals import added_in_place
-from dsl.calculus.identities import FACTORS, is_factor, rewrite, rewritten
+from dsl.calculus.factors import FACTORS, is_factor
+from dsl.calculus.identities import rewrite, rewritten
 from dsl.nodes import Apply, Node, Program, applies, apply, cotangent_names, rebuild, remapped, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import is_number

@@ -77,7 +77,8 @@ def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 def _plus_diagonal(x: NDArray[Any], values: Any, view: str = "ii->i") -> NDArray[Any]:
     """x, which is overwritten, with the values added where axes of one label in `view` have one index."""
     x = x.astype(np.result_type(x, values), copy=False)
-    np.einsum(view, x)[...] += values
+    diagonal: NDArray[Any] = np.einsum(view, x)
+    diagonal += values
     return x
 
 
@@ -116,7 +117,7 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
     _SMALL_BYTES are done sooner by one.
     """
     if workers < 1:
@@ -126,7 +127,8 @@ def _in_blocks(
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
-    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    most = _BLOCK_BYTES * (2 * workers if workers > 1 else 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), most // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
     size = -(-count // -(-count // size))  # blocks of about the same number of rows
@@ -357,4 +359,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: d47e8d534c089b0bc33fa6d71cf16850910501f235910908df7ea4fa9e28fcf7
+# gradc: 55568532ade252b384643272379ce2eb7579078e2678247300a5ffb8011fc4f7

@@ -101,7 +101,7 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
     _SMALL_BYTES are done sooner by one.
     """
     if workers < 1:
@@ -111,7 +111,8 @@ def _in_blocks(
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
-    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    most = _BLOCK_BYTES * (2 * workers if workers > 1 else 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), most // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
     size = -(-count // -(-count // size))  # blocks of about the same number of rows
@@ -308,4 +309,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: b1db60df1c582a63a6dec9118ec3bbc2e72e0f8e5da4f00df47eeb40a7815e04
+# gradc: f8908db72ffdd22aab114b5a9b3b7879a3f1b4d7d48687ee527c2ca0202dad10

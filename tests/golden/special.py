@@ -239,9 +239,9 @@ def _entrywise(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
-    """out = kernel(x), in blocks that stay in the cache with what is made of them."""
-    for start in range(0, x.size, 8192):
-        out[start : start + 8192] = kernel(x[start : start + 8192].astype(dtype, copy=False))
+    """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
+    for start in range(0, x.size, 32768):
+        out[start : start + 32768] = kernel(x[start : start + 32768].astype(dtype, copy=False))
 
 
 def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
@@ -466,7 +466,7 @@ def _in_blocks(
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
-    saves, unless these take more than _MOST_BYTES. Threads take larger blocks, for they wait for each other between two steps, and
+    saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
     _SMALL_BYTES are done sooner by one.
     """
     if workers < 1:
@@ -476,7 +476,8 @@ def _in_blocks(
     if count * row_bytes <= _SMALL_BYTES:
         workers = 1
     row_bytes = max(row_bytes, 1)
-    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), workers * _BLOCK_BYTES // row_bytes, 1)
+    most = _BLOCK_BYTES * (2 * workers if workers > 1 else 1)
+    size = max(min(_LEAST_ROWS, _MOST_BYTES // row_bytes), most // row_bytes, 1)
     if workers == 1 and count <= size:
         return block(*arrays)
     size = -(-count // -(-count // size))  # blocks of about the same number of rows
@@ -669,4 +670,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 596b600a9453081f367b03f037ebad9a823ee9edeca772b4ee9a709fedbc137b
+# gradc: 7b46d9fafede928b57052336272a78ca2efaa8c13faac88e5679caddb922d2aa
