@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -47,13 +47,15 @@ def format_module(text: str) -> str:
     return _HOLES.sub(lambda match: kept[int(match[1])], formatted)
 
 
-def _keep_settled(part: Iterable[str], lines: list[str], kept: list[str]) -> None:
-    """The lines of a function, those that Black would not change put into ``kept``."""
+def _keep_settled(part: Sequence[str], lines: list[str], kept: list[str]) -> None:
+    """The lines of a function, those that Black would not change put into ``kept``. A comment stays with the function below it, before which Black
+    leaves a line free."""
     quoted = False
-    for line in part:
+    for line, following in zip(part, (*part[1:], ""), strict=True):
         settled = line if line.lstrip().startswith("#") else _POWER.sub(r"\1**\2", line)
         quotes = line.count('"""')
-        if quoted or quotes or not _SETTLED.match(settled) or len(settled) > WIDTH or any(not _PLAIN_SLICE.match(each) for each in _SLICE.findall(settled)):
+        free = quoted or quotes or following.lstrip().startswith("def ")
+        if free or not _SETTLED.match(settled) or len(settled) > WIDTH or any(not _PLAIN_SLICE.match(each) for each in _SLICE.findall(settled)):
             lines.append(line)
             quoted ^= quotes == 1
             continue
@@ -68,8 +70,13 @@ def _keep_settled(part: Iterable[str], lines: list[str], kept: list[str]) -> Non
 WIDTH = 100
 _HOLE = "_kept_"
 _HOLES = re.compile(rf"^ *{_HOLE}(\d+)$", re.MULTILINE)
-# an assignment, a return or a comment that has no quotes but of plain strings, none of its own layout and no trailing comma but a 1-tuple's
-_SETTLED = re.compile(r"""    (?:# \S.*| *(?:\w+(?:, \w+)* = |return )(?!\()(?:[^'"#,]|f?"[^"\\]*"|,(?! *(?:[)\]]|$))|(?<=\(\w),\))*)$""")
+# a comment, a field of a tape, or an assignment, a return or a call of NumPy that has no quotes but of plain strings, none of its own layout and no
+# trailing comma but a 1-tuple's
+_TARGET = r"\w+(?:\[[\w.:, ]+\])?"
+_SETTLED = re.compile(
+    rf""" +(?:# \S.*|\w+: NDArray\[Any\]|(?:{_TARGET}(?:, {_TARGET})* (?:[-+*/@]|\*\*|//)?= (?!\()|return (?!\()|np\.(?=\w+\())"""
+    r"""(?:[^'"#,]|f?"[^"\\]*"|,(?! *(?:[)\]]|$))|(?<=\(\w),\))*)$"""
+)
 _SLICE = re.compile(r"\[([^\[\]]*:[^\[\]]*)\]")
 _PLAIN_SLICE = re.compile(r"(?:None|\.\.\.|-?\d*:(?:-?\d+)?(?::-?\d+)?|\w+)(?:, (?:None|\.\.\.|-?\d*:(?:-?\d+)?(?::-?\d+)?|\w+))*$")
 # Black writes x**2 where both operands are names, dotted names or numbers, and x[0] ** 2 elsewhere
