@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -117,4 +120,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 0dc2842d1a0329d9ffe7c3c41aeb361c0def400819a07354e48ff5dc99637a5e
+# gradc: 75beed63baa5124dab7dbb75bcb02bc3986681404634579397784e9315a7513a

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -112,4 +115,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: af61b0c1af4553c4d9a8fe9665cc9465fa65b0a1882da8781cde8f9c42d382bb
+# gradc: c298caf547f4ea84675ffb0e34e799805f4c5655dff14d02d96bc54fe0b7c3bf

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -459,4 +462,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 73c13a248cc919f975b83ae94fa9ecc8d74a681333c800712ec6a6799ef9acf4
+# gradc: 890d6dc9ebd7deeddf69eae2d3f1a77f7cd371b073a7a4a9fd3f9a2d3cbe7c51

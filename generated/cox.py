@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -267,4 +270,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 03c00c645049242b1b6a51dfb28873e8cdb28d17ff615cffe1edfb907479d5ad
+# gradc: 3a0837cbcd4adeee3abbd795c8e8b1249704e9cc9017617ce09bf439e6ce024e

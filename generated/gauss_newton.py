@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -210,4 +213,4 @@ def value(t: ArrayLike, y: ArrayLike, start: ArrayLike, *, damping: float = 0.01
     return p
 
 
-# gradc: 5b850a88fe0dd5bbe2c9671ae645d23e899bd700b57bbeded0e6073cc26bca5e
+# gradc: 9877c17ee30e2a5119c525ed62b6eb73ea3ffac7ed9beac5974f04301de92284

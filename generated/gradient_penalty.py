@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -516,4 +519,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: 3f13972f5e18fa9743d1e98beadcfeb08db2e47c216a9eef38eb874a81514c79
+# gradc: 37400050680f0d5e528eb97591fdb6c83e60ccbdb8a2a41319adc7aa118f77af

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -524,4 +527,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: 419fe84f2efb36558265ab56c2273519f06a4656d0a2038dccccfd45379985e0
+# gradc: 3d3ca87e8944862c91589059e6b3aae2f998e481d2822546d82fcd924e3be2c1

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -209,4 +212,4 @@ def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, 
     return energy, Gradients(denergy_du)
 
 
-# gradc: 8fae51ffbae1dccbd7216b452575fb4e5a931835d5035481b188cb9dbd496032
+# gradc: f2471b4ad5e8affa9bf4acdc8978f0935474a8fceaac78ca6a0f8c9d218be7f2

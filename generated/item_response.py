@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -508,4 +511,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: ef11b84cdb83d63538ce8ce39c72dfa7858a8322ba24c5e4f776e74623d980c7
+# gradc: 072dd81646316c20b64a72ea19fab3522709cc969d63cdc35c1b782587d4fe21

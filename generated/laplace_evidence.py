@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -425,4 +428,4 @@ def value_and_grad(
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: aa6654b00214cb93fc9c857b11c3d12479b7236c8f72c922897489ec92f37d42
+# gradc: fb0a96549b9829b70fe39e0029db7582acf6b1a88740cc0be76937b5b96154cc

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -434,4 +437,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 510b129dd560792344319ba5a0122a73b7f4df21696b50f88e62b9794a959b05
+# gradc: 62a5f48c56d02c019d51c9e1f960294a4b78e8e69e870ea87e0f668dc1d5cafe

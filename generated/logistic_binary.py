@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -361,4 +364,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 04b7695560d9b849e707174c9d6c148958cb22b0230249067796d23485cd7176
+# gradc: 6f64aa275a33e7cd0de05108ef7e2302b6b5731c54ed40a0f348e4fab9bc65d0

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -334,4 +337,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: b5563691489c287f8de4c7987923474f4537176ecbdaf42f39cb29bbf30d61d3
+# gradc: a4f42dfce5524b785514067cfad85612be9f4fcbfb09f5993169ddffc573e8f2

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -120,4 +123,4 @@ def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
     return s
 
 
-# gradc: f933918597c4da427d33543e1db74b9f0b7f0d1568a7357655fb274a89093e43
+# gradc: 17130aead633a45aa54216b7ecc47f14472cdefe6f9cb02c6e224755cfdad4aa

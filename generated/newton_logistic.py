@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -219,4 +222,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: 61170211447ac9a6878a5bc302e37a0795268c73064a1c964e1cde4b2ea2986c
+# gradc: b544497e882e499fb07a52e0169fecc195151e2964a8c77ec5ba67e16f26f2d3

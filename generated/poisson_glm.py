@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -473,4 +476,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 50d06f95b9a2363a9395515308151c3f8096f2da7722f3149934b9e2149cf6b3
+# gradc: 5bc687a09d5921b7e73bb2b9b5e2cc48f16fb5e406f9e971ac881a9e6edd320d

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -291,4 +294,4 @@ def value_and_grad(
     return L, Gradients(dL_dw)
 
 
-# gradc: f9cce845fc633e869712a937e5b2a46461a10adf8b60a59d84c68400e5ef15f8
+# gradc: bf4521a227c73adbca0e9f630c4180dc0bac52f8c0d5c5d4b6c10a807b89c902

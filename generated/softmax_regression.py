@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -401,4 +404,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 23aac8d5c58fefce34ed8c371f9dfa42cfdcd84128eb595c396e1990fae89c37
+# gradc: bdd3f0d008c3f29ba897279c7af737c44a3756fea72a95c4daddf2ccee8c3b51

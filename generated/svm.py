@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -306,4 +309,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: c42cb59051ea4bd6f64d233f29a8a84e3bcd95464d805eb5fb8d1b4dc284839d
+# gradc: b41ad46159cee4549f2695a3aecdf700b84d65258ea4218304ef765a023ff5d4

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import black
 import pytest
 
-from dsl.api import compile_path
+from dsl.api import compile_path, compile_text
 from dsl.emit.render import WIDTH
 from dsl.emit.snippets import standing
 from tests.test_golden import MODULES, ROOT
@@ -102,3 +103,27 @@ def test_no_needless_work(path: Path) -> None:
         code = ast.unparse(functions[name]) if name in functions else ""
         assert not re.search(r"(?<![\w.])1(\.0)? \* |[*/] 1(\.0)?(?![\w.])", code), f"{name} multiplies by one"
         assert ".T.T" not in code, f"{name} transposes a transpose"
+
+
+FAULTS = """
+import resource, runpy, sys
+import numpy as np
+module = runpy.run_path(sys.argv[1])
+x = np.ones((500, 500))
+for _ in range(3):
+    module["value_and_grad"](x)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    module["value_and_grad"](x)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that learns from an array that is freed")
+def test_memory_is_kept_from_call_to_call(tmp_path: Path) -> None:
+    """A call of a fresh process gets hardly a page from the system, where its arrays of 2 MB have 500 each."""
+    path = tmp_path / "kept.py"
+    path.write_text(compile_text("param x: [N, N]\n\nL = sum(tanh(x @ x.T) ** 2)\n"), encoding="utf-8")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
+    done = subprocess.run([sys.executable, "-c", FAULTS, str(path)], capture_output=True, text=True, env=environment, check=True)
+    assert int(done.stdout) < 50

@@ -25,6 +25,12 @@ RESERVED = dict.fromkeys(
 )
 CHECKED = "_checked"
 INSTEAD = "_by_moments"
+# glibc's malloc learns from an array that is freed how much to keep. Without it, the arrays of some megabytes that a call makes have their pages
+# cleared by the system in every call of a fresh process, which takes up to half of the time
+_KEEPS_MEMORY = (
+    "# made and given back at once: the C library then keeps so much memory from one call to the next",
+    "np.empty(2**24, np.uint8)",
+)
 # so many entries of an array that need not be formed make another way worth a look
 LARGE = 32768
 _VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "diagonal", "flip", "windows")
@@ -44,8 +50,14 @@ def view(program: Program, version: str, other: Program | None = None) -> Module
     functions = [replace(each, lines=tuple(shelter.line(line, taken) for item in each.lines for line in item.split("\n"))) for each in functions]
     classes = [replace(each, fields=tuple(Field(name, shelter.field(name, type, taken)) for name, type in map(astuple, each.fields))) for each in classes]
     texts = [*(line for function in functions for line in function.lines), *(field.type for each in classes for field in each.fields)]
-    helpers, prelude = helpers_for(text), shelter.prelude(texts, taken)
+    helpers, prelude = helpers_for(text), (*shelter.prelude(texts, taken), *(_KEEPS_MEMORY if _sized_by_its_arguments(program) else ()))
     return ModuleView(_docstring(program, version), imports_for(helpers), prelude, helpers, tuple(classes), tuple(functions), _pragmas(text), called)
+
+
+def _sized_by_its_arguments(program: Program) -> bool:
+    """Whether some array may be large: its size is known by a call alone."""
+    shapes = [each.node.type.shape for each in program.arguments]
+    return any(shape is None or any(dim.constant is None for dim in shape) for shape in shapes)
 
 
 def _alone(program: Program) -> Program:

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -148,4 +151,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 03a3a72e8265f90bf313aaee387059511e46e730844edbc16d4c4b03b88b1402
+# gradc: 940af6f2d280d27603a31a710609b9377fc042a7f851ef197d2b819842597fc0

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -375,4 +378,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: edaa31dda0cb1bfb1650e7898f4dfaf9dd33e5ecae09ad292c087c14d3fb35d9
+# gradc: f79b4ac9ae21b5bc69451df7f3d8390fcea0f16d383621a2fe972b629ed9d008

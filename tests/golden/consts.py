@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -280,4 +283,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 696a32f69ec2cd2cf31641f47e0fdf4922a369d452d0d4e24f636a1daa3198de
+# gradc: 2050a057deb171ddaef64141b04539b62bf25f355534668279f9097366cc1b92

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -156,4 +159,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dW)
 
 
-# gradc: ecee8f8591fb253e77310ee7355ea77f2c5128cd6508fa24908fcb5077aca640
+# gradc: 6eac7d7a3a2d2996b0653363c7ff3d073b09eff52121cc20e9ed210743e93e1a

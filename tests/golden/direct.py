@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -151,4 +154,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, z: ArrayLike, t: ArrayLike) -> tu
     return L, Gradients(np.array(y), np.array(x), dtype.type(1.0), dL_dt)
 
 
-# gradc: 5f6512cbf2e0c774a1c8533d5042b98dc087278b34f94b0ff0e0484b1fa70e24
+# gradc: 2d5621c2de31c99fa5a5242448b717656a0067eafe5a335a668efd0f96e71e47

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -359,4 +362,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
-# gradc: 55568532ade252b384643272379ce2eb7579078e2678247300a5ffb8011fc4f7
+# gradc: 7f41715da2e8beeadd454093b0d0606998b04775b8b298fb7c9f0ebaa17371b3

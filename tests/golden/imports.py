@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -305,4 +308,4 @@ def value_and_grad(
     return L, Gradients(dL_dgain)
 
 
-# gradc: 0074c12f1dd49a054d5c1238df27371f42692f75945ab97b1be98e0686a5036c
+# gradc: 3fd0387ae3bb2b1c20515ae818bd65228a73539e24dadf1018b56b0573faac86

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -624,4 +627,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 4ee063b1458994971465023b7cf67b407ee4c8e9471e3d2e9f0bca3917e69d97
+# gradc: e5286cfb48b8fd8592ce5aa8321d1228604c2144c3d0db65bfc7875157f93af9

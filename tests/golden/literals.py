@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -364,4 +367,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: cc62206f888545c4a8070e9631ab37427b2b22c6c08c19429d59a12b5c662ba4
+# gradc: 69b805df5b7b5244f81004b06adb8fc2e3930d36488386dac9ff687740c93964

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -314,4 +317,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: b5fb9f7e1b4e65c10063c5d74575115ab064c0356b9c33e5f7571c12d2c051cd
+# gradc: 5a7461296827502457a8a9bf1d35e2a98e5dbf3688a1098c34488b55123a29d5

@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -383,4 +386,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: 50fca3b75c8503c25834d649b5fe230a19dadadb1609e7f5bb47c6fb8c776a19
+# gradc: eb76013772f3a60c8def960b4af3ef5e0a26472e023cfa21c64d3fa4eb3d8f62

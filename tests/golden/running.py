@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -253,4 +256,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 932d525a102af8198d6ad7291974ed111859f6d54a3e3e3bdc3e9ba26b289125
+# gradc: 1cc3668b511255e55dc18ff491c787ddf1b2dbc688aafe14e0675c83051a6bba

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -205,4 +208,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 401f680cdd90a0260698eeb1c495204710fc89b5f7a31c6f9f02e560b8674805
+# gradc: b3a74b82554e72e624ea18b6ace1b9f37c71fc8c580fc7f06ac06dd3abeb05ad

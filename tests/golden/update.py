@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# made and given back at once: the C library then keeps so much memory from one call to the next
+np.empty(2**24, np.uint8)
+
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -224,4 +227,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: f4e0deec8b97cb66cebe1f7c927712ed3d368dc4432277d7e6001c43b1f440b6
+# gradc: 28bb8669f10fb29bd48cdcee5d02062a58a6d2dbbb70249cd4b8cf56936fb055
