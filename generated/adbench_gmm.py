@@ -155,8 +155,9 @@ def _entrywise(
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
-    for start in range(0, x.size, 32768):
-        out[start : start + 32768] = kernel(x[start : start + 32768].astype(dtype, copy=False))
+    size = 2**17 // x.itemsize
+    for start in range(0, x.size, size):
+        out[start : start + size] = kernel(x[start : start + size].astype(dtype, copy=False))
 
 
 def _split(a: NDArray[Any], bound: float, below: Any, above: Any) -> NDArray[Any]:
@@ -742,4 +743,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 89723192c82a6b02a8774d00a143b20b5180b838270c1131da90db299ad63d3b
+# gradc: 6ee5621bf4ec2a93539bd565a4ae2e18dae28ce02a1e47e3b224e993f4886235

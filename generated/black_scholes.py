@@ -121,8 +121,9 @@ def _entrywise(
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
-    for start in range(0, x.size, 32768):
-        out[start : start + 32768] = kernel(x[start : start + 32768].astype(dtype, copy=False))
+    size = 2**17 // x.itemsize
+    for start in range(0, x.size, size):
+        out[start : start + size] = kernel(x[start : start + size].astype(dtype, copy=False))
 
 
 def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
@@ -292,4 +293,4 @@ def value(S: ArrayLike, X: ArrayLike, T: ArrayLike, r: ArrayLike, sigma: ArrayLi
     return call
 
 
-# gradc: ee9341c6eb1b2fcfbe92c570bc13e29fec0aadd85364dbab0e470982c24755dc
+# gradc: 76347b71dc388e4754e0aa23b5cfd44ceacd973cf1301f1387e6c0c48ec597fc

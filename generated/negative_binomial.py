@@ -185,8 +185,9 @@ def _entrywise(
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
-    for start in range(0, x.size, 32768):
-        out[start : start + 32768] = kernel(x[start : start + 32768].astype(dtype, copy=False))
+    size = 2**17 // x.itemsize
+    for start in range(0, x.size, size):
+        out[start : start + size] = kernel(x[start : start + size].astype(dtype, copy=False))
 
 
 def _split(a: NDArray[Any], bound: float, below: Any, above: Any) -> NDArray[Any]:
@@ -612,4 +613,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: f72f20025e1ddbb2906dc40b7c67a99920520bd03c03b3e8e42685d382c889e9
+# gradc: 0ea53608744d189d853e6833d22180c66ecad16bb7bdaaf4beec6ac366d19067

@@ -163,8 +163,9 @@ def _entrywise(
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
-    for start in range(0, x.size, 32768):
-        out[start : start + 32768] = kernel(x[start : start + 32768].astype(dtype, copy=False))
+    size = 2**17 // x.itemsize
+    for start in range(0, x.size, size):
+        out[start : start + size] = kernel(x[start : start + size].astype(dtype, copy=False))
 
 
 def _split(a: NDArray[Any], bound: float, below: Any, above: Any) -> NDArray[Any]:
@@ -476,4 +477,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 5bc687a09d5921b7e73bb2b9b5e2cc48f16fb5e406f9e971ac881a9e6edd320d
+# gradc: 96cc8a5975da96abc1bdbbb42e6b603d83f2bc15e5d5ac5bcbd17035b4066c50

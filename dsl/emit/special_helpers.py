@@ -135,8 +135,9 @@ def _entrywise(x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, abov
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
     """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
-    for start in range(0, x.size, 32768):
-        out[start : start + 32768] = kernel(x[start : start + 32768].astype(dtype, copy=False))
+    size = 2**17 // x.itemsize
+    for start in range(0, x.size, size):
+        out[start : start + size] = kernel(x[start : start + size].astype(dtype, copy=False))
 
 
 def _erf_kernel(v: NDArray[Any]) -> NDArray[Any]:
