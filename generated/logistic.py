@@ -109,6 +109,12 @@ def _ones(count: int, dtype: Any) -> NDArray[Any]:
     return ones
 
 
+def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
+    for a tenth of a second: on a core that the next call's blocks could use."""
+    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+
+
 def _top(
     x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
 ) -> NDArray[Any]:
@@ -427,7 +433,7 @@ def value_and_grad(
     total, total_2, total_3 = _in_blocks(block, (X, y), N, 8 * (D + K + 1), workers)
     data = -(total / N)
     # L = data + lam / 2 * sum(W ** 2)
-    L = data + lam / 2 * np.vdot(W, W)
+    L = data + lam / 2 * _dot_all(W, W)
     # Z = X @ W + b
     dL_db = ratio * total_3
     # L = data + lam / 2 * sum(W ** 2)
@@ -437,4 +443,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 62a5f48c56d02c019d51c9e1f960294a4b78e8e69e870ea87e0f668dc1d5cafe
+# gradc: 971ef1a8446bddb082464974634baa852fcd6efc8e458f963bc0b107c1c9313f

@@ -142,6 +142,15 @@ def test_blocks_are_shared_among_threads(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(seen) >= 2 and threading.get_ident() in seen
 
 
+def test_a_penalty_leaves_the_cores_to_the_blocks() -> None:
+    """BLAS would take a thread for so many entries, and its thread would go on looking for work while the next call's blocks want the core."""
+    module = made("input x: [N, D]\nparam W: [D, K]\nL = mean(tanh(x @ W)) + sum(W ** 2)")
+    x, W = np.ones((3, 200)), np.arange(20_000.0).reshape(200, 100) / 20_000
+    value, _ = module.value_and_grad(x, W, workers=2)
+    np.testing.assert_allclose(value, module.value(x, W), rtol=1e-14)
+    assert "_dot_all(W, W)" in compile_text("input x: [N, D]\nparam W: [D, K]\nL = mean(tanh(x @ W)) + sum(W ** 2)")
+
+
 def test_what_fails_on_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     module = made("input A: [N, D, D]\nparam w: [D]\nL = sum(tanh(solve(A, w * ones((N, D, 1))[:, :, 0][..., None])) ** 2)")
     small_blocks(module, monkeypatch)

@@ -24,6 +24,7 @@ def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], wo
     steps = [_steps(walk, order) for walk in walks]
     inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals)}
     read = _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
+    body.between_blocks = True
     body.keep |= read | {node for walk in walks for node in walk.sequences if node not in inside}
     done: set[Node] = set()
     for walk, mine in zip(walks, steps, strict=True):

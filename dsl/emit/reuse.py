@@ -40,6 +40,8 @@ class Frugal(Body):
         # what each such name stands for once its steps are done
         self.last: dict[str, Apply] = {}
         self.overwrites = False
+        # whether threads may be at work before and after the steps
+        self.between_blocks = False
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
 
@@ -47,7 +49,7 @@ class Frugal(Body):
         """A step in the spelling that takes NumPy the least time to begin."""
         if node.op is EINSUM and len(node.args) == 2 and (dot := as_dot(node, self._operands(node), self)):
             return dot
-        if added := as_sum(node, self._operands(node), self):
+        if added := as_sum(node, self._operands(node), self, self.between_blocks):
             return added
         if node.op.name == "power" and is_number(node.args[1], 2) and node.type.shape:
             x = self.texts[node.args[0]]

@@ -18,8 +18,8 @@ from dsl.ops.spec import ATOM, PRODUCT, Printer, Text
 from dsl.types import product
 
 
-def as_sum(node: Apply, args: Sequence[Text], printer: Printer) -> Text | None:
-    """A sum, or a sum of products of two arrays' entries; None for anything else."""
+def as_sum(node: Apply, args: Sequence[Text], printer: Printer, between_blocks: bool = False) -> Text | None:
+    """A sum, or a sum of products of two arrays' entries, which is also ``between_blocks`` that threads may share; None for anything else."""
     if len(args) == 1:
         return _with_ones(node, args[0], printer)
     if node.op is not EINSUM or len(args) > 2 or any(arg.type.dtype != "float" for arg in node.args):
@@ -27,6 +27,8 @@ def as_sum(node: Apply, args: Sequence[Text], printer: Printer) -> Text | None:
     (left, right), output = split_spec(str(node.attr("spec")))
     if left != right or len(set(left)) < len(left) or len(left) < 2:
         return None
+    if not output:
+        return Text(f"_dot_all({args[0].text}, {args[1].text})") if between_blocks else None
     name = "_dot_rows" if output == left[:-1] else "_dot_columns" if output == left[1:] and len(left) == 2 else None
     return Text(f"{name}({args[0].text}, {args[1].text})") if name else None
 
