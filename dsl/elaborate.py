@@ -13,7 +13,7 @@ from dsl.diagnostics import Code, Diagnostic, DslError, counted, nearest
 from dsl.nodes import Apply, Node, apply, const, topological
 from dsl.ops import indexing, making, shaping
 from dsl.ops.arguments import arguments
-from dsl.ops.builtins import functions, transpose
+from dsl.ops.builtins import ELSEWHERE, functions, transpose
 from dsl.ops.core import Undecided, integers, shape_of
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.spec import REQUIRED, Function
@@ -343,7 +343,7 @@ class Elaborator:
             return DslError(Diagnostic(Code.E0204, f"`{name}` is {what}, and no function", target.span, help=help))
         if name in HABITS:
             return DslError(Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, help=HABITS[name]))
-        close = nearest(name, [*functions(), *scope.known()])
+        close = ELSEWHERE.get(name) or nearest(name, [*functions(), *scope.known()])
         help = f"did you mean `{close}`?" if close else "`gradc ops` lists every function"
         return DslError(Diagnostic(Code.E0201, f"unknown function `{name}`", target.span, help=help))
 

@@ -186,6 +186,11 @@ def test_what_is_not_walked(text: str) -> None:
     assert not hasattr(made(text), "_in_blocks")
 
 
+def test_an_array_of_the_parameters_shape_is_no_batch() -> None:
+    text = "input x: [N, E]\ninput y: [N, D]\nparam W: [E, D]\ninput before: [E, D]\nL = mean(log(sigmoid(sum((x @ W - x @ before) * y, axis=1))))"
+    assert "The N rows are gone through" in made(text).value_and_grad.__doc__
+
+
 def test_a_hint_chooses_the_dimension() -> None:
     text = "input x: [M, N]\nparam w: [M, N]\nL = sum(tanh(w * x) * sin(w * x))"
     assert "The M rows" in made(text).value_and_grad.__doc__

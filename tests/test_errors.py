@@ -12,6 +12,7 @@ from dsl import syntax
 from dsl.api import compile_path, compile_text
 from dsl.diagnostics import Code, Diagnostic, DslError, InternalError, Source, failed, render
 from dsl.files import finder, read
+from dsl.ops.builtins import ELSEWHERE, functions
 from dsl.parse import parse
 from dsl.scan import read_source
 
@@ -168,6 +169,17 @@ def test_a_backslash_at_the_end_of_a_line() -> None:
 )
 def test_habits_show_the_line_as_it_is_written(text: str, help: str) -> None:
     assert [each.help for each in mistakes(text)] == [help]
+
+
+def test_names_of_other_libraries_are_known() -> None:
+    """The name most like `atan` is `tan`, which is another function."""
+    library = {"binary_cross_entropy", "cross_entropy"}
+    assert {*ELSEWHERE.values()} <= {*functions(), *library} and not ELSEWHERE.keys() & functions().keys()
+    for name, ours in ELSEWHERE.items():
+        with pytest.raises(DslError) as problem:
+            compile_text(f"param w: [D]\nL = sum({name}(w))")
+        (found,) = problem.value.diagnostics
+        assert (found.message, found.help) == (f"unknown function `{name}`", f"did you mean `{ours}`?")
 
 
 def test_habits_inside_strings_and_comments_are_none() -> None:

@@ -118,6 +118,16 @@ def _declared(stanza: Stanza, shapes: str, kind: str) -> list[str]:
     return declared
 
 
+# what functions are called elsewhere, where the name most like it is another's
+ELSEWHERE = {
+    "absolute": "abs", "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan", "atanh": "arctanh",
+    "bce": "binary_cross_entropy", "bmm": "matmul", "cat": "concatenate", "cond": "where", "ifelse": "where", "inverse": "inv", "lgamma": "gammaln",
+    "ln": "log", "loggamma": "gammaln", "logistic": "sigmoid", "lse": "logsumexp", "mm": "matmul", "mul": "multiply", "neg": "negative",
+    "nll_loss": "cross_entropy", "permute": "transpose", "psi": "digamma", "reduce_max": "max", "reduce_mean": "mean", "reduce_sum": "sum",
+    "select": "where", "sigm": "sigmoid", "sub": "subtract", "tr": "trace",
+}
+
+
 @cache
 def functions() -> Mapping[str, Function]:
     """Every built-in function by name, the aliases too."""
@@ -130,4 +140,4 @@ def operations() -> Mapping[str, Op]:
     return {**elementwise_ops(), **{op.name: op for module in MODULES for op in module.OPS}}
 
 
-__all__ = ["functions", "operations", "transpose"]
+__all__ = ["ELSEWHERE", "functions", "operations", "transpose"]
