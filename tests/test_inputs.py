@@ -176,3 +176,14 @@ def test_an_output_that_is_an_argument_of_any_shape() -> None:
     np.testing.assert_array_equal(outputs.y, x)
     np.testing.assert_array_equal(module.backward(tape).x, np.ones((2, 3)))
     np.testing.assert_allclose(module.backward(tape, dz=x).x, 1 + x * np.cos(x))
+
+
+def test_cotangents_of_outputs_whose_shapes_nobody_declared() -> None:
+    """The tape keeps a shape that none of its arrays has, of a later output too."""
+    module: Any = module_of(compile_text("a = y + y\nL = 0.3 * sum(tanh(x)) + sum(tanh(a - a))\noutput L, a\n"), "shapeless")
+    x, y = np.ones((2, 3)), np.arange(4.0)
+    _, tape = module.forward(y=y, x=x)
+    gradients = module.backward(tape, 1.0, np.arange(4.0))
+    np.testing.assert_allclose(gradients.y, 2 * np.arange(4.0))
+    np.testing.assert_allclose(gradients.x, 0.3 / np.cosh(x) ** 2)
+    assert not module.backward(tape).y.any()

@@ -134,12 +134,11 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapp
     again = {node for node in topological(_read(program, later)) if _free(node) and saved.keys() >= set(_sources(node))}
     after.emit(node for node in order if node not in made or node in again)
     results, copies = [before.texts[node].text for _, node in program.outputs], _fresh(program.gradients, after, made)
-    seeding, keep_shape = _seeding(program, after, saved, names)
+    seeding, shapes = _seeding(program, after, saved, names)
     after.lines = [*seeding, *after.lines]
     reads, extra = _tape_sizes(after, saved, names)
     fields = [Field(_name(node, names), _annotation(node)) for node in saved] + [Field(size, "int") for size in extra]
-    if keep_shape:
-        fields.append(Field(f"{program.cotangents[0][0]}_shape", "tuple[int, ...]"))
+    fields += [Field(f"{name}_shape", "tuple[int, ...]") for name in shapes]
     if after.needs_dtype:
         fields.append(Field(names.dtype, "Any"))
         before.needs_dtype = True
@@ -150,9 +149,7 @@ def _pair(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapp
     back = [*_unpacked(fields), *(line for line in back if line not in unpacking)]
     back = guarded(back, after.raising, program)
     lines = _head(program, before, extra) + before.lines
-    if keep_shape:
-        first = program.cotangents[0][0]
-        lines.append(f"{first}_shape = {before.texts[dict(program.outputs)[first]].text}.shape")
+    lines += [f"{name}_shape = {before.texts[dict(program.outputs)[name]].text}.shape" for name in shapes]
     lines.append(f"tape = Tape({', '.join(each.name for each in fields)})")
     lines.append(f"return {_result(program, results)}, tape")
     said = f"Compute {_listed(program)}, and the tape for backward.\n\n{_shapes(program)}\n"
@@ -348,24 +345,24 @@ def _tape_sizes(after: Body, saved: Iterable[Node], names: Names) -> tuple[list[
     return reads, extra
 
 
-def _seeding(program: Program, after: Body, saved: Iterable[Node], names: Names) -> tuple[list[str], bool]:
-    """Cotangents in their outputs' shapes: the first is ones where the caller gives none, the others zeros. Tells whether the tape must
-    keep the first output's shape."""
+def _seeding(program: Program, after: Body, saved: Iterable[Node], names: Names) -> tuple[list[str], list[str]]:
+    """Cotangents in their outputs' shapes: the first is ones where the caller gives none, the others zeros; and the outputs of which the tape must
+    keep the shape."""
     lines: list[str] = []
     used = {arg for node in topological(node for _, node in program.gradients) for arg in (node, *node.args)}
-    keep_shape = False
+    kept: list[str] = []
     for name, seed in program.cotangents:
         if seed not in used:
             continue
         like = None
         if seed.type.shape != ():
             like = next((_name(node, names) for node in saved if node.type.dtype == "float" and node.type.matches(seed.type)), None)
-            keep_shape = keep_shape or (seed.type.shape is None and like is None)
+            kept += [name] * (seed.type.shape is None and like is None)
         shape = f"{like}.shape" if like else f"{name}_shape" if seed.type.shape is None else after.shape(seed) if seed.type.shape else "()"
         like = like or next((_name(node, names) for node in _precise(program, saved)), None)
         dtype = f"{like}.dtype" if like else after.dtype
         lines.append(f'{seed.name} = _cotangent({seed.name}, "{seed.name}", {shape}, {dtype})')
-    return lines, keep_shape
+    return lines, kept
 
 
 def _precise(program: Program, saved: Iterable[Node]) -> Iterator[Node]:
