@@ -74,6 +74,17 @@ def test_a_product_that_several_have_stands_once() -> None:
     assert len(re.findall(r" / c\b| / c_rows", steps)) == 1, text
 
 
+def test_what_both_terms_are_multiplied_by_stands_before_their_sum() -> None:
+    """The difference of two in a pairwise loss has one gradient, which is spread over the rows once."""
+    module, text = compiled("input x, y: [N, D]\nparam W: [D, D]\nL = -mean(log(sigmoid(0.1 * (sum((x @ W) * x, axis=1) - sum((x @ W) * y, axis=1)))))\n")
+    assert "y_rows - x_rows" in text and text.count("[:, None]") == 1, text
+    module, text = compiled("input s, x, y, z: [N]\nparam w: []\nL = sum(exp(w * s * x - w * y * s) * (s * y)) + sum(z * (s * y + s * x))\n")
+    s, x, y, z = np.random.default_rng(0).normal(size=(4, 50))
+    value, gradients = module.value_and_grad(s, x, y, z, 0.3)
+    np.testing.assert_allclose(value, (np.exp(0.3 * s * (x - y)) * s * y).sum() + (z * s * (x + y)).sum(), rtol=1e-13)
+    np.testing.assert_allclose(gradients.w, (np.exp(0.3 * s * (x - y)) * s * y * s * (x - y)).sum(), rtol=1e-12)
+
+
 def test_sums_of_many_short_rows_are_products() -> None:
     _, text = compiled("input X: [N, D]\nparam w: [D]\nL = sum(tanh(sum(exp(X * w), axis=1))) + sum(tanh(sum(sin(X * w), axis=0)))\n")
     assert ".dot(_ones(D, dtype))" in text and re.search(r"_ones\(\w+, dtype\)\.dot\(", text), text

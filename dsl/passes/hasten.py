@@ -1,14 +1,16 @@
 """What ``value_and_grad`` does in fewer steps than forward and backward show.
 
-Before: ``mean(x)``; ``x / s`` of fewer ``s`` than ``x``; ``c * x - c * y``; ``log_softmax(x)`` and ``exp(log_softmax(x))``; ``logsumexp(x)`` and
-``exp(x - logsumexp(x))``. After: ``sum(x) / n``; ``x * (1 / s)``; ``c * (x - y)``; both results of one operation, which takes each exponential once.
+Before: ``mean(x)``; ``x / s`` of fewer ``s`` than ``x``; ``s * x - s * y``; ``log_softmax(x)`` and ``exp(log_softmax(x))``; ``logsumexp(x)`` and
+``exp(x - logsumexp(x))``. After: ``sum(x) / n``; ``x * (1 / s)``; ``s * (x - y)``; both results of one operation, which takes each exponential once.
 Only the fused graph is changed: the pair stays as it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections import Counter
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
+from itertools import product
 
 from dsl.calculus.dots import dotted
 from dsl.calculus.exponentials import Joint, picked
@@ -16,8 +18,9 @@ from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import divided, late, outside, scale_of
 from dsl.calculus.subproducts import share_products
-from dsl.nodes import Apply, Const, Node, Program, apply, const, fused_only, remapped, topological, with_fused
+from dsl.nodes import Apply, Const, Node, Program, applies, apply, const, fused_only, remapped, topological, with_fused
 from dsl.ops.broadcasting import settings, total
+from dsl.ops.contraction import split_spec
 from dsl.ops.core import is_number
 from dsl.ops.indexing import SCATTER
 from dsl.ops.making import size_of
@@ -33,6 +36,7 @@ def hasten(program: Program) -> Program:
     joint = Joint(order, scale_of(only))
     mapped: dict[Node, Node] = {}
     divisors = {node.args[1] for node in order if isinstance(node, Apply) and node.op.name == "divide"}
+    readers = Counter(arg for node in order for arg in node.args) + Counter(only.roots)
     relus = {node.args[0]: node for node in order if isinstance(node, Apply) and node.op.name == "relu"}
     for node in order:
         mapped[node] = node
@@ -44,7 +48,8 @@ def hasten(program: Program) -> Program:
             if _guards(node, divisors):
                 mapped[node] = args[2]
                 continue
-            mapped[node] = _cheaper(joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
+            new = joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs)))
+            mapped[node] = _factored(_cheaper(new)) if _alone(node, readers) else _cheaper(new)
     made = late(share_products(picked(remapped(only, mapped))))
     done = outside(made)
     said = {
@@ -123,10 +128,38 @@ def _sum(node: Apply) -> Node | None:
     if isinstance(x, Const) or (isinstance(x, Apply) and x.op is SCATTER):
         # what stands everywhere, or in a piece, is added to the entries that are there already
         one, x, other, y = other, y, one, x
-    ratio = const(1) if one is other else rewritten("divide", other, one)
-    if not (is_number(ratio, 1) or is_number(ratio, -1)):
-        return None
-    return rewritten("multiply", one, rewritten("add" if is_number(ratio, 1) else "subtract", x, y))
+    sign = _sign(one, other)
+    return rewritten("multiply", one, rewritten("add" if sign > 0 else "subtract", x, y)) if sign else None
+
+
+def _alone(node: Apply, readers: Mapping[Node, int]) -> bool:
+    """Whether nothing else reads the terms of a sum, nor what they are a number times."""
+    terms = [*node.args, *(arg.args[1] for arg in node.args if applies(arg, "multiply") and is_factor(arg.args[0]))]
+    return applies(node, "add", "subtract") and all(readers[term] == 1 for term in terms)
+
+
+def _factored(node: Node) -> Node:
+    """An array that both terms of a sum are multiplied by, maybe in rows, stands before it: ``s * x - s * y`` is ``s * (x - y)``."""
+    if applies(node, "multiply") and is_factor(node.args[0]):
+        return rewritten("multiply", node.args[0], _factored(node.args[1]))
+    if not applies(node, "add", "subtract"):
+        return node
+    x, y = node.args
+    if not (isinstance(x, Apply) and isinstance(y, Apply) and x.op is y.op and x.attrs == y.attrs and x.type == y.type == node.type):
+        return node
+    if not (x.op.name == "multiply" or (x.op.name == "einsum" and _spreads(x))) or any(map(is_factor, (*x.args, *y.args))):
+        return node
+    for i, k in product((0, 1), repeat=2):
+        if x.args[i] is y.args[k] and (i == k or x.op.name == "multiply"):
+            rest = rewritten(node.op.name, x.args[1 - i], y.args[1 - k])
+            return rewrite(apply(x.op, *((x.args[i], rest) if i == 0 else (rest, x.args[i])), **dict(x.attrs)))
+    return node
+
+
+def _spreads(product: Apply) -> bool:
+    """Whether a product of two only multiplies, and sums nothing."""
+    labels, output = split_spec(str(product.attr("spec")))
+    return len(labels) == 2 and all(len(set(each)) == len(each) for each in labels) and set(output) == set("".join(labels))
 
 
 def _where(node: Apply) -> Node | None:
@@ -134,10 +167,16 @@ def _where(node: Apply) -> Node | None:
     condition, a, b = node.args
     (one, x), (other, y) = _scaled(a), _scaled(b)
     one, other = (other if is_number(a, 0) else one), (one if is_number(b, 0) else other)
-    ratio = None if one is None or other is None else const(1) if one is other else rewritten("divide", other, one)
-    if one is None or ratio is None or not (is_number(ratio, 1) or is_number(ratio, -1)):
-        return None
-    return rewritten("multiply", one, rewritten("where", condition, x, y if is_number(ratio, 1) else rewritten("negative", y)))
+    sign = 0 if one is None or other is None else _sign(one, other)
+    return rewritten("multiply", one, rewritten("where", condition, x, y if sign > 0 else rewritten("negative", y))) if one and sign else None
+
+
+def _sign(one: Node, other: Node) -> int:
+    """1 where two numbers are one, -1 where they are but for the sign, else 0."""
+    ratio = rewritten("divide", other, one)
+    if one is other or is_number(ratio, 1):
+        return 1
+    return -1 if is_number(ratio, -1) or rewritten("negative", other) is one or rewritten("negative", one) is other else 0
 
 
 def _scaled(node: Node) -> tuple[Node | None, Node]:
