@@ -191,6 +191,16 @@ def test_an_array_of_the_parameters_shape_is_no_batch() -> None:
     assert "The N rows are gone through" in made(text).value_and_grad.__doc__
 
 
+@pytest.mark.parametrize("term", ["x.T @ (y + x)", "einsum('ij,ij->j', x, y + x)", "(y + x) * x"])
+def test_rows_whose_number_has_another_name(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where shapes are not declared, y + x has as many rows as the larger of the two, which only a call shows to be x's."""
+    module = made(f"v = x.T\nL = 0.3 * tanh(sum(x)) + sum(tanh({term})) + sum(tanh(tanh(tanh(v))))\n")
+    small_blocks(module, monkeypatch, 2)
+    x, y = np.random.default_rng(0).normal(size=(2, 7, 3))
+    assert_same(module.value_and_grad(x=x, y=y), pair(module, {"x": x, "y": y}))
+    assert_same(module.value_and_grad(x=x, y=y[:1]), pair(module, {"x": x, "y": y[:1]}))
+
+
 def test_a_hint_chooses_the_dimension() -> None:
     text = "input x: [M, N]\nparam w: [M, N]\nL = sum(tanh(w * x) * sin(w * x))"
     assert "The M rows" in made(text).value_and_grad.__doc__

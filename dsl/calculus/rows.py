@@ -18,7 +18,7 @@ from dsl.ops.core import div
 from dsl.ops.elementwise import ew
 from dsl.ops.indexing import FULL
 from dsl.ops.making import ARANGE, size_of
-from dsl.types import Dim, product
+from dsl.types import ONE, Dim, product
 
 Axes = Mapping[Node, int]
 
@@ -32,13 +32,19 @@ def axis_of_rows(node: Node, dim: Dim) -> int | None:
     return found[0] if found else None
 
 
+def _size_along(node: Node, axis: int) -> Dim:
+    """How many entries a node has along an axis, counted from the right; 1 along one that it has not."""
+    shape = node.type.shape or ()
+    return shape[axis] if len(shape) >= -axis else ONE
+
+
 def keeps_rows(node: Apply, axes: Axes, dim: Dim, places: Container[Node] = ()) -> bool:
     """Whether each row of the result is made of the same rows of the arguments. ``places`` are index arrays that count the rows."""
     axis = axis_of_rows(node, dim)
     if axis is None:
         return False
     if node.op.elementwise or (node.op.alias and len(node.args) == 1):
-        return set(axes.values()) <= {axis}
+        return set(axes.values()) <= {axis} and all(arg in axes or _size_along(arg, axis) == ONE for arg in node.args)
     rule = _KEEPS.get(node.op.name)
     return rule is not None and rule(node, axes, places)
 
@@ -50,7 +56,7 @@ JOINED = {"max": "np.maximum", "min": "np.minimum", "logsumexp": "np.logaddexp",
 def added_up(node: Apply, axes: Axes) -> Node | None:
     """What a block of rows gives to a result that is made of what the blocks give, as a sum is; None where it is not so made."""
     if node.op is EINSUM:
-        return node if len(_labels(node, axes)) == 1 else None
+        return node if _einsum(node, axes, ()) else None
     if node.op.name not in ("sum", "mean", "var", *JOINED):
         return None
     x = node.args[0]
@@ -84,14 +90,11 @@ def _matrices(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     return len(axes) == len(node.args) and len(set(axes.values())) == 1 and max(axes.values()) < -2
 
 
-def _labels(node: Apply, axes: Axes) -> set[str]:
-    terms, _ = split_spec(str(node.attr("spec")))
-    return {term[axes[arg]] for term, arg in zip(terms, node.args, strict=True) if arg in axes}
-
-
 def _einsum(node: Apply, axes: Axes, places: Container[Node]) -> bool:
-    """One label runs over the rows of every operand that has them."""
-    return len(_labels(node, axes)) == 1
+    """One label runs over the rows of every operand that has it: none has them under a name that only a call shows to be the same."""
+    terms, _ = split_spec(str(node.attr("spec")))
+    labels = {term[axes[arg]] for term, arg in zip(terms, node.args, strict=True) if arg in axes}
+    return len(labels) == 1 and all(arg in axes or labels.isdisjoint(term) for term, arg in zip(terms, node.args, strict=True))
 
 
 def _reshape(node: Apply, axes: Axes, places: Container[Node]) -> bool:
