@@ -72,10 +72,12 @@ def _other_way(job: Job) -> Program | None:
     """What value_and_grad may take instead, put in order and in blocks where the other is."""
     if not job.product.by_moments:
         return None
-    made: Program = multiplied_out(job.product)
-    for name, run in (("reorder", contract), ("stream", stream)):
-        made = made if name in job.options.without else run(made)
-    return made
+    other = replace(job, product=multiplied_out(job.product))
+    for stage in STAGES:
+        if stage.name in ("reorder", "stream"):
+            other = _after(stage, other)
+    program: Program = other.product
+    return program
 
 
 STAGES = (
@@ -106,10 +108,14 @@ def _run(source: Source, stem: str, options: Options) -> Iterator[tuple[str, Any
     """Every stage's name and what it made. Raises DslError."""
     job = Job(stem, options, source)
     for stage in STAGES:
-        if stage.name not in options.without:
-            with _uncollected():
-                job = replace(job, product=stage.run(job))
+        with _uncollected():
+            job = _after(stage, job)
         yield stage.name, job.product
+
+
+def _after(stage: Stage, job: Job) -> Job:
+    """A job after a stage, which it may leave out."""
+    return job if stage.name in job.options.without else replace(job, product=stage.run(job))
 
 
 @contextmanager

@@ -144,11 +144,12 @@ def test_blocks_are_shared_among_threads(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_penalty_leaves_the_cores_to_the_blocks() -> None:
     """BLAS would take a thread for so many entries, and its thread would go on looking for work while the next call's blocks want the core."""
-    module = made("input x: [N, D]\nparam W: [D, K]\nL = mean(tanh(x @ W)) + sum(W ** 2)")
+    text = "input x: [N, D]\nparam W: [D, K]\nL = mean(tanh(x @ W)) + sum(W ** 2)"
+    module = made(text)
     x, W = np.ones((3, 200)), np.arange(20_000.0).reshape(200, 100) / 20_000
     value, _ = module.value_and_grad(x, W, workers=2)
     np.testing.assert_allclose(value, module.value(x, W), rtol=1e-14)
-    assert "_dot_all(W, W)" in compile_text("input x: [N, D]\nparam W: [D, K]\nL = mean(tanh(x @ W)) + sum(W ** 2)")
+    assert "_dot_all(W, W)" in compile_text(text)
 
 
 def test_what_fails_on_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,10 +192,18 @@ def test_an_array_of_the_parameters_shape_is_no_batch() -> None:
     assert "The N rows are gone through" in made(text).value_and_grad.__doc__
 
 
-@pytest.mark.parametrize("term", ["x.T @ (y + x)", "einsum('ij,ij->j', x, y + x)", "(y + x) * x"])
+UNDER_ANOTHER_NAME = (
+    *("x.T @ (y + x)", "einsum('ij,ij->j', x, y + x)", "(y + x) * x", "where(x > 0, y + x, x)", "stack((x, y + x))"),
+    *("concatenate((x, y + x), axis=1)", "x.at[arange(x.shape[0]), argmax(x, axis=1)].add(sum(y + x, axis=1))"),
+    "(x.T @ x)[argmax(x, axis=1), argmax(y + x, axis=1)]",
+)
+
+
+@pytest.mark.parametrize("term", UNDER_ANOTHER_NAME)
 def test_rows_whose_number_has_another_name(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where shapes are not declared, y + x has as many rows as the larger of the two, which only a call shows to be x's."""
-    module = made(f"v = x.T\nL = 0.3 * tanh(sum(x)) + sum(tanh({term})) + sum(tanh(tanh(tanh(v))))\n")
+    squares = "sum(tanh(x.T @ x)) + sum(tanh(y.T @ y))"
+    module = made(f"v = x.T\nL = 0.3 * tanh(sum(x)) + sum(tanh({term})) + sum(tanh(tanh(tanh(v)))) + {squares}\n")
     small_blocks(module, monkeypatch, 2)
     x, y = np.random.default_rng(0).normal(size=(2, 7, 3))
     assert_same(module.value_and_grad(x=x, y=y), pair(module, {"x": x, "y": y}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from dsl.nodes import Apply, Const, Input, Node, const, of_sizes
+from dsl.nodes import Apply, Const, Input, Node, applies, const, of_sizes
 from dsl.ops.elementwise import ew
 
 LARGEST = 2**63
@@ -16,7 +16,7 @@ FACTORS = 8
 
 def is_factor(node: Node) -> bool:
     """A number whose size nobody worries about: a constant, a count, a scalar cotangent, and what is made of these."""
-    while isinstance(node, Apply) and node.op.name in ("multiply", "divide", "negative", "power", "sqrt") and node.type.shape == ():
+    while applies(node, "multiply", "divide", "negative", "power", "sqrt") and node.type.shape == ():
         if len(node.args) == 2 and not is_factor(node.args[1]):
             return False
         node = node.args[0]
@@ -45,9 +45,9 @@ def in_lowest_terms(node: Apply) -> Node | None:
         if ratio is not None and (above or ratio[0]):
             a, b = ratio if above else ratio[::-1]
             top, bottom = top * a, bottom * b
-        elif isinstance(each, Apply) and each.op.name in ("multiply", "divide"):
+        elif applies(each, "multiply", "divide"):
             stack += [(each.args[1], above == (each.op.name == "multiply")), (each.args[0], above)]
-        elif isinstance(each, Apply) and each.op.name == "negative":
+        elif applies(each, "negative"):
             top = -top
             stack.append((each.args[0], above))
         else:
@@ -72,13 +72,13 @@ def in_lowest_terms(node: Apply) -> Node | None:
 
 def is_negative(node: Node) -> bool:
     """Whether a sign stands before a node: a sum takes it in."""
-    return (isinstance(node, Apply) and node.op.name == "negative") or leads_negative(node)
+    return applies(node, "negative") or leads_negative(node)
 
 
 def leads_negative(node: Node) -> bool:
     """Whether a product of a few factors begins with a negative number, so that a sign before it can take that in."""
     for _ in range(FACTORS):
-        if not (isinstance(node, Apply) and node.op.name in ("multiply", "divide")):
+        if not applies(node, "multiply", "divide"):
             break
         node = node.args[0]
     return isinstance(node, Const) and node.value < 0

@@ -32,19 +32,13 @@ def axis_of_rows(node: Node, dim: Dim) -> int | None:
     return found[0] if found else None
 
 
-def _size_along(node: Node, axis: int) -> Dim:
-    """How many entries a node has along an axis, counted from the right; 1 along one that it has not."""
-    shape = node.type.shape or ()
-    return shape[axis] if len(shape) >= -axis else ONE
-
-
 def keeps_rows(node: Apply, axes: Axes, dim: Dim, places: Container[Node] = ()) -> bool:
     """Whether each row of the result is made of the same rows of the arguments. ``places`` are index arrays that count the rows."""
     axis = axis_of_rows(node, dim)
     if axis is None:
         return False
-    if node.op.elementwise or (node.op.alias and len(node.args) == 1):
-        return set(axes.values()) <= {axis} and all(arg in axes or _size_along(arg, axis) == ONE for arg in node.args)
+    if node.op.elementwise or (node.op.alias and len(node.args) == 1) or node.op.name == "broadcast_to":
+        return all(_has_or_shares(arg, axis, axes) for arg in node.args)
     rule = _KEEPS.get(node.op.name)
     return rule is not None and rule(node, axes, places)
 
@@ -71,6 +65,13 @@ def added_up(node: Apply, axes: Axes) -> Node | None:
     return div(apply(SUM, terms, axes=reduced, keepdims=keepdims), degrees)
 
 
+def _has_or_shares(arg: Node, axis: int, axes: Axes) -> bool:
+    """Whether an argument has the rows along the axis, or an entry there that all rows share. One that has them under another name, which only a
+    call shows to be the same, does neither."""
+    shape = arg.type.shape or ()
+    return axes[arg] == axis if arg in axes else len(shape) < -axis or shape[axis] == ONE
+
+
 # what keeps rows -----------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +83,7 @@ def _along_others(node: Apply, axes: Axes, places: Container[Node]) -> bool:
 
 
 def _stack(node: Apply, axes: Axes, places: Container[Node]) -> bool:
-    return len(set(axes.values())) == 1
+    return len(axes) == len(node.args) and len(set(axes.values())) == 1
 
 
 def _matrices(node: Apply, axes: Axes, places: Container[Node]) -> bool:
@@ -91,7 +92,7 @@ def _matrices(node: Apply, axes: Axes, places: Container[Node]) -> bool:
 
 
 def _einsum(node: Apply, axes: Axes, places: Container[Node]) -> bool:
-    """One label runs over the rows of every operand that has it: none has them under a name that only a call shows to be the same."""
+    """One label runs over the rows, of every operand that has it (see _has_or_shares)."""
     terms, _ = split_spec(str(node.attr("spec")))
     labels = {term[axes[arg]] for term, arg in zip(terms, node.args, strict=True) if arg in axes}
     return len(labels) == 1 and all(arg in axes or labels.isdisjoint(term) for term, arg in zip(terms, node.args, strict=True))
@@ -105,11 +106,6 @@ def _reshape(node: Apply, axes: Axes, places: Container[Node]) -> bool:
         return False
     at = new.index(old[axes[x]])
     return product(old[: len(old) + axes[x]]) == product(new[:at])
-
-
-def _broadcast_to(node: Apply, axes: Axes, places: Container[Node]) -> bool:
-    """Rows are the argument's, or all alike."""
-    return True
 
 
 def _index(node: Apply, axes: Axes, places: Container[Node]) -> bool:
@@ -183,7 +179,6 @@ _KEEPS: dict[str, Keeps] = {
     "stack": _stack,
     "einsum": _einsum,
     "reshape": _reshape,
-    "broadcast_to": _broadcast_to,
     "index": _index,
     "scatter": _scatter,
     "pad": _pad,

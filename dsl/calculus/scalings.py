@@ -136,7 +136,7 @@ def _divided_last(node: Node, readers: Mapping[Node, list[Node]]) -> Node:
     if applies(node, "multiply") and applies(node.args[0], "divide") and node.args[0].args[1] is node.args[1] and node.args[0].args[0].type == node.type:
         return node.args[0].args[0]
     x = node.args[0] if applies(node, "sum") else None
-    if not (isinstance(node, Apply) and isinstance(x, Apply) and applies(x, "divide") and len(readers.get(x, ())) == 1 and x.type.shape):
+    if not (isinstance(node, Apply) and x is not None and applies(x, "divide") and len(readers.get(x, ())) == 1 and x.type.shape):
         return node
     top, bottom = x.args
     own, axes = bottom.type.shape, axes_of(node.attr("axes"), len(x.type.shape))

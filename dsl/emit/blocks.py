@@ -24,7 +24,6 @@ def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], wo
     steps = [_steps(walk, order) for walk in walks]
     inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals)}
     read = _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
-    body.between_blocks = True
     body.keep |= read | {node for walk in walks for node in walk.sequences if node not in inside}
     done: set[Node] = set()
     for walk, mine in zip(walks, steps, strict=True):
@@ -157,6 +156,7 @@ class _Inner(Frugal):
         super().__init__(outer.program, outer.names, Counter(arg for node in steps for arg in node.args), {*(part for _, part in walk.totals)})
         self.texts, self.sizes, self.walk = dict(outer.texts), outer.sizes, walk
         self.keep |= {*walk.kept}
+        self.between_blocks = False
         self.counted, self.count = False, outer.names.fresh("n_rows")
 
     def dim(self, dim: Dim) -> str:

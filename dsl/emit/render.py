@@ -54,8 +54,8 @@ def _keep_settled(part: Sequence[str], lines: list[str], kept: list[str]) -> Non
     for line, following in zip(part, (*part[1:], ""), strict=True):
         settled = line if line.lstrip().startswith("#") else _POWER.sub(r"\1**\2", line)
         quotes = line.count('"""')
-        free = quoted or quotes or following.lstrip().startswith("def ")
-        if free or not _SETTLED.match(settled) or len(settled) > WIDTH or any(not _PLAIN_SLICE.match(each) for each in _SLICE.findall(settled)):
+        unsettled = quoted or quotes or following.lstrip().startswith("def ")
+        if unsettled or not _SETTLED.match(settled) or len(settled) > WIDTH or any(not _PLAIN_SLICE.match(each) for each in _SLICE.findall(settled)):
             lines.append(line)
             quoted ^= quotes == 1
             continue

@@ -41,7 +41,7 @@ class Frugal(Body):
         self.last: dict[str, Apply] = {}
         self.overwrites = False
         # whether threads may be at work before and after the steps
-        self.between_blocks = False
+        self.between_blocks = bool(program.walks)
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
 

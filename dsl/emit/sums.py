@@ -18,7 +18,7 @@ from dsl.ops.spec import ATOM, PRODUCT, Printer, Text
 from dsl.types import product
 
 
-def as_sum(node: Apply, args: Sequence[Text], printer: Printer, between_blocks: bool = False) -> Text | None:
+def as_sum(node: Apply, args: Sequence[Text], printer: Printer, between_blocks: bool) -> Text | None:
     """A sum, or a sum of products of two arrays' entries, which is also ``between_blocks`` that threads may share; None for anything else."""
     if len(args) == 1:
         return _with_ones(node, args[0], printer)

@@ -48,8 +48,8 @@ def hasten(program: Program) -> Program:
             if _guards(node, divisors):
                 mapped[node] = args[2]
                 continue
-            new = joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs)))
-            mapped[node] = _factored(_cheaper(new)) if _alone(node, readers) else _cheaper(new)
+            new = _cheaper(joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
+            mapped[node] = _factored(new) if _alone(node, readers) else new
     made = late(share_products(picked(remapped(only, mapped))))
     done = outside(made)
     said = {
@@ -156,9 +156,9 @@ def _factored(node: Node) -> Node:
     return node
 
 
-def _spreads(product: Apply) -> bool:
+def _spreads(node: Apply) -> bool:
     """Whether a product of two only multiplies, and sums nothing."""
-    labels, output = split_spec(str(product.attr("spec")))
+    labels, output = split_spec(str(node.attr("spec")))
     return len(labels) == 2 and all(len(set(each)) == len(each) for each in labels) and set(output) == set("".join(labels))
 
 
@@ -167,16 +167,17 @@ def _where(node: Apply) -> Node | None:
     condition, a, b = node.args
     (one, x), (other, y) = _scaled(a), _scaled(b)
     one, other = (other if is_number(a, 0) else one), (one if is_number(b, 0) else other)
-    sign = 0 if one is None or other is None else _sign(one, other)
-    return rewritten("multiply", one, rewritten("where", condition, x, y if sign > 0 else rewritten("negative", y))) if one and sign else None
+    if one is None or other is None or not (sign := _sign(one, other)):
+        return None
+    return rewritten("multiply", one, rewritten("where", condition, x, y if sign > 0 else rewritten("negative", y)))
 
 
 def _sign(one: Node, other: Node) -> int:
     """1 where two numbers are one, -1 where they are but for the sign, else 0."""
-    ratio = rewritten("divide", other, one)
-    if one is other or is_number(ratio, 1):
+    if one is other or is_number(rewritten("divide", other, one), 1):
         return 1
-    return -1 if is_number(ratio, -1) or rewritten("negative", other) is one or rewritten("negative", one) is other else 0
+    minus = rewritten("negative", other)
+    return -1 if one is minus or is_number(rewritten("divide", minus, one), 1) else 0
 
 
 def _scaled(node: Node) -> tuple[Node | None, Node]:

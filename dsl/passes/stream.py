@@ -179,7 +179,8 @@ def _planned(program: Program, dim: Dim) -> _Plan | None:
     plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)})
     if not plan.sound:
         plan = _Plan(dim, roots, set())
-    large = any(each in _batches(program, plan.order) - {dim} for node in plan.parts for each in node.type.shape or ())
+    others = _batches(program, plan.order) - {dim}
+    large = any(each in others for node in plan.parts for each in node.type.shape or ())
     return plan if plan.gain >= LEAST_GAIN and (not large or _hint(program, dim)) else None
 
 
@@ -187,8 +188,8 @@ def _batches(program: Program, nodes: Iterable[Node]) -> set[Dim]:
     """The dimensions along which the data have rows. An array of the shape of what is learnt, as a prior mean or a reference, has none, where others
     have."""
     learnt = {each.node.type.shape for each in program.arguments if each.node.name in program.wrt}
-    data = [node.type.shape for node in _data(program, nodes) if node.type.shape]
-    return {shape[0] for shape in data if shape not in learnt} or {shape[0] for shape in data}
+    shapes = [node.type.shape for node in _data(program, nodes) if node.type.shape]
+    return {shape[0] for shape in [each for each in shapes if each not in learnt] or shapes}
 
 
 __all__ = ["stream"]
