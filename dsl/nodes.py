@@ -308,7 +308,7 @@ class Program:
     ``fused_adjoints`` tell the primal that a cotangent on the way to either belongs to, ``walks`` what of the fused graph is computed a
     block of rows at a time, and ``hastened`` says in words what else was done to it. ``alone`` is what ``value`` returns, where that is
     cheaper without what forward makes for backward. ``by_moments`` tells that ``value_and_grad`` may take another graph, in
-    which squared differences are multiplied out (passes/moments.py), and ``guard`` is what that one asks first. ``written`` is the source's own
+    which squared differences are multiplied out (passes/moments.py), and ``guards`` are what that one asks first. ``written`` is the source's own
     way to say it, and ``origins`` tells which of its pieces a node stands for, by number.
     """
 
@@ -335,12 +335,11 @@ class Program:
     hastened: tuple[str, ...] = field(default=(), compare=False)
     alone: tuple[tuple[str, Node], ...] = ()
     by_moments: bool = False
-    guard: Node | None = None
+    guards: tuple[Node, ...] = ()
 
     @property
     def roots(self) -> tuple[Node, ...]:
-        asked = () if self.guard is None else (self.guard,)
-        return tuple(node for _, node in self.outputs) + tuple(node for _, node in self.gradients) + asked
+        return tuple(node for _, node in self.outputs) + tuple(node for _, node in self.gradients) + self.guards
 
     @property
     def every_root(self) -> tuple[Node, ...]:
@@ -396,7 +395,7 @@ def remapped(program: Program, mapped: Mapping[Node, Node]) -> Program:
         gradients=tuple((name, mapped[node]) for name, node in program.gradients),
         fused=tuple((name, mapped[node]) for name, node in program.fused),
         alone=tuple((name, mapped[node]) for name, node in program.alone),
-        guard=None if program.guard is None else mapped[program.guard],
+        guards=tuple(mapped[node] for node in program.guards),
         adjoints=_mapped_adjoints(program.adjoints, mapped),
         fused_adjoints=_mapped_adjoints(program.fused_adjoints, mapped),
         names=names,
@@ -413,7 +412,7 @@ def fused_only(program: Program) -> Program:
 
 def with_fused(program: Program, only: Program) -> Program:
     """The program with a fused graph that a pass has changed, and the others as they are."""
-    return replace(_told_of(program, only), fused=only.outputs + only.gradients, fused_adjoints=only.adjoints, guard=only.guard)
+    return replace(_told_of(program, only), fused=only.outputs + only.gradients, fused_adjoints=only.adjoints, guards=only.guards)
 
 
 def value_only(program: Program) -> Program:

@@ -60,9 +60,18 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
@@ -120,4 +129,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 75beed63baa5124dab7dbb75bcb02bc3986681404634579397784e9315a7513a
+# gradc: bd58f43a72eac317dfc9d0982c821e16c9e19415d4f2b8578550cf52c6e79774

@@ -60,9 +60,18 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
@@ -115,4 +124,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: c298caf547f4ea84675ffb0e34e799805f4c5655dff14d02d96bc54fe0b7c3bf
+# gradc: 19f45c229e8841b52015f1234b477ad3c991787b54c5b2e846b8317474c13e16

@@ -442,7 +442,7 @@ def value_and_grad(
         softmax, picked = _softmax_and_picked(logits, y_rows)
         total = picked.sum()
         softmax[np.arange(n_rows), y_rows] -= 1.0
-        dL_dlogits = 1.0 / max(N, 1) * softmax
+        dL_dlogits = np.multiply(1.0 / max(N, 1), softmax, out=softmax)
         # logits = dense(hidden, W2, b2)
         dL_dhidden = dL_dlogits.dot(W2.T)
         # hidden = relu(dense(X, W1, b1))
@@ -462,4 +462,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 890d6dc9ebd7deeddf69eae2d3f1a77f7cd371b073a7a4a9fd3f9a2d3cbe7c51
+# gradc: 8b7befe0140b2f1be5b690712db787da3749494530f428b95edb2b40395a67b8

@@ -734,7 +734,7 @@ def value_and_grad(
         tied_2 = columns_4 == columns_4.max(axis=2, keepdims=True)
         # L = cross_entropy(logits, labels)
         softmax[np.arange(n_rows), labels_rows] -= 1.0
-        dL_dlogits = 1.0 / max(N, 1) * softmax
+        dL_dlogits = np.multiply(1.0 / max(N, 1), softmax, out=softmax)
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
         reshaped_3 = dL_dlogits.dot(weights.T).reshape(n_rows, G, 1, H // 4, W // 4)
         ratio = reshaped_3 / tied_2.sum(axis=2, keepdims=True).astype(dtype)
@@ -797,4 +797,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: 5b2a30d2bc347da0dfffc9eed18bf7377e690304b6bb026feda458c8bf744219
+# gradc: fe097d6e9ee2bd12f01eeb74eb9d9d81d813ea070d538d5a2b814f1e6862b04c

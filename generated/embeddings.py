@@ -101,25 +101,36 @@ def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
 
 def _softplus(x: NDArray[Any]) -> NDArray[Any]:
-    """log(1 + exp(x)), which is x from 40 on, so that exp need not overflow."""
-    out: NDArray[Any] = np.maximum(x, np.log1p(np.exp(np.minimum(x, 40.0))))
-    return out
+    """log(1 + exp(x)), which is x from 40 on."""
+    below = _bounded(x)
+    out: NDArray[Any] = np.log1p(np.exp(below))
+    return out if below is x else np.maximum(x, out)
 
 
 def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both, of one exponential."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
-    softplus: NDArray[Any] = np.maximum(x, np.log1p(e))
+    below = _bounded(x)
+    e: NDArray[Any] = np.exp(below)
+    softplus: NDArray[Any] = np.log1p(e)
     e /= 1.0 + e
-    return softplus, e
+    return softplus if below is x else np.maximum(x, softplus), e
 
 
 def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -432,8 +443,8 @@ def value_and_grad(
         # L = -(sum(log_sigmoid(near)) + sum(log_sigmoid(-far))) / N
         softplus_2, sigmoid_2 = _softplus_and_sigmoid(far)
         total_2 = softplus_2.sum()
-        dL_dfar = 1.0 / max(N, 1) * sigmoid_2
-        dL_dnear = -1.0 / max(N, 1) * sigmoid
+        dL_dfar = np.multiply(1.0 / max(N, 1), sigmoid_2, out=sigmoid_2)
+        dL_dnear = np.multiply(-1.0 / max(N, 1), sigmoid, out=sigmoid)
         # far = einsum('nd,nsd->ns', E[centre], C[noise])
         dL_dpicked = (dL_dfar[:, None] @ picked_3)[:, 0]
         # near = sum(E[centre] * C[context], axis=-1)
@@ -460,4 +471,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: 989e6a0a8e51c50b9f8e289804cd417c614ab5d735bd0abd64448e30a8002ede
+# gradc: 08bd419665c1f1f37ec37967c74543cd95707869b1f5f26f4fb084ccda4fe65f

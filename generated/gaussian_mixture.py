@@ -87,15 +87,25 @@ def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 def _keeps_digits(x: NDArray[Any], y: NDArray[Any], weights: Any) -> bool:
     """Whether weighted sums of squared differences between rows of x and of y, from products of moments about the mean of y, are right to 1e-12.
-    For each row of y they cancel from what the farthest point's would be, so nan or inf or large weights say no, and float32 has not the digits.
+    For each row of y they cancel from what the farthest point's would be, so nan or inf or large weights say no.
     """
-    if x.dtype == np.float32:
-        return False
     mean = y.mean(axis=0)
     farthest = np.maximum(x.max(axis=0) - mean, mean - x.min(axis=0))
     reach = np.abs(y - mean) + farthest
     largest = np.asarray(np.abs(weights) * reach**2).sum(axis=-1).max()
-    return bool(largest * np.finfo(x.dtype).eps < 1e-12)
+    return bool(largest * np.finfo(np.float64).eps < 1e-12)
+
+
+def _in_double(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 as float64."""
+    return [array.astype(np.float64, copy=False) for array in arrays]
+
+
+def _rounded(value: Any, gradients: Any, dtype: Any) -> tuple[Any, Any]:
+    """A value and its gradients, computed in float64, in the precision of the arguments."""
+    if dtype == np.float64:
+        return value, gradients
+    return dtype.type(value), type(gradients)(*(each.astype(dtype) for each in gradients))
 
 
 def _top(
@@ -418,9 +428,10 @@ def _by_moments(
 
     workers: how many threads share the blocks.
     """
+    weights, mu, log_sd = _in_double(weights, mu, log_sd)
     N, D = X.shape
     K = weights.shape[0]
-    dtype = X.dtype
+    dtype = np.dtype(np.float64)
     # z = (X[:, None, :] - mu) / exp(log_sd)
     exp = -log_sd
     np.exp(exp, out=exp)
@@ -446,6 +457,7 @@ def _by_moments(
 
     def block(X_rows: Any) -> Any:
         n_rows = X_rows.shape[0]
+        X_rows = X_rows.astype(np.float64, copy=False)
         # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
         X_rows_minus_centre = X_rows - centre
         scaled_4 = X_rows_minus_centre * X_rows_minus_centre
@@ -483,7 +495,7 @@ def _by_moments(
     dL_dmu = ratio_2 * scaled_4
     # joint = log_softmax(weights) + log_density
     dL_dlog_softmax = ratio_2 * total_2
-    dL_dweights = softmax * dL_dlog_softmax.sum(keepdims=True)
+    dL_dweights = np.multiply(softmax, dL_dlog_softmax.sum(keepdims=True), out=softmax)
     np.subtract(dL_dlog_softmax, dL_dweights, out=dL_dweights)
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
@@ -510,7 +522,7 @@ def value_and_grad(
     if D * K * N >= 32768:
         found = _by_moments(X, weights, mu, log_sd, workers)
         if found is not None:
-            return found
+            return _rounded(*found, dtype)
     # z = (X[:, None, :] - mu) / exp(log_sd)
     exp = -log_sd
     np.exp(exp, out=exp)
@@ -559,9 +571,9 @@ def value_and_grad(
     dL_dmu *= ratio_2
     # joint = log_softmax(weights) + log_density
     dL_dlog_softmax = ratio_2 * total_2
-    dL_dweights = softmax * dL_dlog_softmax.sum(keepdims=True)
+    dL_dweights = np.multiply(softmax, dL_dlog_softmax.sum(keepdims=True), out=softmax)
     np.subtract(dL_dlog_softmax, dL_dweights, out=dL_dweights)
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 9d26a7121cd302b42a5a3d4ec01b5c84d20cd1b1c434621575ccc4aa161e59c3
+# gradc: 8d8947450897d3f24dfb53148ddbb775c813ad48c089013e8ac7414e23d20ccb

@@ -391,7 +391,7 @@ def value_and_grad(
     # first = log_softmax(start) + log_show[seen[0]]
     softmax_2, log_softmax_2 = _softmax_and_log(start, axis=-1)
     seen_0 = seen[0]
-    first = log_softmax_2 + log_show[seen_0]
+    first = np.add(log_softmax_2, log_show[seen_0], out=log_softmax_2)
     # log_move = log_softmax(move)
     softmax_3, log_move = _softmax_and_log(move, axis=-1)
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
@@ -404,7 +404,7 @@ def value_and_grad(
         # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
         logsumexp = _logsumexp(log_joints[t][:, None] + log_move, axis=0)
         logsumexp_all[t] = logsumexp
-        log_joints[t + 1] = logsumexp + picked[t]
+        np.add(logsumexp, picked[t], out=log_joints[t + 1])
     logsumexp = _logsumexp(log_joints[-1])
     L = -logsumexp
     dlog_joint = -np.exp(log_joints[-1] - logsumexp)
@@ -421,18 +421,18 @@ def value_and_grad(
         dlog_joint = dlog_move.dot(_ones(S, dtype))
     dL_dfirst = dlog_joint
     # log_move = log_softmax(move)
-    dL_dmove = softmax_3 * dL_dlog_move.dot(_ones(S, dtype))[:, None]
+    dL_dmove = np.multiply(softmax_3, dL_dlog_move.dot(_ones(S, dtype))[:, None], out=softmax_3)
     np.subtract(dL_dlog_move, dL_dmove, out=dL_dmove)
     # first = log_softmax(start) + log_show[seen[0]]
     dL_dlog_show = _add_rows((V, S), picked_seen, dL_dpicked) + _scatter((V, S), seen_0, dL_dfirst)
     # log_show = log_softmax(show).T
     dL_dlog_softmax = dL_dlog_show.T
-    dL_dshow = softmax * dL_dlog_softmax.dot(_ones(V, dtype))[:, None]
+    dL_dshow = np.multiply(softmax, dL_dlog_softmax.dot(_ones(V, dtype))[:, None], out=softmax)
     np.subtract(dL_dlog_softmax, dL_dshow, out=dL_dshow)
     # first = log_softmax(start) + log_show[seen[0]]
-    dL_dstart = softmax_2 * dL_dfirst.sum(keepdims=True)
+    dL_dstart = np.multiply(softmax_2, dL_dfirst.sum(keepdims=True), out=softmax_2)
     np.subtract(dL_dfirst, dL_dstart, out=dL_dstart)
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: b77555a48d92af77432be7409657cf1ab1f16a3923206c9eab822398e7622d9e
+# gradc: 4089b197657b3f19b62ac9599f264f99c38986487f007a6c52d9092f31e74aca

@@ -94,25 +94,36 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
 
 def _softplus(x: NDArray[Any]) -> NDArray[Any]:
-    """log(1 + exp(x)), which is x from 40 on, so that exp need not overflow."""
-    out: NDArray[Any] = np.maximum(x, np.log1p(np.exp(np.minimum(x, 40.0))))
-    return out
+    """log(1 + exp(x)), which is x from 40 on."""
+    below = _bounded(x)
+    out: NDArray[Any] = np.log1p(np.exp(below))
+    return out if below is x else np.maximum(x, out)
 
 
 def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both, of one exponential."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
-    softplus: NDArray[Any] = np.maximum(x, np.log1p(e))
+    below = _bounded(x)
+    e: NDArray[Any] = np.exp(below)
+    softplus: NDArray[Any] = np.log1p(e)
     e /= 1.0 + e
-    return softplus, e
+    return softplus if below is x else np.maximum(x, softplus), e
 
 
 def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -489,7 +500,7 @@ def value_and_grad(
         number = (1 - correct_rows).astype(dtype)
         softplus_2, sigmoid_2 = _softplus_and_sigmoid(z)
         total_2 = number.dot(softplus_2)
-        dL_dz = number * sigmoid_2
+        dL_dz = np.multiply(number, sigmoid_2, out=sigmoid_2)
         dL_dz -= number_correct_rows * sigmoid
         # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
         dL_ddifference = np.multiply(exp, dL_dz, out=exp)
@@ -511,4 +522,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 072dd81646316c20b64a72ea19fab3522709cc969d63cdc35c1b782587d4fe21
+# gradc: c6242a57bd40135881ec783ec4738ddb651ecf99cf7508c9c989f92570dbaead

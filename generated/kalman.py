@@ -91,19 +91,19 @@ class _line:
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    means: NDArray[Any]
-    Ps: NDArray[Any]
     inv_Ss_surprises: NDArray[Any]
     inv_S_H_P_aheads: NDArray[Any]
     product_all: NDArray[Any]
     inv_Ss: NDArray[Any]
     P_aheads: NDArray[Any]
     surprises: NDArray[Any]
-    A_Ps: NDArray[Any]
-    aheads: NDArray[Any]
-    H_P_aheads: NDArray[Any]
     A: NDArray[Any]
     H: NDArray[Any]
+    aheads: NDArray[Any]
+    H_P_aheads: NDArray[Any]
+    A_Ps: NDArray[Any]
+    Ps: NDArray[Any]
+    means: NDArray[Any]
     dtype: Any
 
 
@@ -241,19 +241,19 @@ def forward(
     total = (added + np.vecdot(surprises, inv_Ss_surprises)).sum()
     L = total / 2
     tape = Tape(
-        means,
-        Ps,
         inv_Ss_surprises,
         inv_S_H_P_aheads,
         product_all,
         inv_Ss,
         P_aheads,
         surprises,
-        A_Ps,
-        aheads,
-        H_P_aheads,
         A,
         H,
+        aheads,
+        H_P_aheads,
+        A_Ps,
+        Ps,
+        means,
         dtype,
     )
     return Outputs(L, mean), tape
@@ -262,63 +262,76 @@ def forward(
 def backward(tape: Tape, dL: Any = 1.0, dmean: Any = None) -> Gradients:
     """The gradients, from the cotangent of L, mean."""
     (
-        means,
-        Ps,
         inv_Ss_surprises,
         inv_S_H_P_aheads,
         product_all,
         inv_Ss,
         P_aheads,
         surprises,
-        A_Ps,
-        aheads,
-        H_P_aheads,
         A,
         H,
+        aheads,
+        H_P_aheads,
+        A_Ps,
+        Ps,
+        means,
         dtype,
     ) = tape
-    D = means.shape[1]
-    M = inv_Ss_surprises.shape[1]
+    D = inv_S_H_P_aheads.shape[2]
     T = inv_Ss_surprises.shape[0]
-    dL = _cotangent(dL, "dL", (), means.dtype)
-    dmean = _cotangent(dmean, "dmean", (D,), means.dtype)
+    M = inv_Ss_surprises.shape[1]
+    dL = _cotangent(dL, "dL", (), inv_Ss_surprises.dtype)
+    dmean = _cotangent(dmean, "dmean", (D,), inv_Ss_surprises.dtype)
     # mean, P, log_likelihood = fold(moment, (start, spread, 0.0), y)
     scaled = dL * inv_Ss_surprises
     scaled_2 = dL / 2 * inv_Ss_surprises
     ratio = -dL / 2
     dP = np.zeros((D, D), dtype=dtype)
-    dL_dA = np.zeros((D, D), dtype=dtype)
-    dL_dQ = np.zeros((D, D), dtype=dtype)
-    dL_dH = np.zeros((M, D), dtype=dtype)
-    dL_dR = np.zeros((M, M), dtype=dtype)
+    dproduct_all = np.empty((T, D, D), dtype=dtype)
+    dH_aheads = np.empty((T, M), dtype=dtype)
+    daheads = np.empty((T, D), dtype=dtype)
+    dSs = np.empty((T, M, M), dtype=dtype)
+    dH_P_aheads = np.empty((T, M, D), dtype=dtype)
+    dP_aheads = np.empty((T, D, D), dtype=dtype)
+    dA_Ps = np.empty((T, D, D), dtype=dtype)
     for t in reversed(range(T)):
         inv_S_H_P_ahead = inv_S_H_P_aheads[t]
         inv_S = inv_Ss[t]
-        P_ahead = P_aheads[t]
         # fit = -(M * log(2 * pi) + logdet(S) + surprise @ solve(S, surprise)) / 2
         difference = -np.outer(scaled_2[t], inv_Ss_surprises[t]) - ratio * inv_S.T
         # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
-        dP_P_ahead = dP @ P_ahead.T
+        dP_P_ahead = dP @ P_aheads[t].T
+        dproduct_all[t] = -dP_P_ahead
         dsolve = -(H @ dP_P_ahead.T) + dmean * surprises[t][:, None]
         dsurprise = scaled[t] + inv_S_H_P_ahead @ dmean
         # surprise = y - H @ ahead
-        difference_2 = -(inv_S_H_P_ahead @ dP_P_ahead) - np.outer(dsurprise, aheads[t])
+        dH_aheads[t] = -dsurprise
         dahead = dmean - dsurprise @ H
+        daheads[t] = dahead
         # gain = solve(S, H @ P_ahead).T
         inv_S_dsolve = inv_S.T @ dsolve
         dS = difference - inv_S_dsolve @ inv_S_H_P_ahead.T
-        dL_dR += dS
+        dSs[t] = dS
         # S = H @ P_ahead @ H.T + R
         dH_P_ahead = inv_S_dsolve + dS @ H
-        dL_dH += difference_2 + dS.T @ H_P_aheads[t] + dH_P_ahead @ P_ahead.T
+        dH_P_aheads[t] = dH_P_ahead
         dP_ahead = dP - product_all[t].T @ dP + H.T @ dH_P_ahead
-        dL_dQ += dP_ahead
+        dP_aheads[t] = dP_ahead
         # P_ahead = A @ P @ A.T + Q
         dA_P = dP_ahead @ A
+        dA_Ps[t] = dA_P
         dP = A.T @ dA_P
         # ahead = A @ mean
-        dL_dA += dP_ahead.T @ A_Ps[t] + dA_P @ Ps[t].T + np.outer(dahead, means[t])
         dmean = dahead @ A
+    dL_dR = dSs.sum(axis=0)
+    added_2 = (inv_S_H_P_aheads @ dproduct_all).sum(axis=0) + dH_aheads.T @ aheads
+    dSs_H_P_aheads = np.tensordot(dSs, H_P_aheads, axes=((0, 1), (0, 1)))
+    dH_P_aheads_P_aheads = (dH_P_aheads @ P_aheads.swapaxes(-1, -2)).sum(axis=0)
+    dL_dH = added_2 + dSs_H_P_aheads + dH_P_aheads_P_aheads
+    dL_dQ = dP_aheads.sum(axis=0)
+    dP_aheads_A_Ps = np.tensordot(dP_aheads, A_Ps, axes=((0, 1), (0, 1)))
+    added_3 = dP_aheads_A_Ps + (dA_Ps @ Ps[:T].swapaxes(-1, -2)).sum(axis=0)
+    dL_dA = added_3 + daheads.T @ means[:T]
     return Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
@@ -374,7 +387,10 @@ def value_and_grad(
     Q: ArrayLike,
     R: ArrayLike,
 ) -> tuple[Any, Gradients]:
-    """L and its gradients."""
+    """L and its gradients.
+
+    Arrays that nothing reads any more are overwritten.
+    """
     y, start, spread, A, H, Q, R = _checked(y, start, spread, A, H, Q, R)
     if not y.dtype == start.dtype == spread.dtype == A.dtype == H.dtype == Q.dtype == R.dtype:
         y, start, spread, A, H, Q, R = _in_one_precision(y, start, spread, A, H, Q, R)
@@ -397,34 +413,26 @@ def value_and_grad(
         product_all = np.empty((T, D, D), dtype=dtype)
         for t in range(T):
             # ahead = A @ mean
-            ahead = A.dot(means[t])
-            aheads[t] = ahead
+            ahead = A.dot(means[t], out=aheads[t])
             # P_ahead = A @ P @ A.T + Q
-            A_P = A.dot(Ps[t])
-            A_Ps[t] = A_P
-            P_ahead = A_P.dot(A.T)
+            A_P = A.dot(Ps[t], out=A_Ps[t])
+            P_ahead = A_P.dot(A.T, out=P_aheads[t])
             P_ahead += Q
-            P_aheads[t] = P_ahead
             # surprise = y - H @ ahead
-            surprise = H.dot(ahead)
+            surprise = H.dot(ahead, out=surprises[t])
             np.subtract(y[t], surprise, out=surprise)
-            surprises[t] = surprise
             # S = H @ P_ahead @ H.T + R
-            H_P_ahead = H.dot(P_ahead)
-            H_P_aheads[t] = H_P_ahead
-            S = H_P_ahead.dot(H.T)
+            H_P_ahead = H.dot(P_ahead, out=H_P_aheads[t])
+            S = H_P_ahead.dot(H.T, out=Ss[t])
             S += R
-            Ss[t] = S
             # gain = solve(S, H @ P_ahead).T
             inv_S = np.linalg.inv(S)
             inv_Ss[t] = inv_S
-            inv_S_H_P_ahead = inv_S.T.dot(H_P_ahead)
-            inv_S_H_P_aheads[t] = inv_S_H_P_ahead
+            inv_S_H_P_ahead = inv_S.T.dot(H_P_ahead, out=inv_S_H_P_aheads[t])
             # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
-            means[t + 1] = ahead + surprise.dot(inv_S_H_P_ahead)
-            product = inv_S_H_P_ahead.T.dot(H)
-            product_all[t] = product
-            Ps[t + 1] = P_ahead - product.dot(P_ahead)
+            np.add(ahead, surprise.dot(inv_S_H_P_ahead), out=means[t + 1])
+            product = inv_S_H_P_ahead.T.dot(H, out=product_all[t])
+            np.subtract(P_ahead, product.dot(P_ahead), out=Ps[t + 1])
     added = M * 1.8378770664093453 + np.linalg.slogdet(Ss)[1]
     inv_Ss_surprises = (surprises[:, None] @ inv_Ss)[:, 0]
     total = (added + _dot_rows(surprises, inv_Ss_surprises)).sum()
@@ -432,53 +440,63 @@ def value_and_grad(
     scaled = 0.5 * inv_Ss_surprises
     dmean = np.zeros((D,), dtype=dtype)
     dP = np.zeros((D, D), dtype=dtype)
-    dL_dA = np.zeros((D, D), dtype=dtype)
-    dL_dQ = np.zeros((D, D), dtype=dtype)
-    dL_dH = np.zeros((M, D), dtype=dtype)
-    dL_dR = np.zeros((M, M), dtype=dtype)
+    dproduct_all = np.empty((T, D, D), dtype=dtype)
+    dH_aheads = np.empty((T, M), dtype=dtype)
+    daheads = np.empty((T, D), dtype=dtype)
+    dSs = np.empty((T, M, M), dtype=dtype)
+    dH_P_aheads = np.empty((T, M, D), dtype=dtype)
+    dP_aheads = np.empty((T, D, D), dtype=dtype)
+    dA_Ps = np.empty((T, D, D), dtype=dtype)
     for t in reversed(range(T)):
         inv_S_H_P_ahead = inv_S_H_P_aheads[t]
         inv_S = inv_Ss[t]
-        P_ahead = P_aheads[t]
         # fit = -(M * log(2 * pi) + logdet(S) + surprise @ solve(S, surprise)) / 2
         added = scaled[t][:, None] * inv_Ss_surprises[t]
         np.negative(added, out=added)
         added += 0.5 * inv_S.T
         # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
-        dP_P_ahead = dP.dot(P_ahead.T)
+        dP_P_ahead = dP.dot(P_aheads[t].T)
+        np.negative(dP_P_ahead, out=dproduct_all[t])
         dsolve = H.dot(dP_P_ahead.T)
         np.negative(dsolve, out=dsolve)
         dsolve += dmean * surprises[t][:, None]
         dsurprise = inv_S_H_P_ahead.dot(dmean)
         dsurprise += inv_Ss_surprises[t]
-        difference = inv_S_H_P_ahead.dot(dP_P_ahead)
-        np.negative(difference, out=difference)
         # surprise = y - H @ ahead
-        difference -= dsurprise[:, None] * aheads[t]
-        dahead = dsurprise.dot(H)
+        np.negative(dsurprise, out=dH_aheads[t])
+        dahead = dsurprise.dot(H, out=daheads[t])
         np.subtract(dmean, dahead, out=dahead)
         # gain = solve(S, H @ P_ahead).T
         inv_S_dsolve = inv_S.T.dot(dsolve)
-        dS = inv_S_dsolve.dot(inv_S_H_P_ahead.T)
+        dS = inv_S_dsolve.dot(inv_S_H_P_ahead.T, out=dSs[t])
         np.subtract(added, dS, out=dS)
-        dL_dR += dS
         # S = H @ P_ahead @ H.T + R
-        dH_P_ahead = dS.dot(H)
+        dH_P_ahead = dS.dot(H, out=dH_P_aheads[t])
         dH_P_ahead += inv_S_dsolve
-        dL_dH += difference + dS.T.dot(H_P_aheads[t]) + dH_P_ahead.dot(P_ahead.T)
         # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
-        dP_ahead = product_all[t].T.dot(dP)
+        dP_ahead = product_all[t].T.dot(dP, out=dP_aheads[t])
         np.subtract(dP, dP_ahead, out=dP_ahead)
         # S = H @ P_ahead @ H.T + R
         dP_ahead += H.T.dot(dH_P_ahead)
-        dL_dQ += dP_ahead
         # P_ahead = A @ P @ A.T + Q
-        dA_P = dP_ahead.dot(A)
+        dA_P = dP_ahead.dot(A, out=dA_Ps[t])
         dP = A.T.dot(dA_P)
         # ahead = A @ mean
-        dL_dA += dP_ahead.T.dot(A_Ps[t]) + dA_P.dot(Ps[t].T) + dahead[:, None] * means[t]
         dmean = dahead.dot(A)
+    dL_dR = dSs.sum(axis=0)
+    dL_dH = (inv_S_H_P_aheads @ dproduct_all).sum(axis=0)
+    dL_dH += dH_aheads.T.dot(aheads)
+    dSs_H_P_aheads = dSs.reshape(M * T, M).T.dot(H_P_aheads.reshape(M * T, D))
+    dH_P_aheads_P_aheads = (dH_P_aheads @ P_aheads.swapaxes(-1, -2)).sum(axis=0)
+    dL_dH += dSs_H_P_aheads
+    dL_dH += dH_P_aheads_P_aheads
+    dL_dQ = dP_aheads.sum(axis=0)
+    dP_aheads_A_Ps = dP_aheads.reshape(D * T, D).T.dot(A_Ps.reshape(D * T, D))
+    added_3 = (dA_Ps @ Ps[:T].swapaxes(-1, -2)).sum(axis=0)
+    added_3 += dP_aheads_A_Ps
+    dL_dA = daheads.T.dot(means[:T])
+    dL_dA += added_3
     return L, Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
-# gradc: 1cce05b2617292d9e068a83c5b34bcb27eab21c657aae714539e3964dded4f3c
+# gradc: de2565ac97fd4eaad4ff567ab628db4344aaa0c5ea6fe91feba829259da9f4c2

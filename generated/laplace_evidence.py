@@ -93,11 +93,29 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
+
+
+def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both, of one exponential."""
+    below = _bounded(x)
+    e: NDArray[Any] = np.exp(below)
+    softplus: NDArray[Any] = np.log1p(e)
+    e /= 1.0 + e
+    return softplus if below is x else np.maximum(x, softplus), e
 
 
 class _line:
@@ -369,6 +387,7 @@ def value_and_grad(
     """evidence and its gradients.
 
     The N rows are gone through twice, a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softplus and the sigmoid that is its derivative.
     Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
@@ -386,16 +405,14 @@ def value_and_grad(
     def block(X_rows: Any, y_rows: Any) -> Any:
         # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
         X_rows_w = X_rows.dot(w)
-        added = np.maximum(X_rows_w, 0)
-        added += np.log1p(np.exp(-np.abs(X_rows_w)))
-        total = added.sum()
+        softplus, part = _softplus_and_sigmoid(X_rows_w)
+        total = softplus.sum()
         total_2 = X_rows_w.dot(y_rows.astype(dtype))
         # evidence = -energy - logdet(hessian(energy, w)) / 2
-        sigmoid = _sigmoid(X_rows_w)
-        total_3 = (X_rows.T * (sigmoid * (1 - sigmoid))).dot(X_rows)
-        return total, total_2, total_3, sigmoid
+        total_3 = (X_rows.T * (part * (1 - part))).dot(X_rows)
+        return total, total_2, total_3, part
 
-    total, total_2, total_3, sigmoid = _in_blocks(block, (X, y), N, 8 * (D + 4), workers, kept=(0,))
+    total, total_2, total_3, part = _in_blocks(block, (X, y), N, 8 * (D + 2), workers, kept=(0,))
     energy = total - total_2 + alpha / 2 * w_w - D / 2 * log_alpha
     with _line(9, "evidence = -energy - logdet(hessian(energy, w)) / 2"):
         added = alpha * np.eye(D, dtype=dtype)
@@ -406,21 +423,21 @@ def value_and_grad(
     scaled = (-0.5 * np.diagonal(inv_added).sum() - w_w / 2) * alpha
     devidence_dlog_alpha = D / 2 + scaled
 
-    def block_2(X_rows: Any, sigmoid_rows: Any, y_rows: Any) -> Any:
+    def block_2(X_rows: Any, part_rows: Any, y_rows: Any) -> Any:
         # evidence = -energy - logdet(hessian(energy, w)) / 2
         product = np.einsum("ij,ji->j", inv_added.T.dot(X_rows.T), X_rows)
-        difference = 1 - sigmoid_rows
-        devidence_dsigmoid = -0.5 * product
-        devidence_dsigmoid *= difference
-        devidence_dsigmoid += 0.5 * product * sigmoid_rows
-        devidence_dproduct = np.multiply(sigmoid_rows, difference, out=difference)
-        devidence_dproduct *= devidence_dsigmoid
+        difference = 1 - part_rows
+        devidence_dpart = -0.5 * product
+        devidence_dpart *= difference
+        devidence_dpart += 0.5 * product * part_rows
+        devidence_dproduct = np.multiply(part_rows, difference, out=difference)
+        devidence_dproduct *= devidence_dpart
         # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
-        devidence_dproduct -= sigmoid_rows - y_rows.astype(dtype)
+        devidence_dproduct -= part_rows - y_rows.astype(dtype)
         devidence_dw_sum = devidence_dproduct.dot(X_rows)
         return (devidence_dw_sum,)
 
-    (devidence_dw_sum,) = _in_blocks(block_2, (X, sigmoid, y), N, 8 * (D + 6), workers)
+    (devidence_dw_sum,) = _in_blocks(block_2, (X, part, y), N, 8 * (D + 6), workers)
     # energy = sum(sigmoid_binary_cross_entropy(X @ w, y)) + alpha / 2 * sum(w ** 2) - D / 2 * log_alpha
     devidence_dw = alpha * w
     np.negative(devidence_dw, out=devidence_dw)
@@ -428,4 +445,4 @@ def value_and_grad(
     return evidence, Gradients(devidence_dw, devidence_dlog_alpha)
 
 
-# gradc: fb0a96549b9829b70fe39e0029db7582acf6b1a88740cc0be76937b5b96154cc
+# gradc: 7e06e9b68f332e56a0811e2937b42770fa6e468f5a116fbde638dc09f3d2b9fb

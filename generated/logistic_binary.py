@@ -101,11 +101,29 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
+
+
+def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both, of one exponential."""
+    below = _bounded(x)
+    e: NDArray[Any] = np.exp(below)
+    softplus: NDArray[Any] = np.log1p(e)
+    e /= 1.0 + e
+    return softplus if below is x else np.maximum(x, softplus), e
 
 
 _BLOCK_BYTES = 2**22
@@ -324,6 +342,7 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    One exponential serves a softplus and the sigmoid that is its derivative.
     Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
@@ -341,16 +360,14 @@ def value_and_grad(
         z = X_rows.dot(w)
         z += b
         # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-        total = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))).sum()
+        softplus, p = _softplus_and_sigmoid(z)
+        total = softplus.sum()
         number_y_rows = y_rows.astype(dtype)
         total_2 = z.dot(number_y_rows)
-        # p = sigmoid(z)
-        p = _sigmoid(z)
-        # L = binary_cross_entropy(z, y) + lam / 2 * sum(w ** 2)
-        p -= number_y_rows
+        difference = np.subtract(p, number_y_rows, out=p)
         # z = X @ w + b
-        total_3 = p.dot(X_rows)
-        total_4 = p.sum()
+        total_3 = difference.dot(X_rows)
+        total_4 = difference.sum()
         return total, total_2, total_3, total_4
 
     total, total_2, total_3, total_4 = _in_blocks(block, (X, y), N, 8 * (D + 4), workers)
@@ -364,4 +381,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 6f64aa275a33e7cd0de05108ef7e2302b6b5731c54ed40a0f348e4fab9bc65d0
+# gradc: 290150fee98720e63c4f3f7b19081d8a58a5847ebd2423247144e0bc43e2cc21

@@ -485,34 +485,31 @@ def value_and_grad(
             hares = us_2[i][0]
             k1 = np.array([(birth - hunt * lynxes) * hares, (feed * hares - death) * lynxes])
             # k2 = slope(u + dt / 2 * k1)
-            u_2 = ratio * k1
+            u_2 = np.multiply(ratio, k1, out=u_2_all[i])
             u_2 += us_2[i]
-            u_2_all[i] = u_2
             lynxes_2 = u_2[1]
             hares_2 = u_2[0]
             k2 = np.array(
                 [(birth - hunt * lynxes_2) * hares_2, (feed * hares_2 - death) * lynxes_2]
             )
             # k3 = slope(u + dt / 2 * k2)
-            u_3 = ratio * k2
+            u_3 = np.multiply(ratio, k2, out=u_3_all[i])
             u_3 += us_2[i]
-            u_3_all[i] = u_3
             lynxes_3 = u_3[1]
             hares_3 = u_3[0]
             k3 = np.array(
                 [(birth - hunt * lynxes_3) * hares_3, (feed * hares_3 - death) * lynxes_3]
             )
             # k4 = slope(u + dt * k3)
-            u_4 = dt * k3
+            u_4 = np.multiply(dt, k3, out=u_4_all[i])
             u_4 += us_2[i]
-            u_4_all[i] = u_4
             lynxes_4 = u_4[1]
             hares_4 = u_4[0]
             k4 = np.array(
                 [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
             )
             # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-            us_2[i + 1] = us_2[i] + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
+            np.add(us_2[i], ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4), out=us_2[i + 1])
         picked_us_2 = us_2[:10]
         difference = hunt * u_4_all[:, 1]
         np.subtract(birth, difference, out=difference)
@@ -612,4 +609,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: ffb587144a562b2866a67758e8fe7f12bd0fb10f50185f3b7ef6cf204bf6fa34
+# gradc: c47e5dc5b596ee0103956239be7510112ff728ddf4e8c7a24e5bbe0bb7d98de8

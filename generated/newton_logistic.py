@@ -84,9 +84,18 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
             raise ValueError(f"{name} must lie in {low}:{high}, and holds {least} to {most}")
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
@@ -222,4 +231,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: b544497e882e499fb07a52e0169fecc195151e2964a8c77ec5ba67e16f26f2d3
+# gradc: d7c39c689a7d89e726991e03f550b3ec973a4a486c29a6aae488789d4c6e8a54

@@ -419,7 +419,7 @@ def value_and_grad(
         (np.arange(T - 1)[:, None, None], np.arange(B)[:, None], reshaped),
         dL_dtake_along_axis,
     )
-    dL_dlogits = softmax * (dL_dlog_probs @ _ones(V, dtype))[:, :, None]
+    dL_dlogits = np.multiply(softmax, (dL_dlog_probs @ _ones(V, dtype))[:, :, None], out=softmax)
     np.subtract(dL_dlog_probs, dL_dlogits, out=dL_dlogits)
     # logits = hidden @ Wo + c
     dL_dc = _ones(B * T - B, dtype).dot(dL_dlogits.reshape(B * T - B, V))
@@ -430,9 +430,8 @@ def value_and_grad(
     dL_dpicked_Wx = np.empty((T - 1, B, H), dtype=dtype)
     for t in reversed(range(T - 1)):
         # def step(h, x) = tanh(x @ Wx + h @ Wh + b)
-        dh_Wh = dh + dL_dhidden[t]
+        dh_Wh = np.add(dh, dL_dhidden[t], out=dL_dpicked_Wx[t])
         dh_Wh *= 1 - np.square(hs[t + 1])
-        dL_dpicked_Wx[t] = dh_Wh
         dh = dh_Wh.dot(Wh.T)
     dL_db = _ones(B * T - B, dtype).dot(dL_dpicked_Wx.reshape(B * T - B, H))
     dL_dWh = hs[: T - 1].reshape(B * T - B, H).T.dot(dL_dpicked_Wx.reshape(B * T - B, H))
@@ -442,4 +441,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 01d6d23e8b7d7438da1ef9094e15d944edeaefb13b11c1e95f504ed29aa10f0c
+# gradc: f6de0f669b3591f1b0f90df5842ad909cab403b324542962843241388e78cc53

@@ -60,9 +60,18 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
@@ -128,4 +137,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return S
 
 
-# gradc: 0838e63131d945dbc3ac002eae63aa0a1be659d2c9959df4d8945c509efe91a5
+# gradc: 00e56fcca420f6c37dc60f9d7127a92763ffc5c8e3820d2da5207a95159fbb1e

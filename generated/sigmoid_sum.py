@@ -69,9 +69,18 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
@@ -273,4 +282,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 6d497c88351662b3f5aeb36bb2af4d3a2dde64a4bd25e8db283bb96f13ef1619
+# gradc: c0d6b23e45baff3aba961c01e369d9c1ad2401e00c7111f9ce182b5519fc4c17

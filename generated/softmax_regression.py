@@ -392,7 +392,7 @@ def value_and_grad(
         softmax, log_probs = _softmax_and_log(X_rows.dot(W) + b, axis=-1)
         total = _dot_rows(target, log_probs).sum()
         dL_dlog_probs = np.multiply(-1.0 / max(N, 1), target, out=target)
-        scaled_2 = softmax * dL_dlog_probs.dot(_ones(K, dtype))[:, None]
+        scaled_2 = np.multiply(softmax, dL_dlog_probs.dot(_ones(K, dtype))[:, None], out=softmax)
         dL_dadded = np.subtract(dL_dlog_probs, scaled_2, out=dL_dlog_probs)
         dL_dW = X_rows.T.dot(dL_dadded)
         dL_db = _ones(n_rows, dtype).dot(dL_dadded)
@@ -404,4 +404,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: bdd3f0d008c3f29ba897279c7af737c44a3756fea72a95c4daddf2ccee8c3b51
+# gradc: 16b2d8e62f06025ab13972f7c390e7a1f4be36734aacbceda2c69c27ffae7ed3

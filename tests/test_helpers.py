@@ -116,6 +116,38 @@ def test_accuracy_at_negative_roots(function: Any, reference: Any, roots: tuple[
                 assert abs(y - want) <= 2 * abs(reference(mpmath.mpf(np.nextafter(x, 0))) - want)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [10, 5000])
+def test_choices_and_sums_of_exponentials(count: int, dtype: Any) -> None:
+    """Entry by entry or in bits, of arrays and numbers in either place, broadcast or not."""
+    x, y = frozen(20 * rng.normal(size=count), dtype), frozen(20 * rng.normal(size=count), dtype)
+    mask = rng.random(count) > 0.5
+    infinite = np.array([-np.inf, np.inf, -np.inf, np.nan, 0.0], dtype)
+    for one, other in ((x, y), (x, 2.0), (dtype(0.5), y), (x[:5, None], y), (x, y[:1]), (np.r_[x, infinite], np.r_[y, infinite[::-1]])):
+        chosen = np.resize(mask, np.broadcast(one, other).shape)
+        for where in (chosen, mask[:1]):
+            got = h._where(where, one, other)
+            assert got.dtype == dtype
+            np.testing.assert_array_equal(got, np.where(where, one, other))
+        with np.errstate(invalid="ignore"):
+            got, want = h._logaddexp(one, other), np.logaddexp(one, other)
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=80 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_logits_with_and_without_a_large_one(dtype: Any) -> None:
+    x = (10 * rng.normal(size=9000)).astype(dtype)
+    for largest in (39.0, 900.0):
+        x[7] = largest
+        exact = np.logaddexp(0, x.astype(np.longdouble))
+        softplus, sigmoid = h._softplus_and_sigmoid(frozen(x, dtype))
+        np.testing.assert_array_equal(softplus, h._softplus(x))
+        np.testing.assert_array_equal(sigmoid, h._sigmoid(x))
+        np.testing.assert_allclose(softplus, exact.astype(np.float64), rtol=5 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(sigmoid, np.exp(x - exact).astype(np.float64), rtol=5 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("row", range(len(ELEMENTWISE)))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_elementwise(row: int, dtype: Any) -> None:

@@ -260,10 +260,14 @@ def test_the_products_of_a_gradient_stand_after_the_loop() -> None:
     assert within.count("@") == 1
 
 
-def test_what_is_as_large_as_its_sum_stays_in_the_loop() -> None:
-    """To take the product out, 1000 matrices would be kept for each of them that is added up."""
+def test_products_stand_after_the_loop_where_no_more_is_kept_for_them_than_forward_keeps() -> None:
     text = "param A: [N, N]\nparam B: [N, N]\nparam P: [N, N]\ndef f(P) = tanh(A @ P @ B)\nP1 = fold(f, P, 1000)\nL = sum(P1)"
-    assert lines_of(text, "backward", True).count("+=") == 2
+    kept = [lines_of(text, function, False).count("np.empty((100") for function in ("forward", "backward")]
+    assert kept == [2, 2] and "+=" not in lines_of(text, "backward", True)
+    # what a turn gives out has no history here: each matrix would be kept for the sum alone
+    text = "param A: [N, N]\nparam P: [N, N]\ninput x: [T]\ndef f(P, x) = P + x * (A @ P)\nP1 = fold(f, P, x)\nL = sum(P1)"
+    kept = [lines_of(text, function, False).count("np.empty((T") for function in ("forward", "backward")]
+    assert kept[1] <= kept[0]
 
 
 def test_sums_of_sums_over_sequences_are_no_loops() -> None:

@@ -7,12 +7,13 @@ parts of one operation.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from functools import reduce
 
 from dsl.calculus.chains import Scale
 from dsl.calculus.identities import rewritten
 from dsl.calculus.rows import counts
 from dsl.calculus.scalings import readers_of, upon
-from dsl.nodes import Apply, Node, Program, apply, remapped, topological
+from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
 from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID
 from dsl.ops.core import axes_of
 from dsl.ops.factorisations import PART, part
@@ -146,4 +147,30 @@ def _in_logistic(node: Apply, both: Container[Node], mapped: Mapping[Node, Node]
     return rewritten("negative", made) if node.op.name == "log_sigmoid" else made
 
 
-__all__ = ["Joint", "picked"]
+def logistic(program: Program) -> Program:
+    """``relu(x) + log1p(exp(-abs(x)))``, which a cross-entropy has once its ``x * y`` is a product of its own, as the softplus that it is."""
+    order = topological(program.roots)
+    spelled = {node: x for node in order if (x := _softplus_of(node)) is not None}
+    if not spelled:
+        return program
+    both = {*spelled.values()} & {node.args[0] for node in order if applies(node, "sigmoid")}
+    mapped: dict[Node, Node] = {}
+    for node in order:
+        x = spelled.get(node) or (node.args[0] if applies(node, "sigmoid") else None)
+        if x in both:
+            mapped[node] = part(apply(SOFTPLUS_AND_SIGMOID, mapped[x]), int(node not in spelled), node.type.known)
+        else:
+            mapped[node] = rewritten("softplus", mapped[spelled[node]]) if node in spelled else upon(node, mapped)
+    return remapped(program, mapped)
+
+
+def _softplus_of(node: Node) -> Node | None:
+    """What a node is the softplus of, spelled out."""
+    for relu, log in (node.args, node.args[::-1]) if applies(node, "add") else ():
+        x = relu.args[0] if applies(relu, "relu") and relu.type.shape is not None and relu.type.matches(node.type) else None
+        if x is not None and log is reduce(lambda arg, name: rewritten(name, arg), ("abs", "negative", "exp", "log1p"), x):
+            return x
+    return None
+
+
+__all__ = ["Joint", "logistic", "picked"]

@@ -16,10 +16,13 @@ from itertools import islice
 from math import gcd, lcm
 
 from dsl.calculus.factors import is_factor
-from dsl.calculus.identities import rewritten
+from dsl.calculus.identities import rewrite, rewritten
 from dsl.nodes import Apply, Const, Node, applies, const
+from dsl.ops.contraction import split_spec
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import Elementwise, ew
+from dsl.ops.shaping import reshape
+from dsl.types import ONE
 
 Powers = dict[Node, int]
 Term = tuple[tuple[int, int], ...]
@@ -79,6 +82,8 @@ class _Collector:
                 factor *= ratio**power
             elif applies(each, "multiply"):
                 stack += [(each.args[1], power), (each.args[0], power)]
+            elif parts := _spread(each):
+                stack += [(part, power) for part in parts]
             elif applies(each, "negative"):
                 factor *= -1 if power % 2 else 1
                 stack.append((each.args[0], power))
@@ -173,6 +178,17 @@ class _Collector:
         factors = list(self.factors)
         powers = [factors[i] if power == 1 else ew("power", factors[i], const(power)) for i, power in term]
         return reduce(lambda x, y: rewritten("multiply", x, y), powers) if powers else None
+
+
+def _spread(node: Node) -> list[Node]:
+    """The factors of a contraction that adds nothing up and turns nothing, as they broadcast to its shape; none of another node."""
+    if not (applies(node, "einsum") and len(node.args) == 2):
+        return []
+    specs, output = split_spec(str(node.attr("spec")))
+    if {*"".join(specs)} != {*output} or any([*spec] != [label for label in output if label in spec] for spec in specs):
+        return []
+    dims = dict(zip(output, node.type.known, strict=True))
+    return [rewrite(reshape(arg, tuple(dims[label] if label in spec else ONE for label in output))) for arg, spec in zip(node.args, specs, strict=True)]
 
 
 def _nothing(node: Node) -> bool:

@@ -8,7 +8,7 @@ from string import ascii_letters
 
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.calculus.identities import rewritten
-from dsl.nodes import Apply, Const, Input, Node, apply, argument, of_sizes, substituted, topological
+from dsl.nodes import Apply, Const, Input, Node, applies, apply, argument, of_sizes, substituted, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import add, is_number
 from dsl.ops.loops import Loop, Turn
@@ -250,7 +250,9 @@ def _after(work: _Work) -> tuple[Node, dict[int, Node], dict[Node, str]]:
     found: dict[int, Node] = {}
     for carry in work.nexts:
         if carry in plan.sums and work.places[carry] in work.used:
-            found[work.places[carry]] = _total(work, sums[carry], rows, work.initial[carry])
+            total = _total(work, sums[carry], rows)
+            start = _everywhere(work.initial[carry])
+            found[work.places[carry]] = total if start is not None and is_number(start, 0) else add(work.initial[carry], total)
     for place in plan.outs:
         found[2 * work.n + place] = value = _later(work, work.outs[place], rows)
         work.call(value, work.outs[place])
@@ -292,7 +294,7 @@ class _Plan:
 
     A value that the carries need is computed in the turn, and can be given out. What a sum, or an out, makes of such values is computed afterwards
     where that saves a product in every turn, or a call for a small matrix, or costs nothing because these values are given out anyway. It does not
-    where an array would have to be kept of values as large as their sum, unless another of that size is.
+    where arrays would have to be kept of values as large as their sum, unless another of that size is, or as many are given.
     """
 
     def __init__(self, work: _Work, sums: Mapping[Node, Node]) -> None:
@@ -301,6 +303,7 @@ class _Plan:
         while True:
             self.core = {*work.nexts, *work.elements, *work.constants, *topological(self.stay)}
             self.kept: dict[Node, None] = dict.fromkeys(node for node in work.outs.values() if node in self.core and isinstance(node, Apply))
+            self.anyway = list(self.kept)
             self.sums: set[Node] = set()
             self.outs: set[int] = set()
             for step in (self._saves, self._is_free, self._is_free):
@@ -331,15 +334,19 @@ class _Plan:
         """Whether a product for all turns stands for one in every turn. What it reads is given out then."""
         region, read = self._region(root)
         worth = any(isinstance(node, Apply) and ((node.op.name == "einsum" and len(node.args) > 1) or node.op.name in _CALLS) for node in region)
-        small = all(self._has_room(each, root) for each in read) if summed else len(read) < 2
-        if not (worth and small and self._batches(root)):
+        room = self._has_room(read, root) if summed else len(read) < 2
+        if not (worth and room and self._batches(root)):
             return False
         self.kept.update(dict.fromkeys(read))
         return True
 
-    def _has_room(self, node: Node, total: Node) -> bool:
-        """Whether a value may be kept of every turn: it is smaller than what is made of it, or than something that is kept in any case."""
-        return not _covers(node, total) or any(_covers(each, node) for each in self.kept)
+    def _has_room(self, nodes: Sequence[Node], total: Node) -> bool:
+        """Whether values may be kept of every turn: they are smaller than what is made of them, or than something that is kept in any case, or no
+        more than what the turn is given of that size."""
+        large = [node for node in nodes if _covers(node, total) and not any(_covers(each, node) for each in self.anyway)]
+        arrays = {value.args[0] if applies(value, "index") else value: each for each, value in self.work.elements.items()}
+        given, kept = ([sum(_covers(each, node) for each in group) for node in large] for group in (arrays.values(), self.kept))
+        return all(len(large) + more <= most for more, most in zip(kept, given, strict=True))
 
     def _is_free(self, root: Node, summed: bool) -> bool:
         """Whether everything that a value is made of is given out."""
@@ -376,8 +383,10 @@ def _later(work: _Work, node: Node, rows: Mapping[Node, Node]) -> Node:
     return batched([value], given, (work.made.length,))[0]
 
 
-def _total(work: _Work, term: Node, rows: Mapping[Node, Node], initial: Node) -> Node:
+def _total(work: _Work, term: Node, rows: Mapping[Node, Node]) -> Node:
     """The sum of a value over all turns."""
+    if term not in rows and applies(term, "add", "subtract"):
+        return rewritten(term.op.name, *(_total(work, each, rows) for each in term.args))
     value, given = _opened(work, term, rows)
     varies = [not given.keys().isdisjoint(topological([arg])) for arg in value.args]
     if isinstance(value, Apply) and value.op.name == "einsum" and any(varies):
@@ -392,10 +401,7 @@ def _total(work: _Work, term: Node, rows: Mapping[Node, Node], initial: Node) ->
         total = reduce("sum", batched([value.args[0]], given, (work.made.length,))[0], (-rank - 1, *axes))
     else:
         total = reduce("sum", batched([value], given, (work.made.length,))[0], -len(term.type.known) - 1)
-    start = initial
-    while isinstance(start, Apply) and start.op.name == "broadcast_to":
-        start = start.args[0]
-    return total if is_number(start, 0) else add(initial, total)
+    return total
 
 
 __all__ = ["moved"]

@@ -10,7 +10,7 @@ from dsl.calculus.rows import JOINED
 from dsl.emit.body import live
 from dsl.emit.guard import guarded, indented
 from dsl.emit.reuse import Frugal
-from dsl.nodes import Apply, Node, Walk, of_sizes, topological
+from dsl.nodes import Apply, Input, Node, Walk, of_sizes, topological
 from dsl.types import ONE, Dim, product
 
 _VIEWS = ("broadcast_to", "reshape", "index")
@@ -95,6 +95,8 @@ class _Block:
         parts = [inner.of_sequence(node) for node in walk.sequences]
         inner.emit(self.steps)
         counted = [f"{inner.count} = {parts[0]}.shape[{_axis(walk.sequences[0], walk.dim)}]"] if inner.counted else []
+        floats = [part for part, node in zip(parts, walk.sequences, strict=True) if isinstance(node, Input) and node.type.dtype == "float"]
+        counted += in_double(floats) if outer.program.guards else []
         lines = inner.reused(f"return {_listed([inner.texts[node].text for node in walk.roots])}")
         lines = guarded(live([*counted, *lines]), inner.raising, outer.program)
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
@@ -144,6 +146,12 @@ class _Block:
         return f"8 * {row.text(2)}"
 
 
+def in_double(names: Sequence[str]) -> list[str]:
+    """The statement by which arrays of float32 become float64."""
+    listed = ", ".join(names)
+    return [f"{listed} = " + (f"{listed}.astype(np.float64, copy=False)" if len(names) == 1 else f"_in_double({listed})")] if names else []
+
+
 def _listed(texts: Sequence[str]) -> str:
     """What Python reads as a tuple of these."""
     return ", ".join(texts) + ("," if len(texts) == 1 else "")
@@ -175,4 +183,4 @@ class _Inner(Frugal):
         return name
 
 
-__all__ = ["emit_in_walks"]
+__all__ = ["emit_in_walks", "in_double"]

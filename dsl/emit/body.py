@@ -210,6 +210,10 @@ class Body:
         """The statement that puts a value into a row of an array, or into a variable."""
         return f"{target} = {text}"
 
+    def filled(self, lines: list[str]) -> list[str]:
+        """The statements of a turn, those that put a value into a row of an array among them, as they are to stand."""
+        return lines
+
     def _put_together(self, node: Apply, made: Pieces) -> None:
         """A sum of pieces: an array, and each piece put or added where it belongs."""
         if made.base is not None and self.texts[made.base].text.isidentifier():

@@ -131,14 +131,46 @@ def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
 
 def _keeps_digits(x: NDArray[Any], y: NDArray[Any], weights: Any) -> bool:
     """Whether weighted sums of squared differences between rows of x and of y, from products of moments about the mean of y, are right to 1e-12.
-    For each row of y they cancel from what the farthest point's would be, so nan or inf or large weights say no, and float32 has not the digits."""
-    if x.dtype == np.float32:
-        return False
+    For each row of y they cancel from what the farthest point's would be, so nan or inf or large weights say no."""
     mean = y.mean(axis=0)
     farthest = np.maximum(x.max(axis=0) - mean, mean - x.min(axis=0))
     reach = np.abs(y - mean) + farthest
     largest = np.asarray(np.abs(weights) * reach**2).sum(axis=-1).max()
-    return bool(largest * np.finfo(x.dtype).eps < 1e-12)
+    return bool(largest * np.finfo(np.float64).eps < 1e-12)
+
+
+def _stands_apart(x: NDArray[Any], y: NDArray[Any], weights: Any) -> bool:
+    """Whether such sums are right to 1e-12 of each: no row of x is so near to one of y that all but a 4500th cancels. nan and inf say no."""
+    mean = y.mean(axis=0)
+    y = y - mean
+    weights = np.broadcast_to(weights, y.shape)
+    if weights.size and weights.min() < 0.0 < weights.max():
+        return False
+    weights = np.abs(weights)
+    weighted = (weights * y).T
+    own = np.einsum("ij,ji->i", y, weighted)
+    least = np.finfo(np.float64).eps / 1e-12
+    rows = max(2**17 // max(len(y), 1), 1)
+    for start in range(0, len(x), rows):
+        z = x[start : start + rows] - mean
+        cancels = (z * z) @ weights.T
+        cancels += own
+        cancels *= (1.0 - least) / 2.0
+        if not np.all(z @ weighted <= cancels):
+            return False
+    return True
+
+
+def _in_double(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """float32 as float64."""
+    return [array.astype(np.float64, copy=False) for array in arrays]
+
+
+def _rounded(value: Any, gradients: Any, dtype: Any) -> tuple[Any, Any]:
+    """A value and its gradients, computed in float64, in the precision of the arguments."""
+    if dtype == np.float64:
+        return value, gradients
+    return dtype.type(value), type(gradients)(*(each.astype(dtype) for each in gradients))
 
 
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
@@ -163,25 +195,62 @@ def _signed(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     return out.view(x.dtype)
 
 
+def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
+    """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast."""
+    dtype = np.result_type(x, y)
+    if mask.size < 4096 or dtype.char not in "fd":
+        return np.asarray(np.where(mask, x, y))
+    bits = np.int32 if dtype == np.float32 else np.int64
+    keep: NDArray[Any] = mask.astype(bits)
+    np.negative(keep, out=keep)
+    other: NDArray[Any] = np.asarray(y, dtype).view(bits)
+    change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
+    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out ^= other
+    return out.view(dtype)
+
+
+def _logaddexp(x: Any, y: Any) -> NDArray[Any]:
+    """log(exp(x) + exp(y)), of many entries in a third of NumPy's time, which takes them one by one, as it does here where there are infinite ones."""
+    least: NDArray[Any] = np.subtract(x, y)
+    if least.size < 4096:
+        return np.asarray(np.logaddexp(x, y))[()]
+    np.abs(least, out=least)
+    np.negative(least, out=least)
+    if not least.min() > -np.inf:
+        return np.asarray(np.logaddexp(x, y))
+    np.exp(least, out=least)
+    np.log1p(least, out=least)
+    least += np.maximum(x, y)
+    return least
+
+
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return x if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0 else np.minimum(x, 40.0)
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
 
 def _softplus(x: NDArray[Any]) -> NDArray[Any]:
-    """log(1 + exp(x)), which is x from 40 on, so that exp need not overflow."""
-    out: NDArray[Any] = np.maximum(x, np.log1p(np.exp(np.minimum(x, 40.0))))
-    return out
+    """log(1 + exp(x)), which is x from 40 on."""
+    below = _bounded(x)
+    out: NDArray[Any] = np.log1p(np.exp(below))
+    return out if below is x else np.maximum(x, out)
 
 
 def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both, of one exponential."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
-    softplus: NDArray[Any] = np.maximum(x, np.log1p(e))
+    below = _bounded(x)
+    e: NDArray[Any] = np.exp(below)
+    softplus: NDArray[Any] = np.log1p(e)
     e /= 1.0 + e
-    return softplus, e
+    return softplus if below is x else np.maximum(x, softplus), e
 
 
 def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:

@@ -129,7 +129,7 @@ class LoopPrinter:
         inner.becomes = {self.nexts[i]: name for i, name in self.variables.items() if i not in self.sums}
         inner.emit(order)
         given = [line for node, each in inner.then.items() for done in each if (line := done(inner.texts[node].text))]
-        lines = self._settled([*given, *inner.lines], inner)
+        lines = inner.filled(self._settled([*given, *inner.lines], inner))
         lines = [*(line for line in head if any(_reads(other, line.partition(" = ")[0]) for other in (*head, *lines) if other is not line)), *lines]
         length = outer.dim(self.made.length)
         count = f"reversed(range({length}))" if self.made.backwards else f"range({length})"

@@ -7,6 +7,7 @@ has the result's precision, for such a function begins with arguments of one.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +24,11 @@ from dsl.ops.spec import PRODUCT, Text
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 _COMMUTE = ("add", "multiply")
+_OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide"}
 # what NumPy writes into an array that it is given
 _UFUNC = re.compile(r"np\.(?:exp|exp2|expm1|log|log2|log10|log1p|sqrt|square|tanh|sin|cos|abs|maximum|minimum|reciprocal)\(")
+# what NumPy computes entry by entry with branches, and helpers do without
+_QUICK = {"where": ("np.where(", "_where("), "logaddexp": ("np.logaddexp(", "_logaddexp(")}
 _WORD = re.compile(r"(?<![\w.])[^\W\d]\w*\b(?!=)")
 
 
@@ -39,6 +43,8 @@ class Frugal(Body):
         self.steps: dict[int, tuple[str, Apply]] = {}
         # what each such name stands for once its steps are done
         self.last: dict[str, Apply] = {}
+        # the results of operations that have several, which keep their names
+        self.unpacked: set[str] = set()
         self.overwrites = False
         # whether threads may be at work before and after the steps
         self.between_blocks = bool(program.walks)
@@ -54,7 +60,9 @@ class Frugal(Body):
         if node.op.name == "power" and is_number(node.args[1], 2) and node.type.shape:
             x = self.texts[node.args[0]]
             return Text(f"{x.text} * {x.text}", PRODUCT) if x.text.isidentifier() else Text(f"np.square({x.text})")
-        return super()._text(node)
+        text = super()._text(node)
+        quick = _QUICK.get(node.op.name) if node.type.shape and node.type.dtype == "float" else None
+        return Text(text.text.replace(*quick, 1)) if quick and text.text.startswith(quick[0]) else text
 
     def _assign(self, node: Apply, name: str, text: Text) -> None:
         """A step, its first part in a line of its own where the rest can be done to that."""
@@ -79,6 +87,12 @@ class Frugal(Body):
         self.overwrites = True
         self.texts[part] = inner
 
+    def _unpack(self, node: Apply, text: Text, parts: Mapping[int, Node]) -> None:
+        super()._unpack(node, text, parts)
+        made = {self.texts[part].text: part for part in parts.values() if isinstance(part, Apply) and owns(part)}
+        self.last |= made
+        self.unpacked |= made.keys()
+
     def _set_apart(self, node: Apply) -> bool:
         """``x - f(x)`` as two steps where x is not read any more, so that the second can overwrite it; whether there was such a step."""
         places = self._places(node)
@@ -95,9 +109,25 @@ class Frugal(Body):
 
     def put(self, node: Node, target: str, text: str) -> str:
         """The statement that puts a value into a row of an array, which NumPy fills at once where it can."""
-        if target.isidentifier() or text.isidentifier() or not isinstance(node, Apply) or not owns(node) or not self._is_ufunc(node):
-            return super().put(node, target, text)
-        return self._into(node, target)
+        made = None if target.isidentifier() else _into_row(node, text, target)
+        return made or super().put(node, target, text)
+
+    def filled(self, lines: list[str]) -> list[str]:
+        """``h = np.tanh(z)`` and ``hs[t] = h`` as ``h = np.tanh(z, out=hs[t])``: what is kept of a turn is made where it is kept."""
+        lines = list(lines)
+        for row, sign, name in [line.partition(" = ") for line in lines]:
+            node = self.last.get(name)
+            if node is None or not row.endswith("]"):
+                continue
+            end = lines.index(row + sign + name)
+            first = next((i for i in range(end) if lines[i].startswith(f"{name} = ")), None)
+            # a row that is a sum of the turn's own has been put together in place; nothing may change it below
+            if first is None or any(_changes(line, name) for line in lines[end:]):
+                continue
+            if made := _into_row(node, lines[first].partition(" = ")[2], row):
+                lines[first] = f"{name} = {made}"
+                del lines[end]
+        return lines
 
     def _another(self, program: Program, uses: Counter[Node]) -> Body:
         return Frugal(program, self.names, uses, ())
@@ -134,7 +164,7 @@ class Frugal(Body):
         a value that is read elsewhere too or that the source names keeps its name, and so does what is written into its place."""
         lines = [*self.lines, last]
         risky = [line in self.raising for line in lines]
-        owned = {name for name, node in self.steps.values() if owns(node)}
+        owned = {name for name, node in self.steps.values() if owns(node)} | self.unpacked
         ends = _ends(lines, owned | {name for name, node in self.steps.values() if node.type.shape == ()})
         shared = {word for line in lines if "\n" in line for word in _words(line)}
         # the names of the values that one array holds in turn, by each of them; the first tells how many of them a loop or a block has too
@@ -150,7 +180,7 @@ class Frugal(Body):
                 chain = chains.get(old, [old])
                 many = (outside[chain[0]] if old in chains else int(old in shared)) + (name in shared)
                 both = all(self.last[each] in self.program.names for each in (chain[-1], name))
-                if self.uses[arg] == 1 and many < 2 and not both:
+                if self.uses[arg] == 1 and many < 2 and not both and old not in self.unpacked:
                     lines[i] = self._overwriting(node, place, old)
                     chain.append(name)
                     chains[old] = chains[name] = chain
@@ -173,6 +203,26 @@ class Frugal(Body):
         means = [name for name in chain if any(self.last[name] in known for known in (self.program.names, self.program.wishes, self.program.adjoints))]
         mine = [name for name in chain if name in shared] or means
         return mine[-1] if mine else chain[-1]
+
+
+def _into_row(node: Node, text: str, row: str) -> str | None:
+    """A formula whose last step NumPy writes into a row of an array; None for one that it does not, or whose result may be of another type."""
+    if not isinstance(node, Apply) or node.type.dtype != "float" or not node.type.shape or "\n" in text:
+        return None
+    made = ast.parse(text, mode="eval").body
+    if isinstance(made, ast.BinOp) and type(made.op) in _OPERATORS:
+        return f"np.{_OPERATORS[type(made.op)]}({ast.get_source_segment(text, made.left)}, {ast.get_source_segment(text, made.right)}, out={row})"
+    if isinstance(made, ast.UnaryOp) and isinstance(made.op, ast.USub):
+        return f"np.negative({ast.get_source_segment(text, made.operand)}, out={row})"
+    if isinstance(made, ast.Call) and isinstance(made.func, ast.Attribute) and all(each.arg == "axis" for each in made.keywords):
+        whole = made.func.attr in ("dot", "concatenate") and all(arg.type.dtype == "float" for arg in node.args)
+        return f"{text[:-1]}, out={row})" if whole or _UFUNC.match(text) else None
+    return None
+
+
+def _changes(line: str, name: str) -> bool:
+    """Whether a statement writes to an array."""
+    return re.search(rf"(?m)^\s*{name}(?:\[.*\])? [-+*/@]*\*?= |out={name}\b", line) is not None
 
 
 def _words(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, replace
 
 from dsl.emit import shelter
-from dsl.emit.blocks import emit_in_walks
+from dsl.emit.blocks import emit_in_walks, in_double
 from dsl.emit.body import Body, Names, live, user_names
 from dsl.emit.guard import guarded
 from dsl.emit.head import checks, sizes
@@ -190,13 +190,13 @@ def _fused(program: Program, other: Program | None = None) -> FunctionView:
     first = roots[0]
     first_nodes = set(topological([first]))
     order = _backward_order(program, [node for node in program.names if node in first_nodes], roots)
-    body = Frugal(program, user_names(program, RESERVED, order), _uses(order, (*roots, *(program.guard.args if program.guard else ()))), roots)
+    body = Frugal(program, user_names(program, RESERVED, order), _uses(order, (*roots, *(arg for node in program.guards for arg in node.args))), roots)
     _bind_arguments(body, program)
     told, workers = list(program.hastened), body.names.fresh("workers") if program.walks else ""
     called = [] if other is None else _calling(other, body, workers)
-    if program.guard is not None:
-        body.emit(topological([program.guard]))
-        body.lines.append(f"if not {body.texts[program.guard].text}:\n    return None")
+    for guard in program.guards:
+        body.emit(topological([guard]))
+        body.lines.append(f"if not {body.texts[guard].text}:\n    return None")
     if program.walks:
         told.insert(0, _said_of_walks(program))
         emit_in_walks(body, order, program.walks, workers)
@@ -211,7 +211,7 @@ def _fused(program: Program, other: Program | None = None) -> FunctionView:
         told.append("Sums of squared differences of large arrays are products of moments where these are as exact: see _by_moments.")
     said = _paragraphs(f"{program.outputs[0][0]} and its gradients.", told, [f"{workers}: how many threads share the blocks."] if workers else [])
     lines = guarded(lines, body.raising, program)
-    if program.guard is not None:
+    if program.guards:
         given = ", ".join(f"{each.node.name}: {_argument_type(each.node)}" for each in program.arguments)
         return FunctionView(INSTEAD, given + f", {workers}: int" * bool(workers), "tuple[Any, Gradients] | None", said, tuple(lines))
     arguments = _signature(program)
@@ -221,12 +221,11 @@ def _fused(program: Program, other: Program | None = None) -> FunctionView:
 
 def _calling(other: Program, body: Frugal, workers: str) -> list[str]:
     """The statements that ask for the other way with large arrays."""
-    assert other.guard is not None
     found = body.names.fresh("found")
     call = f"{INSTEAD}({', '.join([_arguments(other), *[workers or '1'] * bool(other.walks)])})"
-    x, y, _ = other.guard.args
+    x, y, _ = other.guards[0].args
     entries = product((*x.type.known, y.type.known[0]))
-    return [f"if {body.dim(entries)} >= {LARGE}:\n    {found} = {call}\n    if {found} is not None:\n        return {found}"]
+    return [f"if {body.dim(entries)} >= {LARGE}:\n    {found} = {call}\n    if {found} is not None:\n        return _rounded(*{found}, {body.dtype})"]
 
 
 def _paragraphs(first: str, *more: Sequence[str]) -> str:
@@ -310,18 +309,27 @@ def _bind_arguments(body: Body, program: Program) -> None:
 
 
 def _head(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
-    check = program.guard is None  # else what calls the function has done it
+    check = not program.guards  # else what calls the function has done it
     lines = [f"{_arguments(program)} = {CHECKED}({_arguments(program)})"] if program.arguments and check else []
-    floats = [each.node.name for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
+    floats = _floats(program)
     if body.uniform and len(floats) > 1 and check:
         types = [f"{name}.dtype" for name in floats]
         differ = " != ".join(types) if len(types) == 2 else f"not {' == '.join(types)}"
         lines.append(f"if {differ}:\n    {', '.join(floats)} = _in_one_precision({', '.join(floats)})")
+    if program.guards:
+        parted = {node.name for walk in program.walks for node in walk.sequences if isinstance(node, Input)}
+        lines += in_double([name for name in floats if name not in parted])
     lines += sizes(program, [*body.sizes, *extra])
     lines += [f"{size} = {size.replace('_shape_', '.shape[')}]" for size in extra if "_shape_" in size]
     if body.needs_dtype:
-        lines.append(f"{body.dtype} = " + (f"{floats[0]}.dtype" if len(floats) == 1 or (floats and body.uniform) else _common(floats)))
+        alike = f"{floats[0]}.dtype" if len(floats) == 1 or (floats and body.uniform) else _common(floats)
+        lines.append(f"{body.dtype} = {'np.dtype(np.float64)' if program.guards else alike}")
     return lines
+
+
+def _floats(program: Program) -> list[str]:
+    """The arguments that have a precision."""
+    return [each.node.name for each in program.arguments if each.node.type.dtype == "float" and each.node.role != "const"]
 
 
 def _common(floats: Sequence[str]) -> str:

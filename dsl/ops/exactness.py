@@ -12,9 +12,10 @@ def _infer(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> Tensor
     return TensorType("bool", ())
 
 
-# of matrices x and y of as many columns, and the weights of these in sums of squared differences
+# of matrices x and y of as many columns, and the weights of these in sums of squared differences: as exponents, and as anything
 KEEPS_DIGITS = Op("keeps_digits", _infer, called("_keeps_digits"))
-OPS = (KEEPS_DIGITS,)
+STANDS_APART = Op("stands_apart", _infer, called("_stands_apart"))
+OPS = (KEEPS_DIGITS, STANDS_APART)
 FUNCTIONS: tuple[Function, ...] = ()
 
-__all__ = ["KEEPS_DIGITS"]
+__all__ = ["KEEPS_DIGITS", "STANDS_APART"]

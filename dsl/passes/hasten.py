@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import product
 
 from dsl.calculus.dots import dotted
-from dsl.calculus.exponentials import Joint, picked
+from dsl.calculus.exponentials import Joint, logistic, picked
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import divided, late, outside, scale_of
@@ -52,12 +52,14 @@ def hasten(program: Program) -> Program:
             mapped[node] = _factored(new) if _alone(node, readers) else new
     made = late(share_products(picked(remapped(only, mapped))))
     done = outside(made)
+    ready = logistic(dotted(done))
+    joined = any(applies(node, "softplus_and_sigmoid") for node in topological(ready.roots))
     said = {
         "One exponential serves a softmax and its logarithm.": bool(joint.softmax),
-        "One exponential serves a softplus and the sigmoid that is its derivative.": bool(joint.logistic),
+        "One exponential serves a softplus and the sigmoid that is its derivative.": joined,
         "What a sum does not run over stands after it, where there are fewer entries.": done.roots != made.roots,
     }
-    return replace(with_fused(program, dotted(done)), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
+    return replace(with_fused(program, ready), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
 
 
 def _guards(node: Apply, divisors: Container[Node]) -> bool:

@@ -3,7 +3,8 @@
 Before: ``sum((x[:, None] - mu) ** 2 * w, axis=-1)``, through an array of every row of x beside every row of mu. After, with both measured from the
 mean of mu: ``x ** 2 @ w.T - 2 * x @ (w * mu).T + sum(w * mu ** 2, axis=-1)``, and so for every gradient. Digits are lost where the weights
 are large and the points far from that mean. So this is a graph beside the other, which the generated code takes where it has
-made sure that the sums are right to LOST, and only where they are exponents, whose absolute error is what counts.
+made sure that the sums are right to LOST: that much of 1 where they are exponents, that much of each where they are anything else.
+It computes in float64 whatever it is given, for float32 would have no digits left.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from dsl.calculus.chains import Factor, Product, Scale, as_product, best_order, 
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import readers_of, scale_of, upon
-from dsl.nodes import Apply, Node, Program, apply, const, fused_only, remapped, topological, with_fused
+from dsl.nodes import Apply, Node, Program, applies, apply, const, fused_only, remapped, topological, with_fused
 from dsl.ops.broadcasting import total
-from dsl.ops.exactness import KEEPS_DIGITS
+from dsl.ops.exactness import KEEPS_DIGITS, STANDS_APART
 from dsl.ops.making import size_of
 from dsl.ops.shaping import reshape
 from dsl.types import ONE
 
 Readers = Mapping[Node, Sequence[Node]]
-# what may be lost of an exponent, as the generated code's _keeps_digits says
+# what may be lost, as the generated code's _keeps_digits and _stands_apart say
 LOST = "1e-12"
 # what may happen to an exponent on its way, besides that it is multiplied by a number
 _AFFINE = ("add", "subtract", "negative", "reshape", "broadcast_to")
@@ -53,13 +54,12 @@ def multiplied_out(program: Program) -> Program:
     """The other graph of a program that has one, and what must be asked before it is taken."""
     found = _found(program)
     assert found is not None
-    guard, only = found
     told = f"Sums of squared differences are products of moments, as exact to {LOST}; None where they might not be."
-    return replace(with_fused(program, only), guard=guard, walks=(), by_moments=False, hastened=(told, *program.hastened))
+    return replace(with_fused(program, found), walks=(), by_moments=False, hastened=(told, *program.hastened))
 
 
-def _found(program: Program) -> tuple[Node, Program] | None:
-    """What tells whether moments are as exact, and the graph of them."""
+def _found(program: Program) -> Program | None:
+    """The graph of moments, and the questions whether they are as exact."""
     if not program.fused:
         return None
     only = fused_only(program)
@@ -111,13 +111,13 @@ def _tops(of: Difference, order: Sequence[Node], roots: Container[Node]) -> dict
     return tops
 
 
-def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], scale: Scale) -> tuple[Node, Program] | None:
-    """What tells whether the moments are exact, and the graph of moments."""
+def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], scale: Scale) -> Program | None:
+    """The graph of moments, and what tells whether they are exact."""
     readers = readers_of(program)
     centre = rewritten("divide", total(of.y, -2), size_of(of.y, (-2,)))
     pair = [rewritten("subtract", each, centre) for each in (of.x, of.y)]
     mapped: dict[Node, Node] = {}
-    guards: list[Node] = []
+    guards: list[Sequence[Node]] = []
     for node in topological(program.roots):
         mapped[node] = upon(node, mapped)
         if node not in tops:
@@ -125,18 +125,17 @@ def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], sc
         labels, others = _split(of, tops[node])
         x, y = (labels[axis] for axis in of.axes)
         if {x, y} <= {*tops[node].output}:
-            number = _scale_of_exponent(node, readers)
-            if number is None or any(x in factor.labels for factor in others):
+            if len(tops[node].factors) - len(others) != 2 or any(x in factor.labels for factor in others):
                 return None
-            guards.append(_guard(of, (y, labels[2]), others, number, tops[node], scale))
+            guards.append(_guards(of, (y, labels[2]), others, tops[node], scale, _scales(node, readers)))
         moment = _moment(node, of, tops[node], pair, mapped, scale)
         if moment is None or moment.type != node.type:
             return None
         mapped[node] = moment
-    if len(guards) != 1:
+    if len(guards) != 1 or not guards[0]:
         return None
     made = remapped(program, mapped)
-    return guards[0], replace(made, wishes={**made.wishes, centre: "centre"})
+    return replace(made, wishes={**made.wishes, centre: "centre"}, guards=tuple(guards[0]))
 
 
 def _split(of: Difference, top: Product) -> tuple[tuple[int, ...], list[Factor]]:
@@ -165,39 +164,46 @@ def _moment(node: Node, of: Difference, top: Product, pair: Sequence[Node], mapp
     return rewritten("negative", result) if result is not None and of.sign**count < 0 else result
 
 
-def _guard(of: Difference, labels: tuple[int, int], others: Sequence[Factor], number: Node, top: Product, scale: Scale) -> Node:
-    """Whether the sums keep their digits: asked of x and y, and of the weights of squares in an exponent."""
+def _guards(of: Difference, labels: tuple[int, int], others: Sequence[Factor], top: Product, scale: Scale, scales: Sequence[Node | None] | None) -> list[Node]:
+    """Whether the sums keep their digits: asked of x and y, and of the weights of squares, for each way in which the sums are read."""
+    if scales is None or (None in scales and of.x is of.y):  # each row is itself among those that it would have to stand apart from
+        return []
     present = {label for factor in others for label in factor.labels}
     order = best_order(Product(tuple(others), tuple(label for label in labels if label in present), top.sizes), scale) if others else None
     shape = tuple(dim if label in present else ONE for label, dim in zip(labels, of.y.type.known, strict=True))
     weights = const(1.0) if order is None else order.built([factor.node for factor in others], shape)
-    return apply(KEEPS_DIGITS, of.x, of.y, rewritten("multiply", number, weights))
+    exponents = [apply(KEEPS_DIGITS, of.x, of.y, rewritten("multiply", number, weights)) for number in scales if number is not None]
+    return [*exponents, *[apply(STANDS_APART, of.x, of.y, weights)] * (None in scales)]
 
 
-def _scale_of_exponent(node: Node, readers: Readers) -> Node | None:
-    """What a node is multiplied by, but for signs, on its way to being an exponent; None where it comes to anything else, or in several ways."""
+def _scales(node: Node, readers: Readers) -> list[Node | None] | None:
+    """What a node is multiplied by, but for signs, on its way to being each exponent that it comes to, and None where it comes to anything else;
+    None in all where it comes to one in two ways."""
     numbers: dict[Node, Node] = {node: const(1)}
-    found: set[Node] = set()
+    found: dict[Node | None, None] = {}
     waiting = [node]
     while waiting:
         each = waiting.pop()
         for reader in readers.get(each, ()):
-            if reader is each or not isinstance(reader, Apply):
+            number = None if reader is each or not isinstance(reader, Apply) else _scaled(reader, each, numbers[each])
+            if number is None or applies(reader, *_EXPONENTIALS):
+                found[number] = None
+            elif numbers.setdefault(reader, number) is number:
+                waiting.append(reader)
+            else:
                 return None
-            if reader.op.name in _EXPONENTIALS:
-                found.add(numbers[each])
-                continue
-            others = [arg for arg in reader.args if arg is not each]
-            number = numbers[each]
-            divided = reader.op.name == "divide" and reader.args[0] is each
-            if (divided or reader.op.name == "multiply") and len(others) == 1 and is_factor(others[0]):
-                number = rewritten(reader.op.name, number, others[0])
-            elif reader.op.name not in _AFFINE or len(others) != len(reader.args) - 1:
-                return None
-            if numbers.setdefault(reader, number) is not number:
-                return None
-            waiting.append(reader)
-    return found.pop() if len(found) == 1 else None
+    return list(found)
+
+
+def _scaled(reader: Apply, node: Node, number: Node) -> Node | None:
+    """What a reader's value is multiplied by where that of its argument is by a number; None where it is not simply that."""
+    if reader.op.name in _EXPONENTIALS:
+        return number
+    others = [arg for arg in reader.args if arg is not node]
+    divided = reader.op.name == "divide" and reader.args[0] is node
+    if (divided or reader.op.name == "multiply") and len(others) == 1 and is_factor(others[0]):
+        return rewritten(reader.op.name, number, others[0])
+    return number if reader.op.name in _AFFINE and len(others) == len(reader.args) - 1 else None
 
 
 __all__ = ["moments", "multiplied_out"]

@@ -306,8 +306,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         totals_3[0] = totals_2[t]
         for i in range(turns):
             # v = u * cos(row)
-            v_2 = us_2[i] * cos_row_block[i]
-            us_2[i + 1] = v_2
+            v_2 = np.multiply(us_2[i], cos_row_block[i], out=us_2[i + 1])
             # return v, total + sum(v)
             totals_3[i + 1] = totals_3[i] + v_2.sum()
         us[t + 1] = us_2[-1]
@@ -339,7 +338,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         us_2[0] = us[t]
         for i in range(turns):
             # v = u * cos(row)
-            us_2[i + 1] = us_2[i] * cos_row_block[i]
+            np.multiply(us_2[i], cos_row_block[i], out=us_2[i + 1])
         dcos_rows = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
             # return v, total + sum(v)
@@ -348,7 +347,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
             dv += dtotal
             # v = u * cos(row)
             du = dv * cos_row_block[i]
-            dcos_rows[i] = dv * us_2[i]
+            np.multiply(dv, us_2[i], out=dcos_rows[i])
         np.negative(dcos_rows * np.sin(row_block), out=drows[block])
     dL_dh = du
     # h = fold(step, zeros(D), x, checkpoint=3)
@@ -369,8 +368,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         dh_Ws = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
             # def step(h, row) = tanh(row + h @ W)
-            dh_W = dh * difference[i]
-            dh_Ws[i] = dh_W
+            dh_W = np.multiply(dh, difference[i], out=dh_Ws[i])
             dh = W.dot(dh_W)
         dh_Ws_all[block] = dh_Ws
         dL_dW += hs_2[:turns].T.dot(dh_Ws)
@@ -378,4 +376,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: f79b4ac9ae21b5bc69451df7f3d8390fcea0f16d383621a2fe972b629ed9d008
+# gradc: 02492731d48574ff2fb18d0d2ac5c254c7bacaa3fcf4515cc832cd5581caa5db

@@ -70,9 +70,18 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+def _bounded(x: NDArray[Any]) -> NDArray[Any]:
+    """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
+    return (
+        x
+        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
+        else np.minimum(x, 40.0)
+    )
+
+
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """exp(x) / (1 + exp(x)), which is 1 from 40 on, so that exp need not overflow."""
-    e: NDArray[Any] = np.exp(np.minimum(x, 40.0))
+    """exp(x) / (1 + exp(x)), which is 1 from 40 on."""
+    e: NDArray[Any] = np.exp(_bounded(x))
     e /= 1.0 + e
     return e
 
@@ -386,4 +395,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: eb76013772f3a60c8def960b4af3ef5e0a26472e023cfa21c64d3fa4eb3d8f62
+# gradc: 236bbe80fef3f9176dc17663174fbd1089813ea1fe48349523f188222ea49333
