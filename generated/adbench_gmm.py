@@ -280,12 +280,12 @@ def _logsumexp(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_logsumexp(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
-    e: NDArray[Any] = x - top
+    e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
     e /= total
@@ -706,7 +706,7 @@ def value_and_grad(
         log_joint *= 0.5
         np.subtract(added_2, log_joint, out=log_joint)
         # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
-        dL_dlog_joint, logsumexp = _softmax_and_logsumexp(log_joint, axis=-1)
+        dL_dlog_joint, logsumexp = _softmax_and_logsumexp(log_joint, axis=-1, out=log_joint)
         total_2 = logsumexp[:, 0].sum()
         # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
         dL_dadded_2 = _ones(n_rows, dtype).dot(dL_dlog_joint)
@@ -749,4 +749,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 985ba4d7436140de151787eded99d8644120fadac7a65a6a561732813b58b127
+# gradc: 320d03ffd6027456ae4c172b0d7f5afadfb38efe3e0b4ec71edd84a1b471cdbb

@@ -85,11 +85,8 @@ def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -623,4 +620,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: 212dfd6d0461d4a59a6d11162562cbd57192e260249e2e0d38a0c3539f229874
+# gradc: 0655fb3024925595b32d329e685bc5580539d1a03fc8a580f2df7549f3b0de8f

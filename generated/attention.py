@@ -105,9 +105,11 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = x - _top(x, axis)
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     np.exp(e, out=e)
     e /= _added(e, axis)
     return e
@@ -289,4 +291,4 @@ def value(
     return Y
 
 
-# gradc: 97fef7e3b8c7776ac2176deb0096c54ea91e58a9d95814d7959c69dfb6c39bfb
+# gradc: e3330c897544e0f90638b6d98c365fda3ee9a91a9b83903d4d6ea731f430f099

@@ -62,11 +62,8 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -129,4 +126,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: bd58f43a72eac317dfc9d0982c821e16c9e19415d4f2b8578550cf52c6e79774
+# gradc: f9def174747b29561d3197a80568758f631cd0214278b14587ecfce0cf2ad7c0

@@ -62,11 +62,8 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -124,4 +121,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: 19f45c229e8841b52015f1234b477ad3c991787b54c5b2e846b8317474c13e16
+# gradc: 11991f7ff91db9e3ce2191f70b3ea08df7885d79ff76c6e066ac65d32b324173

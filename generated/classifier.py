@@ -137,17 +137,21 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _softmax_and_picked(
+    x: NDArray[Any], places: NDArray[Any], out: Any = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The softmax of each row of a matrix, and its logarithm at one place of each."""
-    e: NDArray[Any] = x - _top(x, -1)
+    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
     picked: NDArray[Any] = e[np.arange(len(x)), places]
     np.exp(e, out=e)
     total = _added(e, -1)
@@ -439,7 +443,7 @@ def value_and_grad(
         logits = hidden.dot(W2)
         logits += b2
         # L = cross_entropy(logits, y)
-        softmax, picked = _softmax_and_picked(logits, y_rows)
+        softmax, picked = _softmax_and_picked(logits, y_rows, out=logits)
         total = picked.sum()
         softmax[np.arange(n_rows), y_rows] -= 1.0
         dL_dlogits = np.multiply(1.0 / max(N, 1), softmax, out=softmax)
@@ -462,4 +466,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 8b7befe0140b2f1be5b690712db787da3749494530f428b95edb2b40395a67b8
+# gradc: 3867642be4f8b5169e070c766a244d47fd0879fd2c4cc427ac4ec1b6ebede25b

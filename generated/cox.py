@@ -146,12 +146,12 @@ def _logsumexp(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_logsumexp(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
-    e: NDArray[Any] = x - top
+    e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
     e /= total
@@ -269,20 +269,19 @@ def value_and_grad(
     # eta = X @ beta
     eta = X.dot(beta)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    softmax, logsumexp = _softmax_and_logsumexp(_where(at_risk, eta, -np.inf), axis=-1)
+    chosen = _where(at_risk, eta, -np.inf)
+    softmax, logsumexp = _softmax_and_logsumexp(chosen, axis=-1, out=chosen)
     log_risk = logsumexp[:, 0]
     # L = sum(where(event, log_risk - eta, 0))
     L = _masked(event, log_risk - eta).sum()
     dL_ddifference = _where(event, dtype.type(1.0), 0.0)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    chosen = _masked(at_risk, dL_ddifference[:, None] * softmax)
-    # L = sum(where(event, log_risk - eta, 0))
-    dL_deta = np.negative(dL_ddifference, out=dL_ddifference)
-    # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    dL_deta += _ones(N, dtype).dot(chosen)
+    chosen_2 = _masked(at_risk, dL_ddifference[:, None] * softmax)
+    dL_deta = _ones(N, dtype).dot(chosen_2)
+    dL_deta -= dL_ddifference
     # eta = X @ beta
     dL_dbeta = dL_deta.dot(X)
     return L, Gradients(dL_dbeta)
 
 
-# gradc: ce878ce36c9e5078e0722af2549c0387933bedeee1cd582d6846be94481c937b
+# gradc: dd26d9a0651c6892b7c3ce80ce5ff450fd521f486d17e1bc0ca75f8d91d8339b

@@ -138,17 +138,21 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _softmax_and_picked(
+    x: NDArray[Any], places: NDArray[Any], out: Any = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The softmax of each row of a matrix, and its logarithm at one place of each."""
-    e: NDArray[Any] = x - _top(x, -1)
+    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
     picked: NDArray[Any] = e[np.arange(len(x)), places]
     np.exp(e, out=e)
     total = _added(e, -1)
@@ -726,7 +730,7 @@ def value_and_grad(
         logits = reshaped_parts.dot(weights)
         logits += bias
         # L = cross_entropy(logits, labels)
-        softmax, picked = _softmax_and_picked(logits, labels_rows)
+        softmax, picked = _softmax_and_picked(logits, labels_rows, out=logits)
         total = picked.sum()
         # found = max_pool2d(relu(conv2d(images, filters1, bias1, padding='same')), 2)
         tied = columns_2 == columns_2.max(axis=2, keepdims=True)
@@ -797,4 +801,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: fe097d6e9ee2bd12f01eeb74eb9d9d81d813ea070d538d5a2b814f1e6862b04c
+# gradc: c3b4287f6240bfdd5adbcb6ce1c6f8af92beae266af530e793c2ad6e5474df1d

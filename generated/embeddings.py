@@ -103,11 +103,8 @@ def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -471,4 +468,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dC)
 
 
-# gradc: 08bd419665c1f1f37ec37967c74543cd95707869b1f5f26f4fb084ccda4fe65f
+# gradc: 2932f5b8a4b978f5d2bfdeb8317c606f728d3225f3e458b24bdfdd622b80aece

@@ -142,28 +142,32 @@ def _logsumexp(
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = x - _top(x, axis)
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     np.exp(e, out=e)
     e /= _added(e, axis)
     return e
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     e: NDArray[Any] = np.exp(z)
     total = _added(e, axis)
     e /= total
@@ -173,12 +177,12 @@ def _softmax_and_log(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_logsumexp(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
-    e: NDArray[Any] = x - top
+    e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
     e /= total
@@ -470,7 +474,7 @@ def _by_moments(
         # joint = log_softmax(weights) + log_density
         joint = np.add(log_softmax, log_density, out=log_density)
         # L = -mean(logsumexp(joint, axis=-1))
-        softmax_2, logsumexp = _softmax_and_logsumexp(joint, axis=-1)
+        softmax_2, logsumexp = _softmax_and_logsumexp(joint, axis=-1, out=joint)
         total = logsumexp[:, 0].sum()
         # joint = log_softmax(weights) + log_density
         total_2 = _ones(n_rows, dtype).dot(softmax_2)
@@ -548,7 +552,7 @@ def value_and_grad(
         # joint = log_softmax(weights) + log_density
         joint = np.add(log_softmax, log_density, out=log_density)
         # L = -mean(logsumexp(joint, axis=-1))
-        softmax_2, logsumexp = _softmax_and_logsumexp(joint, axis=-1)
+        softmax_2, logsumexp = _softmax_and_logsumexp(joint, axis=-1, out=joint)
         total = logsumexp[:, 0].sum()
         # joint = log_softmax(weights) + log_density
         total_2 = _ones(n_rows, dtype).dot(softmax_2)
@@ -576,4 +580,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 8d8947450897d3f24dfb53148ddbb775c813ad48c089013e8ac7414e23d20ccb
+# gradc: 1aaa8bd9ee9be9c842582217fb96438461cdf2107321c59c3b3366a7fe9423b2

@@ -133,19 +133,21 @@ def _logsumexp(
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     e: NDArray[Any] = np.exp(z)
     total = _added(e, axis)
     e /= total
@@ -435,4 +437,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: 4089b197657b3f19b62ac9599f264f99c38986487f007a6c52d9092f31e74aca
+# gradc: 4f7f23b85d6c400157f71820a2dff26575643e6cbd74bc7a9446a771e5e3f808

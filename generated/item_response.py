@@ -96,11 +96,8 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -522,4 +519,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: c6242a57bd40135881ec783ec4738ddb651ecf99cf7508c9c989f92570dbaead
+# gradc: db5966c7519f9bafa3138e2f79ba5e578b11b644698eda600f096786c48ab098

@@ -451,15 +451,13 @@ def value_and_grad(
         inv_S_H_P_ahead = inv_S_H_P_aheads[t]
         inv_S = inv_Ss[t]
         # fit = -(M * log(2 * pi) + logdet(S) + surprise @ solve(S, surprise)) / 2
-        added = scaled[t][:, None] * inv_Ss_surprises[t]
-        np.negative(added, out=added)
-        added += 0.5 * inv_S.T
+        difference = 0.5 * inv_S.T
+        difference -= scaled[t][:, None] * inv_Ss_surprises[t]
         # return ahead + gain @ surprise, P_ahead - gain @ H @ P_ahead, log_likelihood + fit
         dP_P_ahead = dP.dot(P_aheads[t].T)
         np.negative(dP_P_ahead, out=dproduct_all[t])
-        dsolve = H.dot(dP_P_ahead.T)
-        np.negative(dsolve, out=dsolve)
-        dsolve += dmean * surprises[t][:, None]
+        dsolve = dmean * surprises[t][:, None]
+        dsolve -= H.dot(dP_P_ahead.T)
         dsurprise = inv_S_H_P_ahead.dot(dmean)
         dsurprise += inv_Ss_surprises[t]
         # surprise = y - H @ ahead
@@ -469,7 +467,7 @@ def value_and_grad(
         # gain = solve(S, H @ P_ahead).T
         inv_S_dsolve = inv_S.T.dot(dsolve)
         dS = inv_S_dsolve.dot(inv_S_H_P_ahead.T, out=dSs[t])
-        np.subtract(added, dS, out=dS)
+        np.subtract(difference, dS, out=dS)
         # S = H @ P_ahead @ H.T + R
         dH_P_ahead = dS.dot(H, out=dH_P_aheads[t])
         dH_P_ahead += inv_S_dsolve
@@ -499,4 +497,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_dH, dL_dQ, dL_dR)
 
 
-# gradc: de2565ac97fd4eaad4ff567ab628db4344aaa0c5ea6fe91feba829259da9f4c2
+# gradc: 531f2c9f976171fccf8c5479c82aa43cae40d7c1fc64dc71f3ee8be0e43c4142

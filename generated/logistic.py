@@ -138,26 +138,32 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = x - _top(x, axis)
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     np.exp(e, out=e)
     e /= _added(e, axis)
     return e
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _softmax_and_picked(
+    x: NDArray[Any], places: NDArray[Any], out: Any = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The softmax of each row of a matrix, and its logarithm at one place of each."""
-    e: NDArray[Any] = x - _top(x, -1)
+    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
     picked: NDArray[Any] = e[np.arange(len(x)), places]
     np.exp(e, out=e)
     total = _added(e, -1)
@@ -422,7 +428,7 @@ def value_and_grad(
         Z = X_rows.dot(W)
         Z += b
         # data = -mean(log(P[arange(N), y]))
-        softmax, picked = _softmax_and_picked(Z, y_rows)
+        softmax, picked = _softmax_and_picked(Z, y_rows, out=Z)
         total = picked.sum()
         softmax[np.arange(n_rows), y_rows] -= 1.0
         # Z = X @ W + b
@@ -443,4 +449,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 971ef1a8446bddb082464974634baa852fcd6efc8e458f963bc0b107c1c9313f
+# gradc: 5ce78b01fab8107aa49e84a02f668a9f9f4aa00098dc0e17c419fefa0f0d9b65

@@ -105,9 +105,11 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = x - _top(x, axis)
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     np.exp(e, out=e)
     e /= _added(e, axis)
     return e
@@ -229,4 +231,4 @@ def value(X: ArrayLike, Wq: ArrayLike, Wk: ArrayLike, Wv: ArrayLike, Wo: ArrayLi
     return Y
 
 
-# gradc: 9294b2b7e310f6ebad1d0e9d1d1b762a4c7a10f528837d01896ac7a2e1c267fc
+# gradc: c71a3da5845190cd52e5db20263b88653f47e8645107688e4406754547d36316

@@ -132,26 +132,32 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = x - _top(x, axis)
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     np.exp(e, out=e)
     e /= _added(e, axis)
     return e
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _softmax_and_picked(
+    x: NDArray[Any], places: NDArray[Any], out: Any = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The softmax of each row of a matrix, and its logarithm at one place of each."""
-    e: NDArray[Any] = x - _top(x, -1)
+    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
     picked: NDArray[Any] = e[np.arange(len(x)), places]
     np.exp(e, out=e)
     total = _added(e, -1)
@@ -468,7 +474,7 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         # Fd = fisher(d)
         added_4 = dd * ratio_2 + dnatural * rate - ratio_3 * Fd + dFd * damping
         ddifference = X @ (dFd / N)
-        dt = ddifference - (ddifference * P).sum(axis=-1, keepdims=True)
+        dt = ddifference - np.vecdot(ddifference, P)[:, None]
         dL_dP += -(ddifference * total_t_2_all[t]) + dt * d_Xs[t]
         dd = added_4 + X.T @ (dt * P)
         # rate = ratio(sum(r ** 2), sum(d * Fd))
@@ -533,6 +539,7 @@ def value_and_grad(
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
     One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
     """
@@ -547,7 +554,7 @@ def value_and_grad(
         # Z = X @ W
         Z = X_rows.dot(W)
         # L = cross_entropy(Z, y)
-        softmax, picked = _softmax_and_picked(Z, y_rows)
+        softmax, picked = _softmax_and_picked(Z, y_rows, out=Z)
         total = picked.sum()
         # g = grad(L, W)
         softmax[np.arange(n_rows), y_rows] -= 1.0
@@ -562,4 +569,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 6f56302e3fe011eb991f59cb7d3301388259bdc76f42d87dc74e7695ce195616
+# gradc: 743a87c99411eed0ddc4352d24e3f2bcf845d62183e80c402d82f74df42606bc

@@ -580,37 +580,34 @@ def value_and_grad(
         # L = -mean(log_lik)
         total_2 = number_y_rows.dot(np.log1p(size_over_mu))
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-        ratio_2 = 1 + size_over_mu
-        np.divide(number_y_rows, ratio_2, out=ratio_2)
-        exp = np.negative(X_rows_beta, out=X_rows_beta)
-        np.exp(exp, out=exp)
-        scaled_2 = ratio_2 * exp
-        scaled_2 *= size_over_mu
-        scaled_2 *= -1.0 / max(N, 1)
         dL_dscaled = 1 + scaled
         np.divide(ratio * size, dL_dscaled, out=dL_dscaled)
+        dL_dsize_over_mu = ratio * number_y_rows
+        dL_dsize_over_mu /= 1 + size_over_mu
+        exp = np.negative(X_rows_beta, out=X_rows_beta)
+        np.exp(exp, out=exp)
         dL_dmu = dL_dscaled * exp_log_alpha
-        dL_dmu += scaled_2
+        dL_dmu -= dL_dsize_over_mu * exp * size_over_mu
         # mu = exp(X @ beta)
         dL_dbeta = (dL_dmu * mu).dot(X_rows)
         # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-        total_3 = ratio_2.dot(exp)
+        total_3 = dL_dsize_over_mu.dot(exp)
         total_4 = log1p_scaled.sum()
         total_5 = dL_dscaled.dot(scaled)
         total_6 = _digamma(added).sum()
         return total, total_2, dL_dbeta, total_3, total_4, total_5, total_6
 
     total, total_2, dL_dbeta, total_3, total_4, total_5, total_6 = _in_blocks(
-        block, (y, X), N, 8 * (D + 14), workers
+        block, (y, X), N, 8 * (D + 13), workers
     )
     # L = -mean(log_lik)
     L = -((total - total_2) / N)
     # log_lik = gammaln(y + size) - gammaln(size) - gammaln(y + 1) - size * log1p(mu / size) - y * log1p(size / mu)
-    difference = ratio * total_3 + ratio * total_4 - total_5 / size
-    dL_dsize = difference + _digamma(size) - ratio * total_6
+    added = total_3 + ratio * total_4 - total_5 / size + _digamma(size)
+    dL_dsize = added - ratio * total_6
     # size = exp(-log_alpha)
     dL_dlog_alpha = -(dL_dsize * size)
     return L, Gradients(dL_dbeta, dL_dlog_alpha)
 
 
-# gradc: 0ea53608744d189d853e6833d22180c66ecad16bb7bdaaf4beec6ac366d19067
+# gradc: 9006e4e7ec80ef5c488f18a760ec1d5292d67229fe1c5462ad7462f996cbcf81

@@ -86,11 +86,8 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -231,4 +228,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: d7c39c689a7d89e726991e03f550b3ec973a4a486c29a6aae488789d4c6e8a54
+# gradc: dee367cb9e76080bd1bd2acbc5305d7135268ef11f65941c3e9efdd6d4f846a1

@@ -122,19 +122,21 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     e: NDArray[Any] = np.exp(z)
     total = _added(e, axis)
     e /= total
@@ -409,7 +411,7 @@ def value_and_grad(
     logits = hidden.reshape(B * T - B, H).dot(Wo).reshape(T - 1, B, V)
     logits += c
     # L = cross_entropy(logits, text[1:])
-    softmax, log_probs = _softmax_and_log(logits, axis=-1)
+    softmax, log_probs = _softmax_and_log(logits, axis=-1, out=logits)
     reshaped = text[1:][:, :, None]
     total = np.take_along_axis(log_probs, reshaped, axis=-1).sum()
     L = -(total / (B * T - B))
@@ -441,4 +443,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: f6de0f669b3591f1b0f90df5842ad909cab403b324542962843241388e78cc53
+# gradc: e12298fcbb8d0c2e08319c784903e25319773739d88134bbe55202312f9e8e00

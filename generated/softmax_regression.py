@@ -140,19 +140,21 @@ def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     e: NDArray[Any] = np.exp(z)
     total = _added(e, axis)
     e /= total
@@ -389,7 +391,9 @@ def value_and_grad(
         target = (1 - eps) * (y_rows[:, None] == arange).astype(dtype)
         target += eps / max(K, 1)
         # L = cross_entropy(X @ W + b, target)
-        softmax, log_probs = _softmax_and_log(X_rows.dot(W) + b, axis=-1)
+        added = X_rows.dot(W)
+        added += b
+        softmax, log_probs = _softmax_and_log(added, axis=-1, out=added)
         total = _dot_rows(target, log_probs).sum()
         dL_dlog_probs = np.multiply(-1.0 / max(N, 1), target, out=target)
         scaled_2 = np.multiply(softmax, dL_dlog_probs.dot(_ones(K, dtype))[:, None], out=softmax)
@@ -398,10 +402,10 @@ def value_and_grad(
         dL_db = _ones(n_rows, dtype).dot(dL_dadded)
         return total, dL_dW, dL_db
 
-    total, dL_dW, dL_db = _in_blocks(block, (y, X), N, 8 * (D + 4 * K + 1), workers)
+    total, dL_dW, dL_db = _in_blocks(block, (y, X), N, 8 * (D + 5 * K + 1), workers)
     # L = cross_entropy(X @ W + b, target)
     L = -(total / N)
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 16b2d8e62f06025ab13972f7c390e7a1f4be36734aacbceda2c69c27ffae7ed3
+# gradc: f09ef5ae9cfead1f8dc5a732fd27b5997b3dd4f770755119f59f699b6aea39ff

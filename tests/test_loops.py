@@ -260,6 +260,27 @@ def test_the_products_of_a_gradient_stand_after_the_loop() -> None:
     assert within.count("@") == 1
 
 
+def test_what_is_the_same_in_every_turn_is_multiplied_before_the_loop() -> None:
+    text = "input p: [N]\nparam a: [N]\nparam h0: [N]\ndef f(h) = sin(exp(a) * h / p)\nL = sum(fold(f, h0, 9))"
+    assert "np.exp(a) / p" in lines_of(text, "value", False) and lines_of(text, "value", True) == "        h = np.sin(ratio * h)"
+    module = module_of(dsl.compile_text(text), "program")
+    p, a, h = np.array([2.0, 3.0]), np.array([0.5, -0.5]), np.array([1.0, 2.0])
+    expected = h
+    for _ in range(9):
+        expected = np.sin(np.exp(a) * expected / p)
+    np.testing.assert_allclose(module.value(p, a, h), expected.sum(), rtol=1e-14)
+
+
+def test_products_in_a_turn_stand_in_the_order_that_costs_least() -> None:
+    """An outer product times a vector is never formed, and what is left of it stands before the loop."""
+    text = f"{HEAD}param v: [D]\ndef f(h, x) = tanh(outer(h, x) @ v)\nL = sum(fold(f, h0, X))"
+    for function in ("forward", "backward", "value", "value_and_grad"):
+        assert "outer" not in lines_of(text, function, True) and "[:, None]" not in lines_of(text, function, True)
+    assert "X @ v" in lines_of(text, "value", False)
+    inner = "input y: [N]\nparam h: [N]\ndef f(h) = sin(h) * sum(h * y)\nL = sum(fold(f, h, 9))"
+    assert "h.dot(y)" in lines_of(inner, "value_and_grad", True).replace("hs[t]", "h")
+
+
 def test_products_stand_after_the_loop_where_no_more_is_kept_for_them_than_forward_keeps() -> None:
     text = "param A: [N, N]\nparam B: [N, N]\nparam P: [N, N]\ndef f(P) = tanh(A @ P @ B)\nP1 = fold(f, P, 1000)\nL = sum(P1)"
     kept = [lines_of(text, function, False).count("np.empty((100") for function in ("forward", "backward")]

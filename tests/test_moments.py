@@ -188,6 +188,21 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.parametrize("read", ["exp(-{})", "1 / (1 + {})"])
+def test_points_that_are_computed_are_taken_in_blocks_too(read: str) -> None:
+    """They are asked about before the blocks, and a block takes its rows of them."""
+    distance = "sum((Z[:, None] - mu) ** 2, axis=2)"
+    asked = Asked(f"input X: [N, D]\ninput y: [N, K]\nparam W: [D, H]\nparam mu: [K, H]\nZ = tanh(X @ W)\nL = mean({read.format(distance)} * y)\n")
+    rng = np.random.default_rng(3)
+    shapes = {"X": (30_000, 3), "y": (30_000, 20), "W": (3, 4), "mu": (20, 4)}
+    arguments = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    arguments["mu"] += 2
+    compare(asked, arguments, 1e-12)
+    single = {name: each.astype(np.float32) for name, each in arguments.items()}
+    compare(asked, single, 1e-3)
+    assert asked.answers == [True, True]
+
+
 def test_every_row_beside_every_other_is_not_formed() -> None:
     asked = Asked(MIXTURE)
     arguments = sample(3000, 60, 20)

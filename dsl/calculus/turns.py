@@ -8,13 +8,13 @@ from string import ascii_letters
 
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.calculus.identities import rewritten
-from dsl.nodes import Apply, Const, Input, Node, applies, apply, argument, of_sizes, substituted, topological
+from dsl.nodes import Apply, Const, Input, Node, applies, apply, argument, const, of_sizes, substituted, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import add, is_number
 from dsl.ops.loops import Loop, Turn
 from dsl.ops.reduction import reduce
 from dsl.ops.words import bare, plural, spoken
-from dsl.types import product
+from dsl.types import Shape, product
 
 # what only moves entries is done in the turn, where it costs nothing
 _MOVES = ("index", "reshape", "broadcast_to", "part", "cast", "stop_gradient")
@@ -30,6 +30,7 @@ def moved(made: Loop, used: Mapping[int, Node]) -> tuple[Node, dict[int, Node], 
     _settle(work)
     if made.blocks is None:
         _group(work)
+        _gather(work)
         _before(work)
         return _after(work)
     return _parts(work, work.loop(list(work.nexts), list(work.outs.values())), {})
@@ -191,9 +192,15 @@ def _contracts(node: Node) -> bool:
 
 def _covers(large: Node, small: Node) -> bool:
     """Whether one array has at least the entries of another, as far as their sizes tell."""
-    if large.type.shape is None or small.type.shape is None:
-        return False
-    return product(large.type.shape).divided(product(small.type.shape)) is not None
+    return _as_large(Counter([large.type.shape]), small) > 0
+
+
+def _as_large(shapes: Counter[Shape | None], node: Node) -> int:
+    """How many arrays have at least the entries of one, as far as their sizes tell."""
+    if node.type.shape is None:
+        return 0
+    own = product(node.type.shape)
+    return sum(count for shape, count in shapes.items() if shape is not None and product(shape).divided(own) is not None)
 
 
 def _group(work: _Work) -> None:
@@ -214,6 +221,49 @@ def _group(work: _Work) -> None:
                 new = _added([_added([mapped[each] for each in mine]), *(mapped[each] for each in terms if each not in mine)])
                 mapped[node] = new if new.type.matches(node.type) else mapped[node]
     work.replace(mapped)
+
+
+def _gather(work: _Work) -> None:
+    """``a * h / b`` as ``a / b * h``: what is the same in every turn stands together in a product, and is multiplied before the loop."""
+    order, varying = topological(work.roots), work.varying
+    still = {node for node in order if node not in varying and work.elements.keys().isdisjoint(topological([node]))}
+    uses = Counter([*(arg for node in order for arg in node.args), *work.roots])
+    products = {node for node in order if node not in still and node.type.dtype == "float" and applies(node, "multiply", "divide")}
+    inside = {arg for node in products for arg in node.args if arg in products and uses[arg] == 1}
+    mapped: dict[Node, Node] = {}
+    for node in order:
+        args = tuple(mapped[arg] for arg in node.args)
+        mapped[node] = apply(node.op, *args, **dict(node.attrs)) if isinstance(node, Apply) and args != node.args else node
+        if node in products - inside:
+            factors = _factors(node, inside)
+            if sum(isinstance(each, Apply) or each in work.constants for each, _ in factors if each in still) > 1:
+                first, rest = ([(mapped[each], power) for each, power in factors if (each in still) is lead] for lead in (True, False))
+                new = _multiplied([(_multiplied(first), 1), *rest])
+                mapped[node] = new if new.type.matches(node.type) else mapped[node]
+    work.replace(mapped)
+
+
+def _factors(node: Node, inside: Collection[Node]) -> list[tuple[Node, int]]:
+    """What a product multiplies, or divides by, in order, the products within it taken apart."""
+    found: list[tuple[Node, int]] = []
+    stack = [(node, 1)]
+    while stack:
+        each, power = stack.pop()
+        if each is node or each in inside:
+            stack += [(each.args[1], -power if applies(each, "divide") else power), (each.args[0], power)]
+        else:
+            found.append((each, power))
+    return found
+
+
+def _multiplied(factors: Sequence[tuple[Node, int]]) -> Node:
+    above, below = ([node for node, power in factors if power == sign] for sign in (1, -1))
+    total = above[0] if above else const(1.0)
+    for each in above[1:]:
+        total = rewritten("multiply", total, each)
+    for each in below:
+        total = rewritten("divide", total, each)
+    return total
 
 
 def _terms(node: Node, inside: Collection[Node]) -> list[Node]:
@@ -300,10 +350,13 @@ class _Plan:
     def __init__(self, work: _Work, sums: Mapping[Node, Node]) -> None:
         self.work = work
         self.stay: dict[Node, None] = dict.fromkeys(node for carry, node in work.nexts.items() if carry not in sums)
+        arrays = {value.args[0] if applies(value, "index") else value: each for each, value in work.elements.items()}
+        self.given = Counter(each.type.shape for each in arrays.values())
         while True:
             self.core = {*work.nexts, *work.elements, *work.constants, *topological(self.stay)}
             self.kept: dict[Node, None] = dict.fromkeys(node for node in work.outs.values() if node in self.core and isinstance(node, Apply))
-            self.anyway = list(self.kept)
+            self.anyway = Counter(node.type.shape for node in self.kept)
+            self.more: Counter[Shape | None] = Counter()
             self.sums: set[Node] = set()
             self.outs: set[int] = set()
             for step in (self._saves, self._is_free, self._is_free):
@@ -337,16 +390,15 @@ class _Plan:
         room = self._has_room(read, root) if summed else len(read) < 2
         if not (worth and room and self._batches(root)):
             return False
+        self.more.update(node.type.shape for node in read if node not in self.kept)
         self.kept.update(dict.fromkeys(read))
         return True
 
     def _has_room(self, nodes: Sequence[Node], total: Node) -> bool:
         """Whether values may be kept of every turn: they are smaller than what is made of them, or than something that is kept in any case, or no
         more than what the turn is given of that size."""
-        large = [node for node in nodes if _covers(node, total) and not any(_covers(each, node) for each in self.anyway)]
-        arrays = {value.args[0] if applies(value, "index") else value: each for each, value in self.work.elements.items()}
-        given, kept = ([sum(_covers(each, node) for each in group) for node in large] for group in (arrays.values(), self.kept))
-        return all(len(large) + more <= most for more, most in zip(kept, given, strict=True))
+        large = [node for node in nodes if _covers(node, total) and not _as_large(self.anyway, node)]
+        return all(len(large) + _as_large(self.more, node) <= _as_large(self.given, node) for node in large)
 
     def _is_free(self, root: Node, summed: bool) -> bool:
         """Whether everything that a value is made of is given out."""

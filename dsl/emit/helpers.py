@@ -227,7 +227,8 @@ def _logaddexp(x: Any, y: Any) -> NDArray[Any]:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return x if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0 else np.minimum(x, 40.0)
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:

@@ -56,15 +56,15 @@ def _solve_triangular(A: NDArray[Any], b: NDArray[Any], lower: bool = False, uni
 def _inv_upper(U: NDArray[Any]) -> NDArray[Any]:
     """The inverse of an upper triangular U, by blocks of rows from below: a third of the work of `np.linalg.inv`, and each column solved for."""
     n = U.shape[-1]
-    if n <= 64:
+    if n <= 32:
         return np.linalg.inv(U)
     X = np.zeros_like(U)
-    for start in reversed(range(0, n, 64)):
-        stop = min(start + 64, n)
-        block = U[..., start:stop, start:stop]
-        X[..., start:stop, start:stop] = np.linalg.inv(block)
+    X[..., range(n), range(n)] = 1.0
+    for start in reversed(range(0, n, 32)):
+        stop = min(start + 32, n)
         if stop < n:
-            X[..., start:stop, stop:] = np.linalg.solve(block, -U[..., start:stop, stop:] @ X[..., stop:, stop:])
+            X[..., start:stop, stop:] = -U[..., start:stop, stop:] @ X[..., stop:, stop:]
+        X[..., start:stop, start:] = np.linalg.solve(U[..., start:stop, start:stop], X[..., start:stop, start:])
     return X
 
 

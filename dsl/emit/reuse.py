@@ -16,6 +16,7 @@ from dsl.emit.body import Body, Names
 from dsl.emit.owned import owns
 from dsl.emit.sums import as_sum
 from dsl.nodes import Apply, Node, Program
+from dsl.ops.along import IN_PLACE
 from dsl.ops.contraction import EINSUM
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import CAST, Elementwise
@@ -27,6 +28,8 @@ _COMMUTE = ("add", "multiply")
 _OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide"}
 # what NumPy writes into an array that it is given
 _UFUNC = re.compile(r"np\.(?:exp|exp2|expm1|log|log2|log10|log1p|sqrt|square|tanh|sin|cos|abs|maximum|minimum|reciprocal)\(")
+# a name that a statement writes to
+_WRITES = re.compile(r"(?m)^\s*(\w+)(?:\[.*\])? [-+*/@]*\*?= |out=(\w+)\b")
 # what NumPy computes entry by entry with branches, and helpers do without
 _QUICK = {"where": ("np.where(", "_where("), "logaddexp": ("np.logaddexp(", "_logaddexp(")}
 _WORD = re.compile(r"(?<![\w.])[^\W\d]\w*\b(?!=)")
@@ -43,8 +46,9 @@ class Frugal(Body):
         self.steps: dict[int, tuple[str, Apply]] = {}
         # what each such name stands for once its steps are done
         self.last: dict[str, Apply] = {}
-        # the results of operations that have several, which keep their names
+        # the results of operations that have several, which keep their names, and the lines of those that may overwrite what they are of
         self.unpacked: set[str] = set()
+        self.unpacking: dict[int, Apply] = {}
         self.overwrites = False
         # whether threads may be at work before and after the steps
         self.between_blocks = bool(program.walks)
@@ -88,7 +92,15 @@ class Frugal(Body):
         self.texts[part] = inner
 
     def _unpack(self, node: Apply, text: Text, parts: Mapping[int, Node]) -> None:
+        of = node.args[0]
+        if node.op in IN_PLACE and isinstance(of, Apply) and owns(of) and not self.texts[of].text.isidentifier() and self.uses[of] == 1:
+            name, inner = self.names.give(of, self.wish(of)), self.texts[of]
+            self._assign(of, name, inner)
+            self.texts[of] = Text(name)
+            text = self._text(node)
         super()._unpack(node, text, parts)
+        if node.op in IN_PLACE:
+            self.unpacking[len(self.lines) - 1] = node
         made = {self.texts[part].text: part for part in parts.values() if isinstance(part, Apply) and owns(part)}
         self.last |= made
         self.unpacked |= made.keys()
@@ -114,26 +126,25 @@ class Frugal(Body):
 
     def filled(self, lines: list[str]) -> list[str]:
         """``h = np.tanh(z)`` and ``hs[t] = h`` as ``h = np.tanh(z, out=hs[t])``: what is kept of a turn is made where it is kept."""
-        lines = list(lines)
-        for row, sign, name in [line.partition(" = ") for line in lines]:
-            node = self.last.get(name)
-            if node is None or not row.endswith("]"):
-                continue
-            end = lines.index(row + sign + name)
-            first = next((i for i in range(end) if lines[i].startswith(f"{name} = ")), None)
-            # a row that is a sum of the turn's own has been put together in place; nothing may change it below
-            if first is None or any(_changes(line, name) for line in lines[end:]):
-                continue
-            if made := _into_row(node, lines[first].partition(" = ")[2], row):
-                lines[first] = f"{name} = {made}"
-                del lines[end]
-        return lines
+        made = {line.partition(" = ")[0]: i for i, line in reversed(list(enumerate(lines))) if " = " in line}
+        changed = {match[1] or match[2]: i for i, line in enumerate(lines) for match in _WRITES.finditer(line)}
+        done: dict[int, str] = {}
+        for i, line in enumerate(lines):
+            row, _, name = line.partition(" = ")
+            # a value may be put together in place before it is kept, and nothing may change it afterwards
+            start = made.get(name, i)
+            if name in self.last and row.endswith("]") and start != i and start not in done and changed[name] < i:
+                if text := _into_row(self.last[name], lines[start].partition(" = ")[2], row):
+                    done |= {start: f"{name} = {text}", i: ""}
+        return [line for i, each in enumerate(lines) if (line := done.get(i, each))]
 
     def _another(self, program: Program, uses: Counter[Node]) -> Body:
         return Frugal(program, self.names, uses, ())
 
     def _places(self, node: Apply) -> list[int]:
         """The operands that a result could overwrite."""
+        if node.op in IN_PLACE:
+            return [0] if owns(node.args[0]) else []
         if not isinstance(node.op, Elementwise) or node.op is CAST or not owns(node) or not (node.op.name in _SIGNS or self._is_ufunc(node)):
             return []
         return [i for i, arg in enumerate(node.args) if owns(arg) and arg.type.shape == node.type.shape and (i == 0 or node.op.name != "power")]
@@ -189,6 +200,11 @@ class Frugal(Body):
                     lines[i] = f"{name} = {self._into(node, old)}"
                 self.overwrites = True
                 break
+        for i, node in self.unpacking.items():
+            old = self.texts[node.args[0]].text
+            if old in owned and ends.get(old) == i and _words(lines[i]).count(old) == 1:
+                lines[i] = f"{lines[i][:-1]}, out={old})"
+                self.overwrites = True
         called: dict[str, str] = {}
         for name, chain in chains.items():
             if name not in called:
@@ -218,11 +234,6 @@ def _into_row(node: Node, text: str, row: str) -> str | None:
         whole = made.func.attr in ("dot", "concatenate") and all(arg.type.dtype == "float" for arg in node.args)
         return f"{text[:-1]}, out={row})" if whole or _UFUNC.match(text) else None
     return None
-
-
-def _changes(line: str, name: str) -> bool:
-    """Whether a statement writes to an array."""
-    return re.search(rf"(?m)^\s*{name}(?:\[.*\])? [-+*/@]*\*?= |out={name}\b", line) is not None
 
 
 def _words(text: str) -> list[str]:

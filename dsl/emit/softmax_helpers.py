@@ -40,26 +40,26 @@ def _logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = None, keepd
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = x - _top(x, axis)
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     np.exp(e, out=e)
     e /= _added(e, axis)
     return e
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_log(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> tuple[NDArray[Any], NDArray[Any]]:
+def _softmax_and_log(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     e: NDArray[Any] = np.exp(z)
     total = _added(e, axis)
     e /= total
@@ -68,9 +68,9 @@ def _softmax_and_log(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any], out: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
     """The softmax of each row of a matrix, and its logarithm at one place of each."""
-    e: NDArray[Any] = x - _top(x, -1)
+    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
     picked: NDArray[Any] = e[np.arange(len(x)), places]
     np.exp(e, out=e)
     total = _added(e, -1)
@@ -80,11 +80,11 @@ def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any]) -> tuple[NDArray[
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> tuple[NDArray[Any], NDArray[Any]]:
+def _softmax_and_logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
-    e: NDArray[Any] = x - top
+    e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
     e /= total

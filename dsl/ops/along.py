@@ -70,6 +70,8 @@ SOFTMAX_AND_LOGSUMEXP = Op("softmax_and_logsumexp", _infer, _along("_softmax_and
 # the second is the logarithm where rows are picked from
 SOFTMAX_AND_PICKED = Op("softmax_and_picked", _infer, called("_softmax_and_picked"), parts=("softmax", "picked"))
 SOFTPLUS_AND_SIGMOID = Op("softplus_and_sigmoid", _infer, called("_softplus_and_sigmoid"), elementwise=True, parts=("softplus", "sigmoid"))
+# which take an array to write their first step into
+IN_PLACE = (SOFTMAX, LOG_SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED)
 # whose parts are arrays of their own, of the same rows
 IN_PARTS = (SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
 from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales, upon
+from dsl.calculus.within import within
 from dsl.nodes import (
     Apply,
     Const,
@@ -52,8 +53,8 @@ def contract(program: Program) -> Program:
 
 
 def _ordered(program: Program, planner: Callable[[Program], _Planner]) -> Program:
-    """The program with its products in the cheapest order."""
-    program = _joined(divided(program))
+    """The program with its products in the cheapest order, those of each turn of a loop in the turn's."""
+    program = _joined(divided(within(program, lambda turn: _ordered(turn, planner))))
     plans = planner(program).plans()
     mapped: dict[Node, Node] = {}
     found: list[Rewrite] = []

@@ -18,6 +18,7 @@ from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import divided, late, outside, scale_of
 from dsl.calculus.subproducts import share_products
+from dsl.calculus.within import within
 from dsl.nodes import Apply, Const, Node, Program, applies, apply, const, fused_only, remapped, topological, with_fused
 from dsl.ops.broadcasting import settings, total
 from dsl.ops.contraction import split_spec
@@ -31,7 +32,21 @@ from dsl.types import ONE
 
 def hasten(program: Program) -> Program:
     """The same program, its fused graph in fewer steps."""
-    only = divided(fused_only(program))
+    made = _joined(fused_only(program))
+    done = outside(made)
+    ready = logistic(dotted(done))
+    names = {node.op.name for node in topological(ready.roots) if isinstance(node, Apply)}
+    said = {
+        "One exponential serves a softmax and its logarithm.": any(name.startswith("softmax_and_") for name in names),
+        "One exponential serves a softplus and the sigmoid that is its derivative.": "softplus_and_sigmoid" in names,
+        "What a sum does not run over stands after it, where there are fewer entries.": done.roots != made.roots,
+    }
+    return replace(with_fused(program, ready), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
+
+
+def _joined(only: Program) -> Program:
+    """A graph, and those of the turns of its loops, in fewer steps; what stands beside others in sums and products comes after that."""
+    only = divided(within(only, lambda turn: logistic(dotted(outside(_joined(turn))))))
     order = topological(only.roots)
     joint = Joint(order, scale_of(only))
     mapped: dict[Node, Node] = {}
@@ -50,16 +65,7 @@ def hasten(program: Program) -> Program:
                 continue
             new = _cheaper(joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
             mapped[node] = _factored(new) if _alone(node, readers) else new
-    made = late(share_products(picked(remapped(only, mapped))))
-    done = outside(made)
-    ready = logistic(dotted(done))
-    joined = any(applies(node, "softplus_and_sigmoid") for node in topological(ready.roots))
-    said = {
-        "One exponential serves a softmax and its logarithm.": bool(joint.softmax),
-        "One exponential serves a softplus and the sigmoid that is its derivative.": joined,
-        "What a sum does not run over stands after it, where there are fewer entries.": done.roots != made.roots,
-    }
-    return replace(with_fused(program, ready), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
+    return late(share_products(picked(remapped(only, mapped))))
 
 
 def _guards(node: Apply, divisors: Container[Node]) -> bool:
@@ -122,7 +128,14 @@ def _divide(node: Apply) -> Node | None:
 
 
 def _sum(node: Apply) -> Node | None:
-    """A number that both terms of a sum have stands before it."""
+    """A number that both terms of a sum have stands before it, as does one that one is the other times: ``x - s * x`` is ``(1 - s) * x``. A sign
+    before the first of two becomes a difference."""
+    if applies(node, "add") and node.type.shape and applies(node.args[0], "negative") and node.args[0].type == node.type:
+        return _cheaper(rewritten("subtract", node.args[1], node.args[0].args[0]))
+    for i, (whole, times) in enumerate((node.args, node.args[::-1])):
+        number = _times(times, whole)
+        if number is not None and whole.type == node.type:
+            return rewritten("multiply", rewritten(node.op.name, *(const(1.0), number)[:: -1 if i else 1]), whole)
     (one, x), (other, y) = map(_scaled, node.args)
     if one is None or other is None or not node.type.shape:
         return None
@@ -132,6 +145,14 @@ def _sum(node: Apply) -> Node | None:
         one, x, other, y = other, y, one, x
     sign = _sign(one, other)
     return rewritten("multiply", one, rewritten("add" if sign > 0 else "subtract", x, y)) if sign else None
+
+
+def _times(node: Node, of: Node) -> Node | None:
+    """The number without axes by which an array is another one multiplied."""
+    if not (of.type.shape and applies(node, "multiply") and of in node.args):
+        return None
+    number = node.args[0] if node.args[1] is of else node.args[1]
+    return number if number.type.shape == () and number.type.dtype == "float" else None
 
 
 def _alone(node: Apply, readers: Mapping[Node, int]) -> bool:

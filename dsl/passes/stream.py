@@ -67,11 +67,13 @@ def _roots(program: Program) -> list[Node]:
 
 @dataclass
 class _Plan:
-    """When each node is there: ``when`` is 2k for what is known before walk k, 2k + 1 for what has rows and is made in walk k."""
+    """When each node is there: ``when`` is 2k for what is known before walk k, 2k + 1 for what has rows and is made in walk k. What is ``asked`` of
+    all rows, before anything else is done, is known then."""
 
     dim: Dim
     roots: list[Node]
     places: set[Node]
+    asked: set[Node]
     order: list[Node] = field(init=False)
     when: dict[Node, int] = field(default_factory=dict)
     parts: dict[Node, Node] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class _Plan:
     def _time(self, node: Apply) -> int:
         walk = max((self.when[arg] // 2 for arg in node.args), default=0)
         after = max((self.when[arg] + self.when[arg] % 2 for arg in node.args), default=0)
-        if node.op.nested or any(arg.type.shape is None for arg in node.args):
+        if node.op.nested or node in self.asked or any(arg.type.shape is None for arg in node.args):
             return after
         try:
             own = axis_of_rows(node, self.dim)
@@ -175,10 +177,10 @@ def _made_of_rows(node: Apply, axes: dict[Node, int]) -> bool:
 
 def _planned(program: Program, dim: Dim) -> _Plan | None:
     """The plan for a dimension, if it is worth its while: a sum over what is no batch, as over features, may well be larger than its terms."""
-    roots = _roots(program)
-    plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)})
+    roots, asked = _roots(program), set(topological(program.guards))
+    plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked)
     if not plan.sound:
-        plan = _Plan(dim, roots, set())
+        plan = _Plan(dim, roots, set(), asked)
     others = _batches(program, plan.order) - {dim}
     large = any(each in others for node in plan.parts for each in node.type.shape or ())
     return plan if plan.gain >= LEAST_GAIN and (not large or _hint(program, dim)) else None

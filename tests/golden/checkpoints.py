@@ -305,10 +305,11 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         totals_3 = np.empty((turns + 1,), dtype=dtype)
         totals_3[0] = totals_2[t]
         for i in range(turns):
+            cos_row = cos_row_block[i]
             # v = u * cos(row)
-            v_2 = np.multiply(us_2[i], cos_row_block[i], out=us_2[i + 1])
+            np.multiply(us_2[i], cos_row, out=us_2[i + 1])
             # return v, total + sum(v)
-            totals_3[i + 1] = totals_3[i] + v_2.sum()
+            totals_3[i + 1] = totals_3[i] + us_2[i].dot(cos_row)
         us[t + 1] = us_2[-1]
         totals_2[t + 1] = totals_3[-1]
         v[block] = us_2[1:]
@@ -376,4 +377,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: 02492731d48574ff2fb18d0d2ac5c254c7bacaa3fcf4515cc832cd5581caa5db
+# gradc: 0e7c402ab97804ef9b20ba86b84d6e1127ab0a18678de515ee4dce609bc66ffb

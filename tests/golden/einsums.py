@@ -197,12 +197,12 @@ class Tape(NamedTuple):
 
     tanh_mixed: NDArray[Any]
     u: NDArray[Any]
-    u_A_v: NDArray[Any]
-    traces: NDArray[Any]
-    A: NDArray[Any]
+    scaled_A: NDArray[Any]
     v: NDArray[Any]
+    A: NDArray[Any]
+    scaled: NDArray[Any]
     T: NDArray[Any]
-    A_v: NDArray[Any]
+    reshaped_traces: NDArray[Any]
     dtype: Any
 
 
@@ -259,17 +259,18 @@ def forward(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> tuple[Any
     # mixed = einsum('bi,ijd->bjd', u, T)
     mixed = np.tensordot(u, T, axes=((1,), (0,)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
-    A_v = np.tensordot(v, A, axes=((0,), (2,)))
-    u_A_v = np.vecdot(u, A_v)
+    reshaped_traces = traces[:, None]
+    scaled = u * reshaped_traces
+    scaled_A = np.tensordot(A, scaled, axes=((0, 1), (0, 1)))
     tanh_mixed = np.tanh(mixed)
-    L = u_A_v @ traces + tanh_mixed.sum()
-    tape = Tape(tanh_mixed, u, u_A_v, traces, A, v, T, A_v, dtype)
+    L = scaled_A @ v + tanh_mixed.sum()
+    tape = Tape(tanh_mixed, u, scaled_A, v, A, scaled, T, reshaped_traces, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    tanh_mixed, u, u_A_v, traces, A, v, T, A_v, dtype = tape
+    tanh_mixed, u, scaled_A, v, A, scaled, T, reshaped_traces, dtype = tape
     B = tanh_mixed.shape[0]
     N = tanh_mixed.shape[1]
     dL = _cotangent(dL, "dL", (), dtype)
@@ -278,17 +279,16 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # mixed = einsum('bi,ijd->bjd', u, T)
     dL_dT = np.tensordot(u, dL_dmixed, axes=((0,), (0,)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
-    dL_dtraces = dL * u_A_v
-    dL_du_A_v = dL * traces
-    dL_dA_v = dL_du_A_v[:, None] * u
-    dL_dv = np.tensordot(A, dL_dA_v, axes=((0, 1), (0, 1)))
-    dL_dA = _plus_diagonal(
-        dL_dA_v[:, :, None] * v, np.broadcast_to(dL_dtraces[:, None], (B, N)), "bii->bi"
-    )
+    dL_dv = dL * scaled_A
+    dL_dscaled_A = dL * v
+    dL_dscaled = np.tensordot(A, dL_dscaled_A, axes=((2,), (0,)))
+    # traces = einsum('bii->b', A)
+    spread = np.broadcast_to(np.vecdot(dL_dscaled, u)[:, None], (B, N))
+    dL_dA = _plus_diagonal(dL_dscaled_A * scaled[:, :, None], spread, "bii->bi")
     # mixed = einsum('bi,ijd->bjd', u, T)
     dL_dmixed_T = np.tensordot(dL_dmixed, T, axes=((1, 2), (1, 2)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
-    dL_du = dL_dmixed_T + dL_du_A_v[:, None] * A_v
+    dL_du = dL_dmixed_T + dL_dscaled * reshaped_traces
     return Gradients(dL_dA, dL_du, dL_dv, dL_dT)
 
 
@@ -300,8 +300,8 @@ def value(A: ArrayLike, u: ArrayLike, v: ArrayLike, T: ArrayLike) -> Any:
     # mixed = einsum('bi,ijd->bjd', u, T)
     mixed = np.tensordot(u, T, axes=((1,), (0,)))
     # L = sum(quadratic * traces) + sum(tanh(mixed))
-    product = np.vecdot(u, np.tensordot(v, A, axes=((0,), (2,))))
-    L = product @ traces + np.tanh(mixed).sum()
+    product = np.tensordot(A, u * traces[:, None], axes=((0, 1), (0, 1)))
+    L = product @ v + np.tanh(mixed).sum()
     return L
 
 
@@ -324,42 +324,41 @@ def value_and_grad(
 
     def block(A_rows: Any, u_rows: Any) -> Any:
         n_rows = A_rows.shape[0]
-        # L = sum(quadratic * traces) + sum(tanh(mixed))
-        A_rows_v = np.tensordot(v, A_rows, axes=((0,), (2,)))
-        u_rows_A_rows_v = _dot_rows(u_rows, A_rows_v)
         # traces = einsum('bii->b', A)
         traces = np.trace(A_rows, axis1=1, axis2=2)
         # L = sum(quadratic * traces) + sum(tanh(mixed))
-        L_sum = u_rows_A_rows_v.dot(traces)
+        reshaped_traces = traces[:, None]
+        scaled = u_rows * reshaped_traces
+        total = np.tensordot(A_rows, scaled, axes=((0, 1), (0, 1)))
         # mixed = einsum('bi,ijd->bjd', u, T)
         mixed = np.tensordot(u_rows, T, axes=((1,), (0,)))
         # L = sum(quadratic * traces) + sum(tanh(mixed))
         np.tanh(mixed, out=mixed)
-        L_sum_2 = mixed.sum()
-        dL_dA_rows_v = traces[:, None] * u_rows
-        dL_dv = np.tensordot(A_rows, dL_dA_rows_v, axes=((0, 1), (0, 1)))
+        L_sum = mixed.sum()
         dL_dmixed = mixed * mixed
         np.subtract(1, dL_dmixed, out=dL_dmixed)
         # mixed = einsum('bi,ijd->bjd', u, T)
         dL_dT = np.tensordot(u_rows, dL_dmixed, axes=((0,), (0,)))
         # L = sum(quadratic * traces) + sum(tanh(mixed))
-        product = dL_dA_rows_v[:, :, None] * v
+        product = v * scaled[:, :, None]
+        dL_dscaled = np.tensordot(A_rows, v, axes=((2,), (0,)))
         # traces = einsum('bii->b', A)
-        spread = np.broadcast_to(u_rows_A_rows_v[:, None], (n_rows, N))
+        spread = np.broadcast_to(_dot_rows(dL_dscaled, u_rows)[:, None], (n_rows, N))
         # mixed = einsum('bi,ijd->bjd', u, T)
         dL_dmixed_T = np.tensordot(dL_dmixed, T, axes=((1, 2), (1, 2)))
         # L = sum(quadratic * traces) + sum(tanh(mixed))
-        dL_du = traces[:, None] * A_rows_v
+        dL_du = dL_dscaled * reshaped_traces
         dL_du += dL_dmixed_T
-        return L_sum, L_sum_2, dL_dv, dL_dT, product, spread, dL_du
+        return total, L_sum, dL_dT, product, spread, dL_du
 
-    L_sum, L_sum_2, dL_dv, dL_dT, product, spread, dL_du = _in_blocks(
+    total, L_sum, dL_dT, product, spread, dL_du = _in_blocks(
         block, (A, u), B, 8 * (2 * D * N + 2 * N * N + 6 * N + 2), workers, kept=(0, 0, 0)
     )
     # L = sum(quadratic * traces) + sum(tanh(mixed))
-    L = L_sum + L_sum_2
+    L = total.dot(v) + L_sum
+    # traces = einsum('bii->b', A)
     dL_dA = _plus_diagonal(product.copy(), spread, "bii->bi")
-    return L, Gradients(dL_dA, dL_du, dL_dv, dL_dT)
+    return L, Gradients(dL_dA, dL_du, total, dL_dT)
 
 
-# gradc: 7f41715da2e8beeadd454093b0d0606998b04775b8b298fb7c9f0ebaa17371b3
+# gradc: 0488383815325bcda6164fdb789a13dc98b27b635d9c919acdd9b3f99409494e

@@ -72,11 +72,8 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -395,4 +392,4 @@ def value_and_grad(
     return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
 
 
-# gradc: 236bbe80fef3f9176dc17663174fbd1089813ea1fe48349523f188222ea49333
+# gradc: 6139780f68cb46f7c3c4d81cfe42aa7f6ea6936e9bdc42904ae5f26aa4f75baa

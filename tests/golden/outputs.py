@@ -103,9 +103,11 @@ def _logsumexp(
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def _softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """exp(x) / sum(exp(x)), shifted by the largest entry."""
-    e: NDArray[Any] = x - _top(x, axis)
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     np.exp(e, out=e)
     e /= _added(e, axis)
     return e
@@ -196,4 +198,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: e608abfede340a55a0d27cf5d6e079ce070f30371f2cb5db7e140e3c7ce9f1f4
+# gradc: 300acb914219e8ac4edd14b6c1b78f952cecbede54d16423df7f0e18ac231439

@@ -83,11 +83,8 @@ def _float_number(x: Any, name: str) -> float:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -579,4 +576,4 @@ def value_and_grad(
     )
 
 
-# gradc: 01c4fad6e4d7d3359e7aa5fdc65a7313e92d5422820fd0297d314f069c47c776
+# gradc: 25d1b200f42c59dd465c257c9f5615201f78be3b11261571bf0274a903deea28

@@ -79,11 +79,8 @@ def _ones(count: int, dtype: Any) -> NDArray[Any]:
 
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
-    return (
-        x
-        if isinstance(x, np.ndarray) and x.size >= 4096 and x.max() < 40.0
-        else np.minimum(x, 40.0)
-    )
+    many = isinstance(x, np.ndarray) and x.size >= 4096
+    return x if many and x.max() < 40.0 else np.minimum(x, 40.0)
 
 
 def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
@@ -149,19 +146,21 @@ def _logsumexp(
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _log_softmax(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1) -> NDArray[Any]:
+def _log_softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
     """x - logsumexp(x), shifted by the largest entry."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     z -= np.log(_added(np.exp(z), axis))
     return z
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = x - _top(x, axis)
+    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
     e: NDArray[Any] = np.exp(z)
     total = _added(e, axis)
     e /= total
@@ -171,12 +170,12 @@ def _softmax_and_log(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_logsumexp(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Softmax and log(sum(exp(x))), which keeps its axes, of one exponential."""
     most = float(np.finfo(x.dtype).max)
     top = np.minimum(_top(x, axis, -most), most)
-    e: NDArray[Any] = x - top
+    e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
     e /= total
@@ -436,10 +435,8 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
         # a = log(softmax(x, axis=-1))
         difference = np.multiply(softmax, dL_da.dot(_ones(K, dtype))[:, None], out=softmax)
         np.subtract(dL_da, difference, out=difference)
-        # e = log(1 - sigmoid(x))
-        dL_dx = np.negative(dL_dminus, out=dL_dminus)
         # c = log(sum(exp(x), axis=1))
-        dL_dx += softmax_2
+        dL_dx = np.subtract(softmax_2, dL_dminus, out=softmax_2)
         # a = log(softmax(x, axis=-1))
         dL_dx += difference
         return total, total_2, total_3, dL_dx
@@ -450,4 +447,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: 24b2b3853cf61c47e780eb398e191d370dbbb899c01ca0d32fe6c6f14abb8cff
+# gradc: 7e00a6d73c19ae1e2220b27ee0e0464cd829f09597f0c6f19fb67141fb1660c5

@@ -120,17 +120,17 @@ def _solve_triangular(
 def _inv_upper(U: NDArray[Any]) -> NDArray[Any]:
     """The inverse of an upper triangular U, by blocks of rows from below: a third of the work of `np.linalg.inv`, and each column solved for."""
     n = U.shape[-1]
-    if n <= 64:
+    if n <= 32:
         return np.linalg.inv(U)
     X = np.zeros_like(U)
-    for start in reversed(range(0, n, 64)):
-        stop = min(start + 64, n)
-        block = U[..., start:stop, start:stop]
-        X[..., start:stop, start:stop] = np.linalg.inv(block)
+    X[..., range(n), range(n)] = 1.0
+    for start in reversed(range(0, n, 32)):
+        stop = min(start + 32, n)
         if stop < n:
-            X[..., start:stop, stop:] = np.linalg.solve(
-                block, -U[..., start:stop, stop:] @ X[..., stop:, stop:]
-            )
+            X[..., start:stop, stop:] = -U[..., start:stop, stop:] @ X[..., stop:, stop:]
+        X[..., start:stop, start:] = np.linalg.solve(
+            U[..., start:stop, start:stop], X[..., start:stop, start:]
+        )
     return X
 
 
@@ -282,4 +282,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: 6db9b91bd9464c26b8f91e8fa7545be7758de104f64be354f9c4579485cd62b8
+# gradc: d6c427a3b63d61ab01fd038550c691f0201be87fd45d6f04dbd0a35423bec655
