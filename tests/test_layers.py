@@ -16,8 +16,8 @@ ORDER = (
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
     *(f"calculus.{name}" for name in ("rows", "diagonals", "factors", "tiles", "identities", "polynomials", "chains", "scalings", "subproducts", "dots")),
     *(f"calculus.{name}" for name in ("exponentials", "stability")),
-    *(f"calculus.{name}" for name in ("batching", "terms", "jacobians", "turns", "symmetry", "inverses", "reverse", "directions", "derivatives", "loops", "within")),
-    *("library", "recorder", "imports"),
+    *(f"calculus.{name}" for name in ("batching", "terms", "jacobians", "turns", "symmetry", "inverses", "reverse", "directions", "derivatives", "loops")),
+    *("calculus.within", "library", "recorder", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),
     *("files", "sample", "api", "gradcheck", "format", "catalogue", "views", "interactive", "terminal", "cli"),
 )

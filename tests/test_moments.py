@@ -113,7 +113,7 @@ NOT_EXPONENTS = {
     "squares": "mean(sum((X[:, None] - mu) ** 2, axis=2) ** 2)",
     "a kernel with tails": "mean(1 / (1 + sum((X[:, None] - mu) ** 2 / exp(v) ** 2, axis=2)))",
     "the nearest": "mean(min(sum((X[:, None] - mu) ** 2, axis=2), axis=1)) + sum(v)",
-    "exponents too": "mean(sum(softmax(-sum((X[:, None] - mu) ** 2, axis=2)) * sum((X[:, None] - mu) ** 2, axis=2), axis=1))",
+    "exponents too": "mean(sum(exp(-sum((X[:, None] - mu) ** 2, axis=2)) + sqrt(sum((X[:, None] - mu) ** 2, axis=2)), axis=1))",
 }
 
 
@@ -132,6 +132,22 @@ def test_other_readers_than_exponents(form: str, dtype: type) -> None:
     with np.errstate(all="ignore"):
         value, _ = asked.module.value_and_grad(**arguments)
     assert np.isnan(value) and asked.answers == [True, False, False]
+
+
+BESIDE = {
+    "a width for each": "d = sum((X[:, None] - mu) ** 2, axis=2)\nL = mean((exp(-d / (2 * exp(2 * s))) @ s) ** 2)",
+    "their mean": "d = sum((X[:, None] - mu) ** 2, axis=2)\nL = mean(sum(softmax(-d / 3) * d, axis=1)) + sum(s)",
+}
+
+
+@pytest.mark.parametrize("form", BESIDE)
+def test_beside_their_exponentials_distances_of_0_do_not_matter(form: str) -> None:
+    """Centres that are points, as networks of kernels often begin with."""
+    asked = Asked(f"input X: [N, D]\nparam mu: [K, D]\nparam s: [K]\n{BESIDE[form]}\n")
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(900, 6))
+    compare(asked, {"X": X, "mu": X[:40].copy(), "s": 0.1 * rng.normal(size=40)}, 1e-12)
+    assert asked.answers == [True]
 
 
 def test_squares_of_either_sign_may_cancel_anywhere() -> None:

@@ -8,12 +8,12 @@ input noise: [N, Z]
 param E: [D, H]                # the encoder, of the mean and the logarithm of the variance of a code
 param M, V: [H, Z]
 param U: [Z, H]                # the decoder
-param O: [H, D]
+param R: [H, D]
 
 hidden = relu(X @ E)
 mu = hidden @ M
 log_var = hidden @ V
-logits = relu((mu + exp(log_var / 2) * noise) @ U) @ O
+logits = relu((mu + exp(log_var / 2) * noise) @ U) @ R
 L = (sum(sigmoid_binary_cross_entropy(logits, X)) - sum(1 + log_var - mu ** 2 - exp(log_var)) / 2) / N
 """
 SIZES = {
@@ -28,18 +28,18 @@ def inputs(rng, N, D, H, Z):
     return rng.uniform(size=(N, D)), rng.normal(size=(N, Z)), *weights
 
 
-def by_hand(X, noise, E, M, V, U, O):
+def by_hand(X, noise, E, M, V, U, R):
     N = len(X)
     hidden = np.maximum(X @ E, 0)
     mu, log_var = hidden @ M, hidden @ V
     sd = np.exp(log_var / 2)
     code = mu + sd * noise
     decoded = np.maximum(code @ U, 0)
-    logits = decoded @ O
+    logits = decoded @ R
     entropy = np.maximum(logits, 0) - logits * X + np.log1p(np.exp(-np.abs(logits)))
     L = (entropy.sum() - (1 + log_var - mu**2 - sd**2).sum() / 2) / N
     dlogits = (1 / (1 + np.exp(-logits)) - X) / N
-    dpre = (dlogits @ O.T) * (decoded > 0)
+    dpre = (dlogits @ R.T) * (decoded > 0)
     dcode = dpre @ U.T
     dmu = dcode + mu / N
     dlog_var = dcode * noise * sd / 2 - (1 - sd**2) / 2 / N
@@ -47,10 +47,10 @@ def by_hand(X, noise, E, M, V, U, O):
     return L, (X.T @ dhidden, hidden.T @ dmu, hidden.T @ dlog_var, code.T @ dpre, decoded.T @ dlogits)
 
 
-def formula(xp, X, noise, E, M, V, U, O):
+def formula(xp, X, noise, E, M, V, U, R):
     hidden = xp.relu(X @ E)
     mu, log_var = hidden @ M, hidden @ V
-    logits = xp.relu((mu + xp.exp(log_var / 2) * noise) @ U) @ O
+    logits = xp.relu((mu + xp.exp(log_var / 2) * noise) @ U) @ R
     entropy = xp.softplus(logits) - logits * X
     return (xp.sum(entropy) - xp.sum(1 + log_var - mu**2 - xp.exp(log_var)) / 2) / len(X)
 

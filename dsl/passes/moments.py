@@ -21,7 +21,7 @@ from dsl.ops.broadcasting import total
 from dsl.ops.exactness import KEEPS_DIGITS, STANDS_APART
 from dsl.ops.making import size_of
 from dsl.ops.shaping import reshape
-from dsl.types import ONE
+from dsl.types import ONE, Shape
 
 Readers = Mapping[Node, Sequence[Node]]
 # what may be lost, as the generated code's _keeps_digits and _stands_apart say
@@ -127,7 +127,8 @@ def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], sc
         if {x, y} <= {*tops[node].output}:
             if len(tops[node].factors) - len(others) != 2 or any(x in factor.labels for factor in others):
                 return None
-            guards.append(_guards(of, (y, labels[2]), others, tops[node], scale, _scales(node, readers)))
+            along = node.type.known[-1:] if tops[node].output == (x, y) else None
+            guards.append(_guards(of, (y, labels[2]), others, tops[node], scale, _scales(node, readers, along)))
         moment = _moment(node, of, tops[node], pair, mapped, scale)
         if moment is None or moment.type != node.type:
             return None
@@ -172,38 +173,59 @@ def _guards(of: Difference, labels: tuple[int, int], others: Sequence[Factor], t
     order = best_order(Product(tuple(others), tuple(label for label in labels if label in present), top.sizes), scale) if others else None
     shape = tuple(dim if label in present else ONE for label, dim in zip(labels, of.y.type.known, strict=True))
     weights = const(1.0) if order is None else order.built([factor.node for factor in others], shape)
-    exponents = [apply(KEEPS_DIGITS, of.x, of.y, rewritten("multiply", number, weights)) for number in scales if number is not None]
+    numbers = [rewrite(reshape(number, (*number.type.known, ONE))) if number.type.shape else number for number in scales if number is not None]
+    exponents = [apply(KEEPS_DIGITS, of.x, of.y, rewritten("multiply", number, weights)) for number in numbers]
     return [*exponents, *[apply(STANDS_APART, of.x, of.y, weights)] * (None in scales)]
 
 
-def _scales(node: Node, readers: Readers) -> list[Node | None] | None:
+def _scales(node: Node, readers: Readers, along: Shape | None) -> list[Node | None] | None:
     """What a node is multiplied by, but for signs, on its way to being each exponent that it comes to, and None where it comes to anything else;
-    None in all where it comes to one in two ways."""
+    None in all where it comes to one in two ways. That is a number, or one for each entry ``along`` the last axis. Beside what comes of the
+    exponential, in a product, it counts no more than as an exponent: where it is nearly 0, that is nearly 1."""
     numbers: dict[Node, Node] = {node: const(1)}
     found: dict[Node | None, None] = {}
+    exponentials: list[Node] = []
+    otherwise: list[tuple[Node, Node]] = []
     waiting = [node]
     while waiting:
         each = waiting.pop()
         for reader in readers.get(each, ()):
-            number = None if reader is each or not isinstance(reader, Apply) else _scaled(reader, each, numbers[each])
-            if number is None or applies(reader, *_EXPONENTIALS):
+            number = None if reader is each or not isinstance(reader, Apply) else _scaled(reader, each, numbers[each], along)
+            if number is None:
+                otherwise.append((reader, each))
+            elif applies(reader, *_EXPONENTIALS):
                 found[number] = None
+                exponentials.append(reader)
             elif numbers.setdefault(reader, number) is number:
                 waiting.append(reader)
             else:
                 return None
+    after = _after(exponentials, readers)
+    if not all(applies(reader, "multiply", "einsum") and any(arg in after for arg in reader.args if arg is not each) for reader, each in otherwise):
+        found[None] = None
     return list(found)
 
 
-def _scaled(reader: Apply, node: Node, number: Node) -> Node | None:
+def _after(nodes: Sequence[Node], readers: Readers) -> set[Node]:
+    """Some nodes, and all that is made of them."""
+    found, waiting = set(nodes), list(nodes)
+    while waiting:
+        more = [reader for reader in readers.get(waiting.pop(), ()) if reader not in found]
+        found.update(more)
+        waiting += more
+    return found
+
+
+def _scaled(reader: Apply, node: Node, number: Node, along: Shape | None) -> Node | None:
     """What a reader's value is multiplied by where that of its argument is by a number; None where it is not simply that."""
     if reader.op.name in _EXPONENTIALS:
         return number
     others = [arg for arg in reader.args if arg is not node]
     divided = reader.op.name == "divide" and reader.args[0] is node
-    if (divided or reader.op.name == "multiply") and len(others) == 1 and is_factor(others[0]):
+    same = reader.type.shape == node.type.shape
+    if (divided or reader.op.name == "multiply") and len(others) == 1 and (is_factor(others[0]) or (same and others[0].type.shape == along)):
         return rewritten(reader.op.name, number, others[0])
-    return number if reader.op.name in _AFFINE and len(others) == len(reader.args) - 1 else None
+    return number if reader.op.name in _AFFINE and len(others) == len(reader.args) - 1 and (same or not number.type.shape) else None
 
 
 __all__ = ["moments", "multiplied_out"]

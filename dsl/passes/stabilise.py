@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dsl.calculus.stability import MOVES, complement, stable
-from dsl.nodes import Apply, Nested, Node, Program, Rewrite, rebuild, remapped, topological
+from dsl.nodes import Apply, Nested, Node, Program, Rewrite, applies, rebuild, remapped, topological
 
 _SAID = {
     "log_softmax": ("log(softmax(x))", "log_softmax(x)"),
@@ -42,8 +42,8 @@ def stabilise(program: Program) -> Program:
 
 
 def _cheap(roots: Iterable[Node]) -> set[Node]:
-    """The ``1 - sigmoid(x)`` that are only multiplied by ``sigmoid(x)``, as in its derivative: a small factor beside one that is nearly 1. They cost
-    a subtraction, and the same product is as exact as it was written."""
+    """The ``1 - sigmoid(x)`` that are only multiplied by ``sigmoid(x)``, as in its derivative, or weigh one of two values of which that weighs the other, as
+    in a gate: a small factor beside one that is nearly 1. They cost a subtraction, and what is made of them is as exact as it was written."""
     readers: dict[Node, list[Node]] = {}
     stack = [list(roots)]
     while stack:
@@ -56,15 +56,19 @@ def _cheap(roots: Iterable[Node]) -> set[Node]:
 
 
 def _beside(factor: Node, node: Node, readers: Mapping[Node, Sequence[Node]]) -> bool:
-    """Whether all that is made of a node is products in which the factor stands too."""
+    """Whether all that is made of a node is products in which the factor stands too, or that are added to one in which it does."""
     stack, seen = [node], {node}
     while stack:
         each = stack.pop()
         for reader in readers.get(each, ()) or [each]:
-            if not (isinstance(reader, Apply) and reader.op.name == "multiply") or reader is each:
+            if reader is each or not applies(reader, "multiply", "add"):
                 return False
             other = reader.args[0] if reader.args[1] is each else reader.args[1]
-            if factor not in _factors(other) and reader not in seen:
+            if factor in _factors(other):
+                continue
+            if applies(reader, "add"):
+                return False
+            if reader not in seen:
                 seen.add(reader)
                 stack.append(reader)
     return True
