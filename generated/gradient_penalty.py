@@ -103,8 +103,7 @@ def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast."""
-    dtype = np.result_type(x, y)
-    if mask.size < 4096 or dtype.char not in "fd":
+    if mask.size < 4096 or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -534,4 +533,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: 285bebfd4b020c519ca629542a48c40f638342699c59f1e9a08036a64ec40d83
+# gradc: 863c16453d7c34b982854b6ad431eb4664d141ec1e76fc1b3abc1d0195d750f6

@@ -79,8 +79,7 @@ def _float_number(x: Any, name: str) -> float:
 
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast."""
-    dtype = np.result_type(x, y)
-    if mask.size < 4096 or dtype.char not in "fd":
+    if mask.size < 4096 or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -324,4 +323,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: d1a957bd64c358bc45d16159a97de9400e45043e99489d0945697427136b109c
+# gradc: 40f0a63ed6c681bfa40e963f40b9efdc09f1f1987ba3ff346086d61f55e6e17f

@@ -220,7 +220,7 @@ class _Backwards:
         kept = _needed(reads, order)
         extra = [node for node in kept if node not in turn.nexts and node not in turn.outs]
         if extra:
-            made = made.again(replace(turn, outs=(*turn.outs, *extra)), made.initial, made.sequences, made.constants)
+            made = made.turning(replace(turn, outs=(*turn.outs, *extra)))
         values: dict[Node, Node] = {}
         for node in kept:
             sequence = made.after(turn.nexts.index(node)) if node in turn.nexts else made.out(made.turn.outs.index(node))

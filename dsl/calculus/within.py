@@ -25,7 +25,7 @@ def within(program: Program, change: Callable[[Program], Program]) -> Program:
                 made = as_loop(new)
                 inner = change(replace(_of_turn(program, made.turn), rewrites=rewrites))
                 rewrites = inner.rewrites
-                mapped[node] = made.again(_turn_of(inner, made.turn), made.initial, made.sequences, made.constants).node
+                mapped[node] = made.turning(_turn_of(inner, made.turn)).node
     return replace(remapped(program, mapped), rewrites=rewrites)
 
 

@@ -197,8 +197,7 @@ def _signed(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
 
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast."""
-    dtype = np.result_type(x, y)
-    if mask.size < 4096 or dtype.char not in "fd":
+    if mask.size < 4096 or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -212,9 +211,9 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
 
 def _logaddexp(x: Any, y: Any) -> NDArray[Any]:
     """log(exp(x) + exp(y)), of many entries in a third of NumPy's time, which takes them one by one, as it does here where there are infinite ones."""
-    least: NDArray[Any] = np.subtract(x, y)
-    if least.size < 4096:
+    if getattr(x, "size", 1) < 4096 and getattr(y, "size", 1) < 4096:
         return np.asarray(np.logaddexp(x, y))[()]
+    least: NDArray[Any] = np.subtract(x, y)
     np.abs(least, out=least)
     np.negative(least, out=least)
     if not least.min() > -np.inf:

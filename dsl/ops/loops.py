@@ -121,6 +121,10 @@ class Loop:
         """Whether an element, or what a turn gives out, is a block of rows."""
         return self.blocks is not None and node.type.known[:1] == (self.blocks.rows,)
 
+    def turning(self, turn: Turn) -> Loop:
+        """The same loop with another turn."""
+        return self.again(turn, self.initial, self.sequences, self.constants)
+
     def again(self, turn: Turn, initial: Sequence[Node], sequences: Sequence[Node], constants: Sequence[Node], backwards: bool | None = None) -> Loop:
         """A loop over the same length, in the same blocks, the same way or the other."""
         return loop(turn, initial, sequences, constants, self.length, self.backwards if backwards is None else backwards, self.blocks)

@@ -69,7 +69,7 @@ def _changed(roots: Sequence[Node], step: Step) -> dict[Node, Node]:
             if node.op is LOOP:
                 made = as_loop(new)
                 inner = _changed(made.turn.made, step)
-                mapped[node] = made.again(made.turn.mapped(inner), made.initial, made.sequences, made.constants).node
+                mapped[node] = made.turning(made.turn.mapped(inner)).node
             else:
                 mapped[node] = change(node, args) or new
     return mapped
@@ -131,7 +131,7 @@ def _marked(roots: Sequence[Node], symmetry: Symmetry) -> dict[Node, Node]:
             if node.op is LOOP:
                 made = as_loop(new)
                 turn = made.turn.mapped(_marked(made.turn.made, symmetry.turns[node]))
-                mapped[node] = made.again(turn, made.initial, made.sequences, made.constants).node
+                mapped[node] = made.turning(turn).node
             elif node.op is SOLVE and node.args[0] in symmetry.known:
                 mapped[node] = solve(transposed(args[0]) or args[0], args[1], symmetric=True)
     return mapped

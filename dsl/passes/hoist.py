@@ -52,7 +52,7 @@ class _Graph:
         inner = _Graph(made.turn.made)
         turn = made.turn.mapped(inner.mapped)
         turn = replace(turn, notes=turn.notes.joined(Notes(wishes=tuple(inner.names.items()))))
-        made = made.again(turn, made.initial, made.sequences, made.constants)
+        made = made.turning(turn)
         new, self.loops[node], called = moved(made, self.used.get(node, {}))
         self.names |= called
         return new

@@ -80,8 +80,7 @@ def _int_number(x: Any, name: str) -> int:
 
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast."""
-    dtype = np.result_type(x, y)
-    if mask.size < 4096 or dtype.char not in "fd":
+    if mask.size < 4096 or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -298,4 +297,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 9092d64a965f5846d832f069111cfbb686885784a024e3c9dbf42247ae4f3570
+# gradc: 1921d6cf6a18878e91487ccdba776994740f2ea8a0c836b02efbb3c9d41c701e

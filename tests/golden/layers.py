@@ -119,8 +119,7 @@ def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast."""
-    dtype = np.result_type(x, y)
-    if mask.size < 4096 or dtype.char not in "fd":
+    if mask.size < 4096 or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -651,4 +650,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: b59a41ff719a77303c6759bc10b96db2c6e8407f1437ce007fc18ac7c689cee2
+# gradc: 8e5c480120e556e033d371b66df701d69a6b084b79eefa404ea0b6fa6fbcef06

@@ -72,8 +72,7 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast."""
-    dtype = np.result_type(x, y)
-    if mask.size < 4096 or dtype.char not in "fd":
+    if mask.size < 4096 or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -696,4 +695,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: e37404888cea7e802524f2e6b5498bbba6ac365aac031aaf414ae2236b0558b5
+# gradc: adcead1ba82e788cf9e97c958f64be0ede5bc3e2b3bfbd9033aa8087c02592bc
