@@ -194,7 +194,7 @@ def backward(tape: Tape, dw: Any = 1.0) -> Gradients:
         difference = 1 - sigmoid_all
         sigmoid_all_times_difference = sigmoid_all * difference
         dscaled_2 = np.zeros((D, D), dtype=dtype)
-        dlam = 0.0
+        dlam = dtype.type(0.0)
         for t in reversed(range(8)):
             # def newton(w) = w - solve(hessian(loss(w), w), grad(loss(w), w))
             solve = np.linalg.solve(added_all[t].T, dw)
@@ -228,4 +228,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: dee367cb9e76080bd1bd2acbc5305d7135268ef11f65941c3e9efdd6d4f846a1
+# gradc: df75e9d3d6bab6d334697c24e953cd347e4acaf1c384f1c5b85cd0c381b160b6

@@ -124,7 +124,7 @@ class LoopPrinter:
                 outer.names.give(node, name)
         head = self._blocks(inner)
         head += self._bind_given(inner, uses)
-        inner.totals = {node: self.variables[i] for i, node in self.sums.items() if uses[node] == 1}
+        inner.totals = {node: self.variables[i] for i, node in self.sums.items() if i in self.live and uses[node] == 1}
         self._then(inner)
         inner.becomes = {self.nexts[i]: name for i, name in self.variables.items() if i not in self.sums}
         inner.emit(order)
@@ -178,8 +178,9 @@ class LoopPrinter:
             return outer.texts[value].text
         if value is not None and is_number(value, 0):
             return f"np.zeros({outer.shape(carry)}, dtype={dtype_text(carry.type.dtype, outer)})"
-        if not kept and i in self.parts and initial.type.weak and carry.type.dtype == "float" and self.made.length.constant is None:
-            # where there is no turn, it is the result
+        added = i in self.sums and (i not in self.parts or self.made.length.constant is not None)
+        if not kept and initial.type.weak and carry.type.dtype == "float" and not added:
+            # NumPy's functions make float64 of a number of Python's; what is added to one has its own precision, where there is a turn
             return f"{outer.dtype}.type({outer.texts[initial].text})"
         return outer.texts[initial].text
 
@@ -212,6 +213,9 @@ class LoopPrinter:
         """The carry of the next turn, or what is added to a sum."""
         if target == text:
             return ""
+        if isinstance(self.nexts[i], Const) and self.made.turn.carries[i].type.dtype == "float" and target.isidentifier():
+            # a number of Python's would not take the precision of the others into the result
+            text = f"{inner.dtype}.type({text})"
         if i not in self.sums and target.isidentifier():
             self.carried[target] = f"{target} = {text}"
         return f"{target} += {text}" if i in self.sums else inner.put(self.nexts[i], target, text)

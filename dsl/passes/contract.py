@@ -216,7 +216,12 @@ def _said(program: Program, node: Node, plan: Plan, mapped: Mapping[Node, Node])
 def _text(root: Node, names: Mapping[Node, Text]) -> str:
     texts = dict(names)
     for node in topological([root], texts):
-        texts[node] = node.op.emit(node, [texts[arg] for arg in node.args], _Printer()) if isinstance(node, Apply) else Text(_plain(node))
+        if not isinstance(node, Apply):
+            texts[node] = Text(_plain(node))
+        else:
+            # of a loop, which is printed as statements, a part is all that can be seen
+            whole = node.op.nested or (node.op is PART and isinstance(node.args[0], Apply) and node.args[0].op.nested)
+            texts[node] = Text(f"{node.op.name}(…)") if whole else node.op.emit(node, [texts[arg] for arg in node.args], _Printer())
     return texts[root].text
 
 

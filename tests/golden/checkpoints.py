@@ -147,7 +147,7 @@ def forward(x: ArrayLike, W: ArrayLike) -> tuple[Any, Tape]:
         v[block] = us_2[1:]
         totals[block] = totals_3[1:]
     # L = sum(v ** 2) + sum(totals) * fold(newton, 1.0, 7, checkpoint=2)
-    r = 1.0
+    r = dtype.type(1.0)
     for t in range(4):
         turns = min(2, 7 - 2 * t)
         for _ in range(turns):
@@ -169,7 +169,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dv = 2 * dL * v
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
     du = np.zeros((D,), dtype=dtype)
-    dtotal = 0.0
+    dtotal = dtype.type(0.0)
     drows = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
@@ -235,7 +235,7 @@ def value(x: ArrayLike, W: ArrayLike) -> Any:
             h = np.tanh(row_block[i] + h @ W)
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
     u = h
-    total = 0.0
+    total = dtype.type(0.0)
     v = np.empty((N, D), dtype=dtype)
     totals = np.empty((N,), dtype=dtype)
     for t in range((N + 2) // 3):
@@ -258,7 +258,7 @@ def value(x: ArrayLike, W: ArrayLike) -> Any:
         v[block] = us[1:]
         totals[block] = totals_2[1:]
     # L = sum(v ** 2) + sum(totals) * fold(newton, 1.0, 7, checkpoint=2)
-    r = 1.0
+    r = dtype.type(1.0)
     for t in range(4):
         turns = min(2, 7 - 2 * t)
         for _ in range(turns):
@@ -315,7 +315,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         v[block] = us_2[1:]
         totals[block] = totals_3[1:]
     # L = sum(v ** 2) + sum(totals) * fold(newton, 1.0, 7, checkpoint=2)
-    r = 1.0
+    r = dtype.type(1.0)
     for t in range(4):
         turns = min(2, 7 - 2 * t)
         for _ in range(turns):
@@ -326,7 +326,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     dL_dv = 2 * v
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
     du = np.zeros((D,), dtype=dtype)
-    dtotal = 0.0
+    dtotal = dtype.type(0.0)
     drows = np.empty((N, D), dtype=dtype)
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
@@ -377,4 +377,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: 0e7c402ab97804ef9b20ba86b84d6e1127ab0a18678de515ee4dce609bc66ffb
+# gradc: 90f76c9285fb266c9226b87e129e47bb02fe0675b54325eb9df51bb134b1b1f7

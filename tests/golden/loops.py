@@ -146,7 +146,7 @@ def forward(a: ArrayLike, M: ArrayLike) -> tuple[Outputs, Tape]:
     L = r + s
     # g = grad(r, a)
     picked_x_all = x_all[:6]
-    dx = 1.0
+    dx = dtype.type(1.0)
     dadded_all = np.empty((6,), dtype=dtype)
     ratio_all = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
@@ -172,7 +172,7 @@ def backward(tape: Tape, dL: Any = 1.0, dg: Any = None) -> Gradients:
     picked_x_all = x_all[:6]
     dg_over_picked_x_all = dg / picked_x_all
     minus = -(dg * das / picked_x_all)
-    ddx = 0.0
+    ddx = dtype.type(0.0)
     dL_dpicked_x_all = np.empty((6,), dtype=dtype)
     dL_da_over_x_all = np.empty((6,), dtype=dtype)
     for t in range(6):
@@ -242,7 +242,7 @@ def value(a: ArrayLike, M: ArrayLike) -> Outputs:
     L = r + s
     # g = grad(r, a)
     picked_x_all = x_all[:6]
-    dx = 1.0
+    dx = dtype.type(1.0)
     dadded_all = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
         # def newton(x) = (x + a / x) / 2
@@ -288,7 +288,7 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     # L = r + s
     L = r + s
     # s = fold(outside, 0.0, M)
-    dv = 1.0
+    dv = dtype.type(1.0)
     dL_dsin_M_times_a = np.empty((N, N), dtype=dtype)
     for t in reversed(range(N)):
         # def outside(v, row) = v * 0.9 + fold(inside, v, row)
@@ -304,7 +304,7 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     dL_dM *= np.cos(M)
     # g = grad(r, a)
     picked_x_all = x_all[:6]
-    dx = 1.0
+    dx = dtype.type(1.0)
     dadded_all = np.empty((6,), dtype=dtype)
     for t in reversed(range(6)):
         # def newton(x) = (x + a / x) / 2
@@ -317,4 +317,4 @@ def value_and_grad(a: ArrayLike, M: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_da, dL_dM)
 
 
-# gradc: 5a7461296827502457a8a9bf1d35e2a98e5dbf3688a1098c34488b55123a29d5
+# gradc: 0a4d6e5f3fc429cf5004db8f5eaad89257d34ae315ff290fbb073da7e0e5f91a
