@@ -245,10 +245,12 @@ def test_threads_change_nothing() -> None:
         "sum((X[:, None] - mu) ** 2)",
         "sum(tanh(X[:, None] - mu)) + sum(exp(-sum((X[:, None] - mu) ** 2, axis=2)))",
         "logdet(exp(-sum((mu[:, None] - mu) ** 2, axis=2)) + 0.1 * eye(K)) + sum(X)",
+        "sum(exp(-sum((X[:, None] - mu) ** 2, axis=2) / mean(sum((X[:, None] - mu) ** 2, axis=2), axis=0)))",
     ],
 )
 def test_what_is_not_made_of_moments(formula: str) -> None:
-    """Distances of which some are 0, a difference that is needed itself, and a matrix that may be near a singular one are left alone."""
+    """Distances of which some are 0, a difference that is needed itself, a matrix that may be near a singular one, and widths made of the distances are
+    left alone."""
     assert "_by_moments" not in compile_text(f"input X: [N, D]\nparam mu: [K, D]\nL = {formula}\n")
 
 

@@ -174,6 +174,8 @@ def _guards(of: Difference, labels: tuple[int, int], others: Sequence[Factor], t
     shape = tuple(dim if label in present else ONE for label, dim in zip(labels, of.y.type.known, strict=True))
     weights = const(1.0) if order is None else order.built([factor.node for factor in others], shape)
     numbers = [rewrite(reshape(number, (*number.type.known, ONE))) if number.type.shape else number for number in scales if number is not None]
+    if of.node in topological(numbers):  # a width that is made of the distances is not known before them
+        return []
     exponents = [apply(KEEPS_DIGITS, of.x, of.y, rewritten("multiply", number, weights)) for number in numbers]
     return [*exponents, *[apply(STANDS_APART, of.x, of.y, weights)] * (None in scales)]
 
