@@ -199,6 +199,19 @@ UNDER_ANOTHER_NAME = (
 )
 
 
+@pytest.mark.parametrize("read", ["sum(v, axis=0)", "sin(v)[:-1]", "v[-1]"])
+def test_twice_as_many_rows_as_columns(read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block has so many columns, but not twice as many rows."""
+    module = made(f"param y: [N, N]\nv = concatenate([y, cos(y)], axis=0)\nL = sum(tanh(v)) + sum(sin(tanh(v) / N)) + sum(tanh({read}))\n")
+    if hasattr(module, "_in_blocks"):  # it may well go without
+        small_blocks(module, monkeypatch)
+    y = np.random.default_rng(0).normal(size=(10, 10))
+    value, gradients = module.value_and_grad(y)
+    expected, tape = module.forward(y)
+    np.testing.assert_allclose(value, expected, rtol=1e-13)
+    np.testing.assert_allclose(gradients.y, module.backward(tape).y, rtol=1e-11, atol=1e-14)
+
+
 @pytest.mark.parametrize("term", UNDER_ANOTHER_NAME)
 def test_rows_whose_number_has_another_name(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where shapes are not declared, y + x has as many rows as the larger of the two, which only a call shows to be x's."""

@@ -24,10 +24,11 @@ Axes = Mapping[Node, int]
 
 
 def axis_of_rows(node: Node, dim: Dim) -> int | None:
-    """The axis along which a node has rows, counted from the right; None where it has none. Raises ValueError where it has several."""
+    """The axis along which a node has rows, counted from the right; None where it has none. Raises ValueError where it has several, or so many times as
+    many along another, which is not what a block has there."""
     shape = node.type.shape or ()
     found = [i - len(shape) for i, each in enumerate(shape) if each == dim]
-    if len(found) > 1:
+    if len(found) > 1 or (found and any(each != dim and (times := each.divided(dim)) is not None and times.terms for each in shape)):
         raise ValueError
     return found[0] if found else None
 
