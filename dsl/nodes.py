@@ -133,6 +133,15 @@ def topological(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node
     return order
 
 
+def made_of(sources: Iterable[Node], order: Iterable[Node]) -> set[Node]:
+    """Some nodes, and those of an order, arguments first, that anything of them goes into."""
+    found = set(sources)
+    for node in order:
+        if not found.isdisjoint(node.args):
+            found.add(node)
+    return found
+
+
 def of_sizes(node: Node) -> bool:
     """Whether a number is made of constants and the program's dimensions alone, so that no argument's entries can change it."""
     stack = [node]

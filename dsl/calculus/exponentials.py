@@ -153,14 +153,13 @@ def logistic(program: Program) -> Program:
     spelled = {node: x for node in order if (x := _softplus_of(node)) is not None}
     if not spelled:
         return program
-    both = {*spelled.values()} & {node.args[0] for node in order if applies(node, "sigmoid")}
+    named = {node: rewritten("softplus", x) for node, x in spelled.items()}
+    both = _logistic([*order, *named.values()])
     mapped: dict[Node, Node] = {}
     for node in order:
-        x = spelled.get(node) or (node.args[0] if applies(node, "sigmoid") else None)
-        if x in both:
-            mapped[node] = part(apply(SOFTPLUS_AND_SIGMOID, mapped[x]), int(node not in spelled), node.type.known)
-        else:
-            mapped[node] = rewritten("softplus", mapped[spelled[node]]) if node in spelled else upon(node, mapped)
+        each = named.get(node, node)
+        made = _in_logistic(each, both, mapped) if isinstance(each, Apply) else None
+        mapped[node] = made or upon(each, mapped)
     return remapped(program, mapped)
 
 

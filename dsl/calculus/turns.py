@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from string import ascii_letters
 
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.calculus.identities import rewritten
-from dsl.nodes import Apply, Const, Input, Node, applies, apply, argument, const, of_sizes, substituted, topological
+from dsl.nodes import Apply, Const, Input, Node, applies, apply, argument, const, made_of, of_sizes, substituted, topological
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import add, is_number
 from dsl.ops.loops import Loop, Turn
@@ -60,9 +60,7 @@ class _Work:
     @property
     def varying(self) -> set[Node]:
         """What the carries act upon."""
-        found: set[Node] = set(self.initial)
-        found.update(node for node in topological(self.roots) if not found.isdisjoint(node.args))
-        return found
+        return made_of(self.initial, topological(self.roots))
 
     @property
     def trails(self) -> list[Node]:
@@ -192,59 +190,65 @@ def _contracts(node: Node) -> bool:
 
 def _covers(large: Node, small: Node) -> bool:
     """Whether one array has at least the entries of another, as far as their sizes tell."""
-    return _as_large(Counter([large.type.shape]), small) > 0
+    return _as_large({large.type.shape: 1}, small) > 0
 
 
-def _as_large(shapes: Counter[Shape | None], node: Node) -> int:
-    """How many arrays have at least the entries of one, as far as their sizes tell."""
+def _as_large(shapes: Mapping[Shape | None, int], node: Node) -> int:
+    """How many arrays, of so many of each shape, have at least the entries of one, as far as their sizes tell."""
     if node.type.shape is None:
         return 0
     own = product(node.type.shape)
     return sum(count for shape, count in shapes.items() if shape is not None and product(shape).divided(own) is not None)
 
 
+Parts = Sequence[tuple[Node, int]]
+
+
 def _group(work: _Work) -> None:
     """``x @ Wx + h @ Wh + b`` as ``(x @ Wx + b) + h @ Wh``: what can be added up before the loop stands together."""
-    order, varying = topological(work.roots), work.varying
-    uses = Counter([*(arg for node in order for arg in node.args), *work.roots])
-    sums = {node for node in order if node in varying and isinstance(node, Apply) and node.op.name == "add"}
-    inside = {arg for node in sums for arg in node.args if arg in sums and uses[arg] == 1}
-    mapped: dict[Node, Node] = {}
-    for node in order:
-        args = tuple(mapped[arg] for arg in node.args)
-        mapped[node] = apply(node.op, *args, **dict(node.attrs)) if isinstance(node, Apply) and args != node.args else node
-        if node in sums - inside:
-            terms = _terms(node, inside)
-            lead = next((each for each in terms if each not in varying and _small(each) and _worth(work, each)), None)
-            mine = [each for each in terms if lead is not None and each not in varying and _covers(lead, each)]
-            if len(mine) > 1:
-                new = _added([_added([mapped[each] for each in mine]), *(mapped[each] for each in terms if each not in mine)])
-                mapped[node] = new if new.type.matches(node.type) else mapped[node]
-    work.replace(mapped)
+    varying = work.varying
+
+    def grouped(parts: Parts, mapped: Mapping[Node, Node]) -> Node | None:
+        terms = [each for each, _ in parts]
+        lead = next((each for each in terms if each not in varying and _small(each) and _worth(work, each)), None)
+        mine = [each for each in terms if lead is not None and each not in varying and _covers(lead, each)]
+        together = [_added([mapped[each] for each in mine])] if len(mine) > 1 else []
+        return _added([*together, *(mapped[each] for each in terms if each not in mine)]) if together else None
+
+    _put_together(work, {node for node in varying if applies(node, "add")}, grouped)
 
 
 def _gather(work: _Work) -> None:
     """``a * h / b`` as ``a / b * h``: what is the same in every turn stands together in a product, and is multiplied before the loop."""
-    order, varying = topological(work.roots), work.varying
-    still = {node for node in order if node not in varying and work.elements.keys().isdisjoint(topological([node]))}
+    changing = made_of([*work.initial, *work.elements], topological(work.roots))
+
+    def gathered(parts: Parts, mapped: Mapping[Node, Node]) -> Node | None:
+        if sum(isinstance(each, Apply) or each in work.constants for each, _ in parts if each not in changing) < 2:
+            return None
+        first, rest = ([(mapped[each], power) for each, power in parts if (each in changing) is last] for last in (False, True))
+        return _multiplied([(_multiplied(first), 1), *rest])
+
+    _put_together(work, {node for node in changing if node.type.dtype == "float" and applies(node, "multiply", "divide")}, gathered)
+
+
+def _put_together(work: _Work, chains: Collection[Node], again: Callable[[Parts, Mapping[Node, Node]], Node | None]) -> None:
+    """Sums or products put together again, each with those within it that nothing else reads, where ``again`` makes anything of their parts and of
+    what these have become."""
+    order = topological(work.roots)
     uses = Counter([*(arg for node in order for arg in node.args), *work.roots])
-    products = {node for node in order if node not in still and node.type.dtype == "float" and applies(node, "multiply", "divide")}
-    inside = {arg for node in products for arg in node.args if arg in products and uses[arg] == 1}
+    inside = {arg for node in order if node in chains for arg in node.args if arg in chains and uses[arg] == 1}
     mapped: dict[Node, Node] = {}
     for node in order:
         args = tuple(mapped[arg] for arg in node.args)
         mapped[node] = apply(node.op, *args, **dict(node.attrs)) if isinstance(node, Apply) and args != node.args else node
-        if node in products - inside:
-            factors = _factors(node, inside)
-            if sum(isinstance(each, Apply) or each in work.constants for each, _ in factors if each in still) > 1:
-                first, rest = ([(mapped[each], power) for each, power in factors if (each in still) is lead] for lead in (True, False))
-                new = _multiplied([(_multiplied(first), 1), *rest])
-                mapped[node] = new if new.type.matches(node.type) else mapped[node]
+        new = again(_parts_of(node, inside), mapped) if node in chains and node not in inside else None
+        if new is not None and new.type.matches(node.type):
+            mapped[node] = new
     work.replace(mapped)
 
 
-def _factors(node: Node, inside: Collection[Node]) -> list[tuple[Node, int]]:
-    """What a product multiplies, or divides by, in order, the products within it taken apart."""
+def _parts_of(node: Node, inside: Collection[Node]) -> list[tuple[Node, int]]:
+    """What a sum adds up, or a product multiplies and, with -1, divides by, in order, those within it taken apart."""
     found: list[tuple[Node, int]] = []
     stack = [(node, 1)]
     while stack:
@@ -256,7 +260,7 @@ def _factors(node: Node, inside: Collection[Node]) -> list[tuple[Node, int]]:
     return found
 
 
-def _multiplied(factors: Sequence[tuple[Node, int]]) -> Node:
+def _multiplied(factors: Parts) -> Node:
     above, below = ([node for node, power in factors if power == sign] for sign in (1, -1))
     total = above[0] if above else const(1.0)
     for each in above[1:]:
@@ -264,19 +268,6 @@ def _multiplied(factors: Sequence[tuple[Node, int]]) -> Node:
     for each in below:
         total = rewritten("divide", total, each)
     return total
-
-
-def _terms(node: Node, inside: Collection[Node]) -> list[Node]:
-    """What a sum adds up, in order, the sums within it taken apart."""
-    terms: list[Node] = []
-    stack = [node]
-    while stack:
-        each = stack.pop()
-        if each is node or each in inside:
-            stack += reversed(each.args)
-        else:
-            terms.append(each)
-    return terms
 
 
 def _added(terms: Sequence[Node]) -> Node:

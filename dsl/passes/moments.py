@@ -16,7 +16,7 @@ from dsl.calculus.chains import Factor, Product, Scale, as_product, best_order, 
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import readers_of, scale_of, upon
-from dsl.nodes import Apply, Node, Program, applies, apply, const, fused_only, remapped, topological, with_fused
+from dsl.nodes import Apply, Node, Program, applies, apply, const, fused_only, made_of, remapped, topological, with_fused
 from dsl.ops.broadcasting import total
 from dsl.ops.exactness import KEEPS_DIGITS, STANDS_APART
 from dsl.ops.making import size_of
@@ -113,12 +113,12 @@ def _tops(of: Difference, order: Sequence[Node], roots: Container[Node]) -> dict
 
 def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], scale: Scale) -> Program | None:
     """The graph of moments, and what tells whether they are exact."""
-    readers = readers_of(program)
+    order, readers = topological(program.roots), readers_of(program)
     centre = rewritten("divide", total(of.y, -2), size_of(of.y, (-2,)))
     pair = [rewritten("subtract", each, centre) for each in (of.x, of.y)]
     mapped: dict[Node, Node] = {}
     guards: list[Sequence[Node]] = []
-    for node in topological(program.roots):
+    for node in order:
         mapped[node] = upon(node, mapped)
         if node not in tops:
             continue
@@ -128,7 +128,7 @@ def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], sc
             if len(tops[node].factors) - len(others) != 2 or any(x in factor.labels for factor in others):
                 return None
             along = node.type.known[-1:] if tops[node].output == (x, y) else None
-            guards.append(_guards(of, (y, labels[2]), others, tops[node], scale, _scales(node, readers, along)))
+            guards.append(_guards(of, (y, labels[2]), others, tops[node], scale, _scales(node, order, readers, along)))
         moment = _moment(node, of, tops[node], pair, mapped, scale)
         if moment is None or moment.type != node.type:
             return None
@@ -180,7 +180,7 @@ def _guards(of: Difference, labels: tuple[int, int], others: Sequence[Factor], t
     return [*exponents, *[apply(STANDS_APART, of.x, of.y, weights)] * (None in scales)]
 
 
-def _scales(node: Node, readers: Readers, along: Shape | None) -> list[Node | None] | None:
+def _scales(node: Node, order: Sequence[Node], readers: Readers, along: Shape | None) -> list[Node | None] | None:
     """What a node is multiplied by, but for signs, on its way to being each exponent that it comes to, and None where it comes to anything else;
     None in all where it comes to one in two ways. That is a number, or one for each entry ``along`` the last axis. Beside what comes of the
     exponential, in a product, it counts no more than as an exponent: where it is nearly 0, that is nearly 1."""
@@ -202,20 +202,10 @@ def _scales(node: Node, readers: Readers, along: Shape | None) -> list[Node | No
                 waiting.append(reader)
             else:
                 return None
-    after = _after(exponentials, readers)
+    after = made_of(exponentials, order)
     if not all(applies(reader, "multiply", "einsum") and any(arg in after for arg in reader.args if arg is not each) for reader, each in otherwise):
         found[None] = None
     return list(found)
-
-
-def _after(nodes: Sequence[Node], readers: Readers) -> set[Node]:
-    """Some nodes, and all that is made of them."""
-    found, waiting = set(nodes), list(nodes)
-    while waiting:
-        more = [reader for reader in readers.get(waiting.pop(), ()) if reader not in found]
-        found.update(more)
-        waiting += more
-    return found
 
 
 def _scaled(reader: Apply, node: Node, number: Node, along: Shape | None) -> Node | None:
