@@ -13,6 +13,7 @@ from functools import cache, cached_property, reduce
 from itertools import count
 from operator import or_
 from string import ascii_letters
+from weakref import WeakKeyDictionary
 
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
@@ -64,9 +65,18 @@ class Step:
 
 # the graph's products ------------------------------------------------------------------------------------------------
 
+# a pass asks for the same node's several times
+_PRODUCTS: WeakKeyDictionary[Node, Product | None] = WeakKeyDictionary()
+
 
 def as_product(node: Node) -> Product | None:
     """What a node multiplies and sums, if that is all it does."""
+    if node not in _PRODUCTS:
+        _PRODUCTS[node] = _read(node)
+    return _PRODUCTS[node]
+
+
+def _read(node: Node) -> Product | None:
     reader = _READERS.get(node.op.name) if isinstance(node, Apply) and node.type.dtype == "float" else None
     if reader is None or not isinstance(node, Apply) or any(each.type.shape is None for each in (node, *node.args)):
         return None
@@ -76,12 +86,13 @@ def as_product(node: Node) -> Product | None:
 def _labelled(terms: Sequence[Sequence[int]], args: Sequence[Node], output: Sequence[int], shape: Shape) -> Product | None:
     """A product from the labels of every axis, those of size 1 taken out."""
     sizes: dict[int, Dim] = {}
+    factors: list[Factor] = []
     for term, arg in zip(terms, args, strict=True):
-        for label, dim in zip(term, arg.type.known, strict=True):
-            if dim != ONE and sizes.setdefault(label, dim) != dim:
-                return None
+        labels = [(label, dim) for label, dim in zip(term, arg.type.known, strict=True) if dim != ONE]
+        if any(sizes.setdefault(label, dim) != dim for label, dim in labels):
+            return None
+        factors.append(Factor(tuple(label for label, _ in labels), arg))
     kept = tuple(label for label, dim in zip(output, shape, strict=True) if dim != ONE)
-    factors = (Factor(tuple(label for label, dim in zip(term, arg.type.known, strict=True) if dim != ONE), arg) for term, arg in zip(terms, args, strict=True))
     return Product(tuple(factors), kept, sizes) if all(label in sizes for label in kept) else None
 
 

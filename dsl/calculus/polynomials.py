@@ -9,7 +9,7 @@ where that leaves less to do, and where all is made of one array entry by entry:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import reduce
 from itertools import islice
@@ -17,7 +17,7 @@ from math import gcd, lcm
 
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
-from dsl.nodes import Apply, Const, Node, applies, const
+from dsl.nodes import Apply, Const, Node, applies, const, topological
 from dsl.ops.contraction import split_spec
 from dsl.ops.core import is_number
 from dsl.ops.elementwise import Elementwise, ew
@@ -27,20 +27,53 @@ from dsl.types import ONE
 Powers = dict[Node, int]
 Term = tuple[tuple[int, int], ...]
 Sum = dict[Term, Fraction]
-MOST = 24
+Origin = tuple[Node | None, int]
+MOST, DEEPEST = 24, 48
 LARGEST, SMALL = 2**53, 64
 Opened = Callable[[Node], bool]
 
 
-def collected(node: Node) -> Node:
+def collected(node: Node, origins: Origins) -> Node:
     """The node with its like terms as one, where it has any."""
-    return _Collector().collected(node) if applies(node, "add", "subtract") else node
+    return _Collector(origins).collected(node) if applies(node, "add", "subtract") else node
+
+
+class Origins:
+    """Of which array values are made entry by entry, each looked at once for all the sums that it is among."""
+
+    def __init__(self) -> None:
+        self.found: dict[Node, Origin | None] = {}
+
+    def of(self, node: Node) -> Origin | None:
+        """The array, which a number has none of, and in how many steps the value is made of it; None for one of several arrays or many steps."""
+        for each in topological([node], self.found):
+            self.found[each] = self._of(each)
+        return self.found[node]
+
+    def _of(self, node: Node) -> Origin | None:
+        if is_factor(node):
+            return None, 0
+        if not (isinstance(node, Apply) and isinstance(node.op, Elementwise)):
+            return node, 0
+        array, steps = _together(self.found[arg] for arg in node.args) or (None, DEEPEST)
+        return (array, steps + 1) if steps < DEEPEST else None
+
+
+def _together(origins: Iterable[Origin | None]) -> Origin | None:
+    """The origin of what is made of several values; None where they have not the same."""
+    array, most = None, 0
+    for origin in origins:
+        if origin is None or (array is not None and origin[0] not in (None, array)):
+            return None
+        array, most = origin[0] or array, max(most, origin[1])
+    return array, most
 
 
 class _Collector:
     """Reads a sum as terms; a factor is known by its place among those that were met, so that nothing depends on where nodes are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, origins: Origins) -> None:
+        self.origins = origins
         self.factors: dict[Node, int] = {}
         self.multiplied: dict[tuple[Node, Opened], Sum | None] = {}
 
@@ -123,21 +156,8 @@ class _Collector:
 
     def is_of_one_array(self) -> bool:
         """Whether there is a sum among the factors, and all of them are made of the same array, entry by entry."""
-        if not any(map(_is_sum, self.factors)):
-            return False
-        leaves: set[Node] = set()
-        seen: set[Node] = set()
-        stack = list(self.factors)
-        while stack and len(leaves) < 2 and len(seen) < 8 * MOST:
-            node = stack.pop()
-            if node in seen or is_factor(node):
-                continue
-            seen.add(node)
-            if isinstance(node, Apply) and isinstance(node.op, Elementwise):
-                stack += node.args
-            else:
-                leaves.add(node)
-        return not stack and len(leaves) == 1
+        origin = _together(map(self.origins.of, self.factors)) if any(map(_is_sum, self.factors)) else None
+        return origin is not None and origin[0] is not None
 
     def steps(self, terms: Sum) -> int:
         """How many operations a sum takes, those within the sums among its factors too."""
@@ -252,4 +272,4 @@ def _exponent(node: Node) -> int:
     return int(power.value) if isinstance(power, Const) and power.value in range(1, MOST) else 0
 
 
-__all__ = ["collected"]
+__all__ = ["Origins", "collected"]

@@ -8,7 +8,7 @@ from itertools import chain, count
 
 from dsl.calculus.identities import rewrite
 from dsl.calculus.inverses import by_inverse, inverse_for, served
-from dsl.calculus.polynomials import collected
+from dsl.calculus.polynomials import Origins, collected
 from dsl.diagnostics import Code, Diagnostic, DslError
 from dsl.nodes import Apply, Const, Input, Line, Node, Notes, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
 from dsl.ops.broadcasting import broadcast_to
@@ -33,6 +33,7 @@ def pull_back(seeds: Sequence[tuple[Node, Node]], targets: Iterable[Node], lines
     for node, seed in seeds:
         cotangents[node] = add(cotangents[node], seed) if node in cotangents else seed
     simple: dict[Node, Node] = {node: node for node in order}
+    origins = Origins()
     for node in reversed(order):
         g = cotangents.get(node)
         if g is None or node not in reaching or not isinstance(node, Apply):
@@ -41,7 +42,7 @@ def pull_back(seeds: Sequence[tuple[Node, Node]], targets: Iterable[Node], lines
             if part is None or arg not in reaching:
                 continue
             total = add(cotangents[arg], part) if arg in cotangents else part
-            cotangents[arg] = collected(rebuild([total], rewrite, simple)[total])
+            cotangents[arg] = collected(rebuild([total], rewrite, simple)[total], origins)
             if node in lines:
                 put_on_line(cotangents[arg], lines[node], lines)
     return {node: cotangents[node] for node in reversed(order) if node in cotangents}
