@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from dsl.diagnostics import Source
 from dsl.files import finder, read
@@ -17,10 +18,10 @@ def compile_text(text: str, stem: str = "program", wrt: tuple[str, ...] = (), fo
     return compile_source(Source(f"{stem}.expr", text), stem, Options(wrt, format=format)).text
 
 
-def compile_path(path: Path, wrt: tuple[str, ...] = (), root: Path | None = None, format: bool = True, without: tuple[str, ...] = ()) -> Compiled:
-    """A file compiled, with its warnings; imports are followed within ``root``, by default the file's folder, and the optional passes
-    ``without`` are left out. Raises DslError."""
-    return compile_source(read(path), path.stem, Options(wrt, finder(root or path.parent), format, without))
+def compile_path(path: Path, wrt: tuple[str, ...] = (), root: Path | None = None, **options: Any) -> Compiled:
+    """A file compiled, with its warnings; imports are followed within ``root``, by default the file's folder. For the other ``options`` see
+    ``dsl.pipeline.Options``. Raises DslError."""
+    return compile_source(read(path), path.stem, Options(wrt, finder(root or path.parent), **options))
 
 
 def dump_path(path: Path, stage: str, wrt: tuple[str, ...] = (), root: Path | None = None, without: tuple[str, ...] = ()) -> str:

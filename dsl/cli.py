@@ -110,6 +110,7 @@ WRT = click.option("--wrt", callback=_names, help="The names to differentiate by
 @click.option("--dump", metavar="STAGE", callback=_stage, help="Print the program after a stage, and write nothing.")
 @click.option("--explain-rewrites", "explain", is_flag=True, help="List what was written in a more accurate form, or computed in another order.")
 @click.option("--passes", "without", metavar="LIST", callback=_left_out, help="Leave optional passes out (-contract), or all but the named ones.")
+@click.option("--workspace", is_flag=True, help="Let value_and_grad take workspace=, which keeps arrays from call to call.")
 @click.option("--no-format", "plain", is_flag=True, help="Leave out Black: faster, less beautiful.")
 @ROOT
 @FORM
@@ -149,6 +150,7 @@ def _compile_one(
     plain: bool,
     root: Path | None,
     without: tuple[str, ...],
+    workspace: bool,
 ) -> None:
     from dsl.api import compile_path, dump_path
     from dsl.files import sealed, write_module
@@ -156,7 +158,7 @@ def _compile_one(
     if dump is not None:
         click.echo(dump_path(path, dump, wrt, root, without), nl=False)
         return
-    compiled = compile_path(path, wrt, root, not plain, without)
+    compiled = compile_path(path, wrt, root, format=not plain, without=without, workspace=workspace)
     reporter.tell(compiled.warnings, path)
     if out == "-":
         click.echo(sealed(compiled.text).encode(), nl=False)
@@ -272,7 +274,7 @@ def graph_command(file: Path, out: Path | None, form: str | None, root: Path | N
         from dsl.api import compile_path
         from dsl.views.graph import graph
 
-        compiled = compile_path(path, wrt, root, False)
+        compiled = compile_path(path, wrt, root, format=False)
         reporter.tell(compiled.warnings, path)
         _give(graph(compiled.program, kind, **options), out)
 

@@ -33,13 +33,14 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation may be told: the names to differentiate by, how imports are found, whether Black lays the module out, and the
-    optional passes to leave out."""
+    """What a compilation may be told: the names to differentiate by, how imports are found, whether Black lays the module out, the optional
+    passes to leave out, and whether ``value_and_grad`` takes a workspace."""
 
     wrt: tuple[str, ...] = ()
     find: Find = nowhere
     format: bool = True
     without: tuple[str, ...] = ()
+    workspace: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ STAGES = (
     Stage("reorder", lambda job: contract(job.product), optional=True),
     Stage("stream", lambda job: stream(job.product), optional=True),
     Stage("moments", lambda job: moments(job.product), optional=True),
-    Stage("emit", lambda job: render_module(view(job.product, VERSION, _other_way(job)))),
+    Stage("emit", lambda job: render_module(view(job.product, VERSION, _other_way(job), job.options.workspace))),
     Stage("format", lambda job: format_module(job.product) if job.options.format else job.product),
 )
 OPTIONAL = tuple(stage.name for stage in STAGES if stage.optional)

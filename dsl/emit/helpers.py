@@ -326,3 +326,19 @@ def _plus_diagonal(x: NDArray[Any], values: Any, view: str = "ii->i") -> NDArray
     diagonal: NDArray[Any] = np.einsum(view, x)
     diagonal += values
     return x
+
+
+def _room(workspace: dict[str, NDArray[Any]] | None, dtype: Any) -> Any:
+    """What gives the array of a name and shape: of the workspace, where it fits, or else a new one, which the workspace keeps."""
+    if workspace is None:
+        return lambda name, shape: np.empty(shape, dtype)
+    if not isinstance(workspace, dict):
+        raise TypeError(f"workspace must be a dict, not {type(workspace).__name__}")
+
+    def room(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        array = workspace.get(name)
+        if array is None or array.shape != shape or array.dtype != dtype:
+            workspace[name] = array = np.empty(shape, dtype)
+        return array
+
+    return room

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dsl.emit.body import Body, Names
 from dsl.emit.owned import owns
 from dsl.emit.sums import as_sum
+from dsl.emit.workspace import housed
 from dsl.nodes import Apply, Node, Program
 from dsl.ops.along import IN_PLACE
 from dsl.ops.contraction import EINSUM
@@ -25,7 +26,7 @@ from dsl.ops.spec import PRODUCT, Text
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 _COMMUTE = ("add", "multiply")
-_OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide"}
+_OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.MatMult: "matmul"}
 # what NumPy writes into an array that it is given
 _UFUNC = re.compile(r"np\.(?:exp|exp2|expm1|log|log2|log10|log1p|sqrt|square|tanh|sin|cos|abs|maximum|minimum|reciprocal)\(")
 # a name that a statement writes to
@@ -54,6 +55,8 @@ class Frugal(Body):
         self.between_blocks = bool(program.walks)
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
+        # what finds an array of the caller's workspace, where there is one
+        self.room = ""
 
     def _text(self, node: Apply) -> Text:
         """A step in the spelling that takes NumPy the least time to begin."""
@@ -211,8 +214,9 @@ class Frugal(Body):
                 called |= dict.fromkeys(chain, self._called(chain, shared))
         lines = [_renamed(line, called) for line in lines]
         self.raising = {line for line, raises in zip(lines, risky, strict=True) if raises}
-        self.buffers = {called.get(name, name): node for name, node in self.steps.values()}
-        return lines
+        made = {i: (called.get(name, name), node) for i, (name, node) in self.steps.items()}
+        self.buffers = dict(made.values())
+        return housed(lines, made, self, self.room, _into_row) if self.room else lines
 
     def _called(self, chain: Sequence[str], shared: set[str]) -> str:
         """What all values are called that one array holds in turn: as a loop or a block calls it, as it is called for what it is, or as the last."""
@@ -226,12 +230,13 @@ def _into_row(node: Node, text: str, row: str) -> str | None:
     if not isinstance(node, Apply) or node.type.dtype != "float" or not node.type.shape or "\n" in text:
         return None
     made = ast.parse(text, mode="eval").body
-    if isinstance(made, ast.BinOp) and type(made.op) in _OPERATORS:
+    plain = all(arg.type.dtype == "float" for arg in node.args)
+    if isinstance(made, ast.BinOp) and type(made.op) in _OPERATORS and (plain or not isinstance(made.op, ast.MatMult)):
         return f"np.{_OPERATORS[type(made.op)]}({ast.get_source_segment(text, made.left)}, {ast.get_source_segment(text, made.right)}, out={row})"
     if isinstance(made, ast.UnaryOp) and isinstance(made.op, ast.USub):
         return f"np.negative({ast.get_source_segment(text, made.operand)}, out={row})"
     if isinstance(made, ast.Call) and isinstance(made.func, ast.Attribute) and all(each.arg == "axis" for each in made.keywords):
-        whole = made.func.attr in ("dot", "concatenate") and all(arg.type.dtype == "float" for arg in node.args)
+        whole = made.func.attr in ("dot", "concatenate") and plain
         return f"{text[:-1]}, out={row})" if whole or _UFUNC.match(text) else None
     return None
 

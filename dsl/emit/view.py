@@ -31,17 +31,19 @@ _KEEPS_MEMORY = (
     "# made and given back at once: the C library then keeps so much memory from one call to the next",
     "np.empty(2**24, np.uint8)",
 )
+_KEEPS_ARRAYS = "a dict, empty at first, that keeps arrays for the next call to fill again; each thread has its own."
+_KEEPS_NONE = "not used, for what is large is made a block at a time."
 # so many entries of an array that need not be formed make another way worth a look
 LARGE = 32768
 _VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "diagonal", "flip", "windows")
 
 
-def view(program: Program, version: str, other: Program | None = None) -> ModuleView:
-    """The module of a differentiated program, and of another way for its value_and_grad."""
+def view(program: Program, version: str, other: Program | None = None, workspace: bool = False) -> ModuleView:
+    """The module of a differentiated program, and of another way for its value_and_grad, which may take a ``workspace``."""
     pair, tape, called = _pair(_with_cotangents(program, program.adjoints))
     functions = [*_checked(program), *pair, _value(_alone(program))]
     if dict(program.outputs)[program.cotangents[0][0]].type.shape == () and program.outputs[0][0] == program.cotangents[0][0]:
-        functions += _value_and_grad(program, other)
+        functions += [*([_fused(other)] if other else []), _fused(program, other, workspace)]
     classes = [ClassView("Tape", "What backward needs of forward.", tape), _gradients(program)]
     if len(program.outputs) > 1:
         classes.append(ClassView("Outputs", "What forward returns.", tuple(Field(name, _annotation(node)) for name, node in program.outputs)))
@@ -177,14 +179,9 @@ def _value(program: Program) -> FunctionView:
     return FunctionView("value", _signature(program), _result_type(program), f"Compute {_listed(program)}.", lines)
 
 
-def _value_and_grad(program: Program, other: Program | None) -> list[FunctionView]:
-    """value_and_grad, after what it may call instead of going on."""
-    return [_fused(program)] if other is None else [_fused(other), _fused(program, other)]
-
-
-def _fused(program: Program, other: Program | None = None) -> FunctionView:
-    """Value and gradients in one function, the cotangent 1 worked in. One with a guard is called by another, which has checked its arguments, and
-    returns None where the guard does not hold."""
+def _fused(program: Program, other: Program | None = None, workspace: bool = False) -> FunctionView:
+    """Value and gradients in one function, the cotangent 1 worked in, after what it may call instead of going on. One with a guard is called by
+    another, which has checked its arguments, and returns None where the guard does not hold."""
     program = _with_cotangents(program, program.fused_adjoints)
     roots = tuple(node for _, node in program.fused)
     first = roots[0]
@@ -194,6 +191,10 @@ def _fused(program: Program, other: Program | None = None) -> FunctionView:
     _bind_arguments(body, program)
     told, workers = list(program.hastened), body.names.fresh("workers") if program.walks else ""
     called = [] if other is None else _calling(other, body, workers)
+    kept = body.names.fresh("workspace") if workspace else ""
+    if kept:
+        body.room = body.names.fresh("room")
+        called.append(f"{body.room} = _room({kept}, {body.dtype})")
     for guard in program.guards:
         body.emit(topological([guard]))
         body.lines.append(f"if not {body.texts[guard].text}:\n    return None")
@@ -209,13 +210,17 @@ def _fused(program: Program, other: Program | None = None) -> FunctionView:
         told.append("Arrays that nothing reads any more are overwritten.")
     if other is not None:
         told.append("Sums of squared differences of large arrays are products of moments where these are as exact: see _by_moments.")
-    said = _paragraphs(f"{program.outputs[0][0]} and its gradients.", told, [f"{workers}: how many threads share the blocks."] if workers else [])
+    more = [(workers, "int = 1", "how many threads share the blocks.")] if workers else []
+    if kept:
+        used = any(f"{body.room}(" in line for line in lines)
+        more.append((kept, "dict[str, NDArray[Any]] | None = None", _KEEPS_ARRAYS if used else _KEEPS_NONE))
+    said = _paragraphs(f"{program.outputs[0][0]} and its gradients.", told, [f"{name}: {meaning}" for name, _, meaning in more])
     lines = guarded(lines, body.raising, program)
     if program.guards:
         given = ", ".join(f"{each.node.name}: {_argument_type(each.node)}" for each in program.arguments)
         return FunctionView(INSTEAD, given + f", {workers}: int" * bool(workers), "tuple[Any, Gradients] | None", said, tuple(lines))
     arguments = _signature(program)
-    arguments += f"{'' if '*' in arguments else ', *'}, {workers}: int = 1" if workers else ""
+    arguments += "".join(["" if "*" in arguments or not more else ", *", *(f", {name}: {type}" for name, type, _ in more)])
     return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(lines))
 
 
