@@ -33,9 +33,9 @@ LARGEST, SMALL = 2**53, 64
 Opened = Callable[[Node], bool]
 
 
-def collected(node: Node, origins: Origins) -> Node:
+def collected(node: Node, origins: Origins | None = None) -> Node:
     """The node with its like terms as one, where it has any."""
-    return _Collector(origins).collected(node) if applies(node, "add", "subtract") else node
+    return _Collector(origins or Origins()).collected(node) if applies(node, "add", "subtract") else node
 
 
 class Origins:
