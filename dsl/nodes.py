@@ -293,17 +293,24 @@ class Declared:
 @dataclass(frozen=True)
 class Walk:
     """A pass over the rows along a dimension, a block at a time. Of the ``sequences`` a block takes its rows; ``totals`` pairs each node that is
-    a sum over all rows with what a block gives to it; ``kept`` are the nodes that are written row by row."""
+    a sum over all rows with what a block gives to it; ``kept`` are the nodes that are written row by row, and ``added`` those that are sums of
+    slices, or one, to which a block adds its rows (see ``slices_of`` in calculus/pieces.py)."""
 
     dim: Dim
     sequences: tuple[Node, ...]
     totals: tuple[tuple[Node, Node], ...]
     kept: tuple[Node, ...]
+    added: tuple[Node, ...] = ()
 
     @property
-    def roots(self) -> tuple[Node, ...]:
-        """What is computed of a block."""
+    def given(self) -> tuple[Node, ...]:
+        """What a block gives."""
         return (*(part for _, part in self.totals), *self.kept)
+
+    @property
+    def shared(self) -> bool:
+        """Whether threads may share the blocks: not those that add to rows of others, as they do where there is more than one slice."""
+        return all(applies(node, "scatter") for node in self.added)
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ class _Printer:
         self.program = program
         self.names = {**cotangent_names(program, program.fused_adjoints), **cotangent_names(program, program.adjoints), **program.names}
         adjoints = [node for pair in (*program.adjoints.items(), *program.fused_adjoints.items()) for node in pair]
-        walked = [node for walk in program.walks for node in (*walk.sequences, *walk.roots)]
+        walked = [node for walk in program.walks for node in (*walk.sequences, *walk.given, *walk.added)]
         self.kept = {*program.names, *program.wishes, *program.every_root, *adjoints, *walked}
         self.order = topological([*program.names, *program.every_root, *adjoints, *walked])
         self.users: dict[Node, list[Node]] = {node: [] for node in self.order}
@@ -223,9 +223,9 @@ class _Printer:
         return (_tuple((self.texts[one].text, self.texts[other].text)) for one, other in nodes.items())
 
     def walk(self, walk: Walk) -> str:
-        """A walk as data: its dimension, what it reads, what it adds up, and what it writes row by row."""
-        sequences, kept = (_tuple(self.texts[node].text for node in nodes) for nodes in (walk.sequences, walk.kept))
-        return _tuple((exact(walk.dim), sequences, _tuple(self.pairs(dict(walk.totals))), kept))
+        """A walk as data: its dimension, what it reads, what it adds up, what it writes row by row, and what it adds slices to."""
+        sequences, kept, added = (_tuple(self.texts[node].text for node in nodes) for nodes in (walk.sequences, walk.kept, walk.added))
+        return _tuple((exact(walk.dim), sequences, _tuple(self.pairs(dict(walk.totals))), kept, added))
 
     def equation(self, node: Node) -> str | None:
         """The text of a node, and its line where it has one of its own."""

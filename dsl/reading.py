@@ -154,9 +154,9 @@ class _Text:
 
     def walks(self) -> Iterator[Walk]:
         for dim, *parts in map(_items, self.settings.get("_walks", ())):
-            sequences, totals, kept = map(_items, parts)
+            sequences, totals, kept, added = map(_items, parts)
             pairs = ((self.node(node), self.node(part)) for node, part in map(_items, totals))
-            yield Walk(as_dim(static(dim)), tuple(map(self.node, sequences)), tuple(pairs), tuple(map(self.node, kept)))
+            yield Walk(as_dim(static(dim)), tuple(map(self.node, sequences)), tuple(pairs), tuple(map(self.node, kept)), tuple(map(self.node, added)))
 
     def node(self, expr: syntax.Expr) -> Node:
         return array(self.reader.read(expr))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import tracemalloc
 from pathlib import Path
@@ -37,6 +38,11 @@ def assert_same(found: Any, expected: Any) -> None:
         assert np.allclose(one, other, rtol=1e-9, atol=1e-11, equal_nan=True), name
 
 
+def ways(module: Any) -> list[dict[str, int]]:
+    """By one thread, and by more where these can share the blocks."""
+    return [{"workers": n} for n in (1, 2, 3)] if "workers" in inspect.signature(module.value_and_grad).parameters else [{}]
+
+
 def pair(module: Any, arguments: Arrays) -> Any:
     result, tape = module.forward(**arguments)
     return outputs_of(result)[0], module.backward(tape)
@@ -52,8 +58,8 @@ def test_examples(path: Path, rows: int, monkeypatch: pytest.MonkeyPatch) -> Non
     expected = pair(found.module, arguments)
     assert_same(found.module.value_and_grad(**arguments), expected)
     small_blocks(found.module, monkeypatch)
-    for workers in (1, 2, 3):
-        assert_same(found.module.value_and_grad(**arguments, workers=workers), expected)
+    for threads in ways(found.module):
+        assert_same(found.module.value_and_grad(**arguments, **threads), expected)
 
 
 # a program a line, over x and y of [N, D], an index i into D, and w of [D]: each is walked along N
@@ -95,11 +101,42 @@ def test_programs(name: str, wrt: str, monkeypatch: pytest.MonkeyPatch) -> None:
         rng = np.random.default_rng(rows)
         with np.errstate(all="ignore"):
             arguments = {"x": rng.normal(size=(rows, 3)), "y": rng.normal(size=(rows, 3)), "i": rng.integers(0, 3, rows), "w": rng.normal(size=3)}
-            for workers in (1, 2, 3):
-                assert_same(module.value_and_grad(**arguments, workers=workers), pair(module, arguments))
+            for threads in ways(module):
+                assert_same(module.value_and_grad(**arguments, **threads), pair(module, arguments))
             narrow = {key: each.astype(np.float32) if key != "i" else each for key, each in arguments.items()}
-            value, gradients = module.value_and_grad(**narrow, workers=2)
+            value, gradients = module.value_and_grad(**narrow, **ways(module)[-1])
             assert {np.asarray(each).dtype for each in (value, *gradients)} == {np.dtype(np.float32)}
+
+
+# x and y of [N, D] are cut into neighbours, and the gradients of the cuts are added to slices of theirs
+NEIGHBOURS = {
+    "next": "L = sum(tanh(x[1:] - x[:-1]) ** 2)",
+    "far": "L = sum(sin(x[5:]) * cos(x[:-5])) + sum(x * y)",
+    "three": "L = sum(tanh(x[2:] - 2 * x[1:-1] + x[:-2]) ** 2 * exp(y[1:-1]))",
+    "both ways": "down = x[1:, :-1] - x[:-1, :-1]\nright = x[:-1, 1:] - x[:-1, :-1]\nL = sum((x - y) ** 2) + sum(sqrt(down ** 2 + right ** 2 + 0.1))",
+    "columns": "L = sum(tanh(x[:, 1:] * x[:, :-1]) ** 2 * exp(y[:, :-1]))",
+    "turned": "L = sum(tanh(x[::-1][1:] * x[:-1]) ** 2 * sin(y[1:]))",
+    "steps": "L = sum(tanh(x[1::2] * x[:-1:2]) ** 2 * sin(y[1::2]))",
+    "taken away": "L = sum(tanh(x[:-2] * y[1:-1])) - sum(exp(y[2:] * x[1:-1]) * sin(y[:-2]))",
+    "means": "d = x[1:] - x[:-1]\nL = sum(tanh(d - mean(d, axis=0)) ** 2 * exp(d))",
+}
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_neighbours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = made("param x: [N, D]\nparam y: [N, D]\n" + NEIGHBOURS[name])
+    small_blocks(module, monkeypatch)
+    for rows in range(8, 3 * BLOCK + 3, 2):
+        rng = np.random.default_rng(rows)
+        arguments = {"x": rng.normal(size=(rows, 5)), "y": rng.normal(size=(rows, 5))}
+        for threads in ways(module):
+            assert_same(module.value_and_grad(**arguments, **threads), pair(module, arguments))
+
+
+def test_gradients_of_neighbours_are_written_in_blocks() -> None:
+    text = compile_text("param x: [N]\nL = sum(tanh(x[1:] - x[:-1] ** 2) ** 2)\n")
+    block = text.partition("def value_and_grad")[2].partition("    def block(")[2].partition("    return L")[0]
+    assert "_scatter" not in block and "dL_dx_rows -= " in block and "out=dL_dx_rows_2)" in block
 
 
 @pytest.mark.parametrize("name", ["weighted", "rooted", "twice"])

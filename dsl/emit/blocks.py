@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
+from dsl.calculus.pieces import slices_of
 from dsl.calculus.rows import JOINED
-from dsl.emit.body import live
+from dsl.emit.body import accumulated, live
 from dsl.emit.guard import guarded, indented
 from dsl.emit.reuse import Frugal
 from dsl.nodes import Apply, Input, Node, Walk, of_sizes, topological
+from dsl.ops.indexing import items_text, slice_of
 from dsl.types import ONE, Dim, product
 
 _VIEWS = ("broadcast_to", "reshape", "index")
@@ -19,10 +21,10 @@ _ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "where", "eq
 
 def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], workers: str) -> None:
     """Print a function's nodes, those of the walks as their blocks."""
-    sizes = [node for node in topological(chain(*(walk.roots for walk in walks))) if of_sizes(node)]
+    sizes = [node for node in topological(chain(*map(_roots, walks))) if of_sizes(node)]
     order = list(dict.fromkeys([*sizes, *order]))
     steps = [_steps(walk, order) for walk in walks]
-    inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals)}
+    inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals), *chain(*map(_added, walks))}
     read = _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
     body.keep |= read | {node for walk in walks for node in walk.sequences if node not in inside}
     done: set[Node] = set()
@@ -30,8 +32,23 @@ def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], wo
         ready = _ready(order, inside, done)
         body.emit(node for node in order if node in ready)
         _Block(body, walk, mine, order).emit(workers)
-        done |= {node for node, _ in walk.totals} | {*walk.kept}
+        done |= {node for node, _ in walk.totals} | {*walk.kept, *walk.added}
     body.emit(node for node in order if node not in inside)
+
+
+def _roots(walk: Walk) -> list[Node]:
+    """What is computed of a block: what it gives, and what it adds to slices."""
+    return [*walk.given, *_for_slices(walk)]
+
+
+def _for_slices(walk: Walk) -> list[Node]:
+    """What a block adds to slices."""
+    return [piece.args[0] for node in walk.added for _, piece in slices_of(node)]
+
+
+def _added(walk: Walk) -> list[Node]:
+    """The steps from what is added to slices to the sums of these."""
+    return topological(walk.added, set(_for_slices(walk)))
 
 
 def _ready(order: Iterable[Node], inside: set[Node], done: set[Node]) -> set[Node]:
@@ -64,7 +81,7 @@ def _read_dearly(args: Iterable[Node], inside: Container[Node]) -> set[Node]:
 def _steps(walk: Walk, order: Iterable[Node]) -> list[Node]:
     """What is computed of a block: from its results down to the sequences, and to what the function computes without rows."""
     known = {*walk.sequences, *(node for node in order if not _has_rows(node, walk.dim))}
-    return topological(walk.roots, known - set(walk.roots))
+    return topological(_roots(walk), known - set(_roots(walk)))
 
 
 def _has_rows(node: Node, dim: Dim) -> bool:
@@ -89,25 +106,33 @@ class _Block:
     def emit(self, workers: str) -> None:
         outer, walk = self.outer, self.walk
         targets = [*(self._target(node, part) for node, part in walk.totals), *(self._array(node) for node in walk.kept)]
+        for node in walk.added:
+            outer.begin(node, self._array(node))
         name = outer.names.fresh("block")
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         inner = _Inner(outer, walk, self.steps)
         parts = [inner.of_sequence(node) for node in walk.sequences]
+        slices = {piece: inner.of_slice(node) for node in walk.added for _, piece in slices_of(node)}
         inner.emit(self.steps)
+        for node in walk.added:
+            inner.add(slices_of(node), slices)
         counted = [f"{inner.count} = {parts[0]}.shape[{_axis(walk.sequences[0], walk.dim)}]"] if inner.counted else []
         floats = [part for part, node in zip(parts, walk.sequences, strict=True) if isinstance(node, Input) and node.type.dtype == "float"]
         counted += in_double(floats) if outer.program.guards else []
-        lines = inner.reused(f"return {_listed([inner.texts[node].text for node in walk.roots])}")
+        lines = inner.reused(f"return {_listed([inner.texts[node].text for node in walk.given]) or '()'}")
         lines = guarded(live([*counted, *lines]), inner.raising, outer.program)
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype
         outer.overwrites = outer.overwrites or inner.overwrites
         # what a block calls its own values may be called so again below
         outer.names.taken, outer.names.chosen = taken, chosen
         outer.names.counts.clear()
-        block = "\n".join([f"def {name}({', '.join(f'{part}: Any' for part in parts)}) -> Any:", *map(indented, lines)])
-        arrays = f"({_listed([outer.texts[node].text for node in walk.sequences])})"
-        call = f"_in_blocks({name}, {arrays}, {outer.dim(walk.dim)}, {self._bytes(inner.buffers.values())}, {workers}{self._joined()})"
-        outer.lines += [block, f"{_listed(targets)} = {call}"]
+        taken_by_block = ", ".join(f"{part}: Any" for part in (*parts, *slices.values()))
+        block = "\n".join([f"def {name}({taken_by_block}) -> Any:", *map(indented, lines)])
+        given = [outer.texts[node].text for node in walk.sequences]
+        given += [f"{outer.texts[node].text}[{items_text(piece, (), outer)}]" for node in walk.added for _, piece in slices_of(node)]
+        shared = workers if walk.shared else "1"
+        call = f"_in_blocks({name}, ({_listed(given)}), {outer.dim(walk.dim)}, {self._bytes(inner.buffers.values())}, {shared}{self._joined()})"
+        outer.lines += [block, f"{_listed(targets)} = {call}" if targets else call]
         for node, target in zip((*(node for node, _ in walk.totals), *walk.kept), targets, strict=True):
             outer.bind(node, target)
 
@@ -126,7 +151,8 @@ class _Block:
     def _joined(self) -> str:
         """How the blocks' results become one, where it is not by adding each, and which axes have the rows, where these are not the first."""
         ways = [JOINED.get(node.op.name, "np.add") if isinstance(node, Apply) else "np.add" for node, _ in self.walk.totals]
-        given, made = ([_axis(node, self.walk.dim) for node in nodes] for nodes in (self.walk.sequences, self.walk.kept))
+        taken = (*self.walk.sequences, *_for_slices(self.walk))
+        given, made = ([_axis(node, self.walk.dim) for node in nodes] for nodes in (taken, self.walk.kept))
         join = f", join=({_listed(ways)})" if set(ways) - {"np.add"} else ""
         axes = f", axes=({_listed(list(map(str, given)))})" if any(given) else ""
         return join + axes + (f", kept=({_listed(list(map(str, made)))})" if made else "")
@@ -161,8 +187,9 @@ class _Inner(Frugal):
     """The body of a block: the rows' dimension is the block's, and what is outside has the names that it has there."""
 
     def __init__(self, outer: Frugal, walk: Walk, steps: Sequence[Node]) -> None:
-        super().__init__(outer.program, outer.names, Counter(arg for node in steps for arg in node.args), {*(part for _, part in walk.totals)})
-        self.texts, self.sizes, self.walk = dict(outer.texts), outer.sizes, walk
+        uses = Counter([*(arg for node in steps for arg in node.args), *_for_slices(walk)])
+        super().__init__(outer.program, outer.names, uses, {*(part for _, part in walk.totals)})
+        self.texts, self.sizes, self.walk, self.outer = dict(outer.texts), outer.sizes, walk, outer
         self.keep |= {*walk.kept}
         self.between_blocks = False
         self.counted, self.count = False, outer.names.fresh("n_rows")
@@ -181,6 +208,28 @@ class _Inner(Frugal):
         name = self.names.fresh(f"{self.texts[node].text}_rows")
         self.bind(node, name)
         return name
+
+    def of_slice(self, whole: Node) -> str:
+        """The name of a block's part of a slice of an array, to which what belongs there is added."""
+        return self.names.fresh(f"{self.outer.texts[whole].text}_rows")
+
+    def add(self, pieces: Sequence[tuple[int, Apply]], called: Mapping[Apply, str]) -> None:
+        """Add the pieces of a sum where they belong. No block has yet written to the rows of the one that begins last."""
+        starts = {piece: _start(piece, self.walk.dim) for _, piece in pieces}
+        ordered = sorted(pieces, key=lambda each: -(starts[each[1]] or 0))
+        for i, (sign, piece) in enumerate(ordered):
+            g = piece.args[0]
+            assert isinstance(g, Apply)
+            fresh = i == 0 and sign > 0 and None not in starts.values()
+            self._line(g, self.fill(g, called[piece], self.texts[g].text) if fresh else accumulated(called[piece], sign, self.texts[g]))
+
+
+def _start(piece: Apply, dim: Dim) -> int | None:
+    """The first of the rows that a piece stands in; None where they are not next to each other, or the first is no number."""
+    item = slice_of(piece, piece.args[0].type.known.index(dim))
+    if item is None or item[3] != 1:
+        return None
+    return item[1].constant if isinstance(item[1], Dim) else 0
 
 
 __all__ = ["emit_in_walks", "in_double"]

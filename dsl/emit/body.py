@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dsl.calculus.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.emit.loop import LoopPrinter, code, kept_by_loops
-from dsl.emit.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.nodes import Apply, Const, Input, Node, Notes, Program, of_sizes
 from dsl.ops.indexing import items_text
 from dsl.ops.loops import turn_raises
@@ -223,11 +223,16 @@ class Body:
             self._line(node, f"{name} = " + (f"np.zeros({self.shape(node)}, dtype={self.dtype})" if made.base is None else self.texts[made.base].text))
         for i, (sign, piece) in enumerate(made.terms):
             place = items_text(piece, [self.texts[arg] for arg in piece.args[1:]], self)
-            value, how = self.texts[scalar_of(piece)], "=" if made.base is None and i == 0 else "+=" if sign > 0 else "-="
-            if how != "=" and value.text.startswith("-") and value.level >= PRODUCT:
-                value, how = Text(value.text[1:]), "-=" if sign > 0 else "+="
-            self._line(node, f"{name}[{place}] {how} {value.text}")
+            value = self.texts[scalar_of(piece)]
+            first = made.base is None and i == 0
+            self._line(node, f"{name}[{place}] = {value.text}" if first else accumulated(f"{name}[{place}]", sign, value))
         self.texts[node] = Text(name)
+
+    def begin(self, node: Node, name: str) -> None:
+        """The statement that makes zeros, to which the terms of a sum are to be added."""
+        assert isinstance(node, Apply)
+        self._line(node, f"{name} = np.zeros({self.shape(node)}, dtype={self.dtype})")
+        self.bind(node, name)
 
     def _operands(self, node: Apply) -> list[Text]:
         """The texts of a node's arguments. Python, unlike NumPy, raises where a number is divided by the size of an empty batch."""
@@ -277,6 +282,13 @@ class Body:
         if cotangent := self.cotangent_name(node):
             return cotangent
         return phrase(node, [self._operand(arg) for arg in node.args if arg in self.texts])
+
+
+def accumulated(target: str, sign: int, value: Text) -> str:
+    """The statement that adds a value to what is there, or takes it away."""
+    if value.text.startswith("-") and value.level >= PRODUCT:
+        sign, value = -sign, Text(value.text[1:])
+    return f"{target} {'+' if sign > 0 else '-'}= {value.text}"
 
 
 def live(lines: Sequence[str]) -> list[str]:

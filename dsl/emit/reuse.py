@@ -12,8 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from dsl.calculus.owned import owns
 from dsl.emit.body import Body, Names
-from dsl.emit.owned import owns
 from dsl.emit.sums import as_sum
 from dsl.emit.workspace import housed
 from dsl.nodes import Apply, Node, Program
@@ -52,7 +52,7 @@ class Frugal(Body):
         self.unpacking: dict[int, Apply] = {}
         self.overwrites = False
         # whether threads may be at work before and after the steps
-        self.between_blocks = bool(program.walks)
+        self.between_blocks = any(walk.shared for walk in program.walks)
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
         # what finds an array of the caller's workspace, where there is one
@@ -126,6 +126,10 @@ class Frugal(Body):
         """The statement that puts a value into a row of an array, which NumPy fills at once where it can."""
         made = None if target.isidentifier() else _into_row(node, text, target)
         return made or super().put(node, target, text)
+
+    def fill(self, node: Node, target: str, text: str) -> str:
+        """The statement that writes a value into an array."""
+        return _into_row(node, text, target) or f"{target}[...] = {text}"
 
     def filled(self, lines: list[str]) -> list[str]:
         """``h = np.tanh(z)`` and ``hs[t] = h`` as ``h = np.tanh(z, out=hs[t])``: what is kept of a turn is made where it is kept."""

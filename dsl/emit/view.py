@@ -189,7 +189,7 @@ def _fused(program: Program, other: Program | None = None, workspace: bool = Fal
     order = _backward_order(program, [node for node in program.names if node in first_nodes], roots)
     body = Frugal(program, user_names(program, RESERVED, order), _uses(order, (*roots, *(arg for node in program.guards for arg in node.args))), roots)
     _bind_arguments(body, program)
-    told, workers = list(program.hastened), body.names.fresh("workers") if program.walks else ""
+    told, workers = list(program.hastened), body.names.fresh("workers") if any(walk.shared for walk in program.walks) else ""
     called = [] if other is None else _calling(other, body, workers)
     kept = body.names.fresh("workspace") if workspace else ""
     if kept:
@@ -227,7 +227,7 @@ def _fused(program: Program, other: Program | None = None, workspace: bool = Fal
 def _calling(other: Program, body: Frugal, workers: str) -> list[str]:
     """The statements that ask for the other way with large arrays."""
     found = body.names.fresh("found")
-    call = f"{INSTEAD}({', '.join([_arguments(other), *[workers or '1'] * bool(other.walks)])})"
+    call = f"{INSTEAD}({', '.join([_arguments(other), *[workers or '1'] * any(walk.shared for walk in other.walks)])})"
     x, y, _ = other.guards[0].args
     entries = product((*x.type.known, y.type.known[0]))
     return [f"if {body.dim(entries)} >= {LARGE}:\n    {found} = {call}\n    if {found} is not None:\n        return _rounded(*{found}, {body.dtype})"]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dsl.emit.owned import owns
+from dsl.calculus.owned import owns
 from dsl.nodes import Apply
 
 if TYPE_CHECKING:

@@ -219,6 +219,13 @@ def _place(node: Apply, arrays: Sequence[Text], printer: Printer) -> str:
     return f"({text})" if len(_items(node)) > 1 else text
 
 
+def slice_of(node: Apply, axis: int) -> Item | None:
+    """The slice that an axis of what is picked or put comes from, where there are no index arrays; None for an axis that is new."""
+    kept = [item for item in _items(node) if item[0] != "int"]
+    item = kept[axis] if axis < len(kept) else FULL
+    return item if item[0] == "slice" else None
+
+
 def distinct(arrays: Sequence[Node]) -> bool:
     """Whether no entry is named twice: there are only slices, or the index arrays count the entries that they name along every axis, but for one
     where they may be the order of a sort; or they are a triangle's rows and columns."""
@@ -416,5 +423,5 @@ FUNCTIONS = (
 
 __all__ = [
     *("FULL", "FUNCTIONS", "INDEX", "OPS", "SCATTER", "Item"),
-    *("distinct", "index", "narrow", "pick", "same", "scatter", "take", "take_along_axis", "update"),
+    *("distinct", "index", "narrow", "pick", "same", "scatter", "slice_of", "take", "take_along_axis", "update"),
 ]

@@ -16,6 +16,7 @@ from dsl.calculus.dots import dotted
 from dsl.calculus.exponentials import Joint, logistic, picked
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
+from dsl.calculus.pieces import together
 from dsl.calculus.scalings import divided, late, outside, scale_of
 from dsl.calculus.subproducts import share_products
 from dsl.calculus.within import within
@@ -34,7 +35,7 @@ def hasten(program: Program) -> Program:
     """The same program, its fused graph in fewer steps."""
     made = _joined(fused_only(program))
     done = outside(made)
-    ready = logistic(dotted(done))
+    ready = together(logistic(dotted(done)))
     names = {node.op.name for node in topological(ready.roots) if isinstance(node, Apply)}
     said = {
         "One exponential serves a softmax and its logarithm.": any(name.startswith("softmax_and_") for name in names),

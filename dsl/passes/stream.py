@@ -2,21 +2,27 @@
 
 Before: the value and the gradients as one graph. After: the same graph, and ``walks`` that compute the part of it that has rows a block at a
 time, so that what lies between the inputs and the results stays in the cache. Where something must be known of all rows before the rest can
-go on, as a batch's mean must, one walk follows another: what was dear to compute is kept for it, the rest is computed again.
+go on, as a batch's mean must, one walk follows another: what was dear to compute is kept for it, the rest is computed again. Where rows are cut out of
+longer arrays, as neighbours are, the blocks add the gradient of each cut where it belongs.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
+from dsl.calculus.pieces import slices_of, sums_of_pieces
 from dsl.calculus.rows import added_up, axis_of_rows, counts, keeps_rows
-from dsl.nodes import Apply, Input, Node, Program, Walk, topological
+from dsl.nodes import Apply, Input, Node, Program, Walk, applies, topological
 from dsl.ops.core import is_number
 from dsl.types import Dim
 
 # so many steps between the inputs and the results must stay within a block for it to be worth its while
 LEAST_GAIN = 2
+# so many steps are worth less than rows that lie together in memory, as those along a first axis do
+TOGETHER = 2
 # a dimension that is said to be smaller is never taken in blocks
 LEAST_ROWS = 1024
 # so many dimensions are tried, for each takes a look at the whole program
@@ -31,8 +37,9 @@ def stream(program: Program) -> Program:
     if not program.fused or any(isinstance(node, Apply) and node.op.nested for node in topological(_roots(program))):
         # the turns of a loop take all rows at once, and beside them nothing else takes long
         return program
-    plans = [plan for dim in _dimensions(program) if (plan := _planned(program, dim))]
-    best = max(plans, key=lambda plan: (_hint(program, plan.dim), plan.gain), default=None)
+    cut = _cut(program)
+    plans = [plan for dim in _dimensions(program) if (plan := _planned(program, dim, cut))]
+    best = max(plans, key=lambda plan: (_hint(program, plan.dim), plan.gain + TOGETHER * plan.first), default=None)
     return program if best is None else replace(program, walks=tuple(best.walks()))
 
 
@@ -40,7 +47,10 @@ def _dimensions(program: Program) -> list[Dim]:
     """The dimensions that may be walked along, those of the data and of parts cut out of it, without any that is said to be small."""
     nodes = topological(_roots(program))
     data = _data(program, nodes)
-    found = (dim for node in nodes if node in data or _is_cut(node, data) for dim in node.type.shape or ())
+    # what is learnt of each entry of the data, as an image under noise, has its neighbours too
+    alike = [node for node in nodes if isinstance(node, Input) and node.type.shape in [each.type.shape for each in data]]
+    shapes = [node.type.shape or () for node in nodes if node in data or _is_cut(node, alike)]
+    found = (dim for shape in shapes for dim in shape)
     dims = [dim for dim in dict.fromkeys(found) if dim.constant is None and (not (size := _hint(program, dim)) or size >= LEAST_ROWS)]
     return sorted(dims, key=lambda dim: -_hint(program, dim))[:MOST_DIMENSIONS]
 
@@ -61,6 +71,14 @@ def _is_cut(node: Node, data: Container[Node]) -> bool:
     return isinstance(node, Apply) and node.op.name == "index" and len(node.args) == 1 and node.args[0] in data
 
 
+def _cut(program: Program) -> tuple[Node, ...]:
+    """The sums of slices, one or several: gradients of what rows are cut out of."""
+    order = topological(_roots(program))
+    uses = Counter([*(arg for node in order for arg in node.args), *_roots(program)])
+    found, taken = sums_of_pieces(order, lambda node: uses[node] == 1 and node not in program.names)
+    return tuple(node for node in order if (found[node].base is None if node in found else node not in taken and applies(node, "scatter")) and slices_of(node))
+
+
 def _roots(program: Program) -> list[Node]:
     return [node for _, node in program.fused]
 
@@ -74,15 +92,23 @@ class _Plan:
     roots: list[Node]
     places: set[Node]
     asked: set[Node]
+    cut: tuple[Node, ...]
     order: list[Node] = field(init=False)
     when: dict[Node, int] = field(default_factory=dict)
     parts: dict[Node, Node] = field(default_factory=dict)
     kept: dict[Node, None] = field(default_factory=dict)
+    # the sums of slices that blocks add to, with the pieces of each
+    added: dict[Node, list[Apply]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.order = topological(self.roots)
         for node in self.order:
             self.when[node] = self._time(node) if isinstance(node, Apply) else 0
+        for node in self.cut:
+            pieces = [piece for _, piece in slices_of(node)]
+            walks = {self.when[piece.args[0]] for piece in pieces}
+            if len(walks) == 1 and walks.pop() % 2 and not any(map(self._inside, (node, *pieces))):
+                self.added[node] = pieces
         self._keep()
 
     def _time(self, node: Apply) -> int:
@@ -105,7 +131,8 @@ class _Plan:
     def _keep(self) -> None:
         """What must be written row by row: results, what is needed of all rows at once, and what another walk needs and is dear."""
         kept = {node for node in self.roots if self._inside(node)}
-        for node in self.order:
+        placed = set(chain(*self.added.values()))
+        for node in (node for node in self.order if node not in placed):
             walk = (self.when[node] - (node in self.parts)) // 2
             for arg in (arg for arg in node.args if self._inside(arg) and arg not in self.places):
                 if not self._inside(node) and node not in self.parts:
@@ -142,8 +169,17 @@ class _Plan:
         for them."""
         steps = [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS]
         passing = sum(self._inside(node) and node not in self.kept for node in steps)
-        others = sum(not self._inside(node) and self._is_large(node) for node in steps)
+        # the steps from pieces to their sum are done to a block's rows
+        added = {each for node, pieces in self.added.items() for each in topological([node], {piece.args[0] for piece in pieces})}
+        passing += len(added - self.added.keys())
+        alone = sum(len(pieces) == 1 for pieces in self.added.values())
+        others = alone + sum(not self._inside(node) and node not in added and self._is_large(node) for node in steps)
         return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
+
+    @property
+    def first(self) -> bool:
+        """Whether all rows that are read are along a first axis."""
+        return all(node.type.known[0] == self.dim for walk in self.walks() for node in walk.sequences)
 
     def _is_large(self, node: Node) -> bool:
         """Whether a node has about as many entries as there are rows."""
@@ -155,9 +191,10 @@ class _Plan:
         for k in range(max(self.when.values()) // 2 + 1):
             totals = tuple((node, part) for node, part in self.parts.items() if self.when[node] == 2 * k + 2)
             kept = tuple(node for node in self.kept if self.when[node] == 2 * k + 1)
-            sequences = self._sequences(k, [*(part for _, part in totals), *kept])
+            added = {node: [piece.args[0] for piece in pieces] for node, pieces in self.added.items() if self.when[node] == 2 * k + 2}
+            sequences = self._sequences(k, [*(part for _, part in totals), *kept, *chain(*added.values())])
             if sequences:
-                yield Walk(self.dim, sequences, totals, kept)
+                yield Walk(self.dim, sequences, totals, kept, tuple(added))
 
     def _sequences(self, k: int, roots: Iterable[Node]) -> tuple[Node, ...]:
         """The arrays whose rows a walk reads."""
@@ -175,15 +212,16 @@ def _made_of_rows(node: Apply, axes: dict[Node, int]) -> bool:
     return bool(axes) or node.op.name == "broadcast_to"
 
 
-def _planned(program: Program, dim: Dim) -> _Plan | None:
+def _planned(program: Program, dim: Dim, cut: tuple[Node, ...]) -> _Plan | None:
     """The plan for a dimension, if it is worth its while: a sum over what is no batch, as over features, may well be larger than its terms."""
     roots, asked = _roots(program), set(topological(program.guards))
-    plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked)
+    plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked, cut)
     if not plan.sound:
-        plan = _Plan(dim, roots, set(), asked)
+        plan = _Plan(dim, roots, set(), asked, cut)
     others = _batches(program, plan.order) - {dim}
     large = any(each in others for node in plan.parts for each in node.type.shape or ())
-    return plan if plan.gain >= LEAST_GAIN and (not large or _hint(program, dim)) else None
+    pays = plan.gain >= LEAST_GAIN and (plan.first or not plan.added)
+    return plan if pays and (not large or _hint(program, dim)) else None
 
 
 def _batches(program: Program, nodes: Iterable[Node]) -> set[Dim]:

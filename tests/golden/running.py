@@ -257,17 +257,18 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     chosen = _masked(below, dL_dgrown[:, :, None] * prod_others)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dtotal = 2 * total
-    # ranked = sort(x, axis=0)
-    added_3 = np.zeros((N, D), dtype=dtype)
-    added_3[np.arange(N)[:, None], picked] = 1.0
-    added_3[x.argsort(axis=0, kind="stable"), arange] += dL_dranked
     # grown = cumprod(1 + x / 10, axis=-1)
     dL_dx = _ones(D, dtype) @ chosen
     dL_dx *= 0.1
-    dL_dx += added_3
     # total = cumsum(x, axis=0)
     dL_dx += dL_dtotal[::-1].cumsum(axis=0)[::-1]
+    # ranked = sort(x, axis=0)
+    added_4 = np.zeros((N, D), dtype=dtype)
+    added_4[np.arange(N)[:, None], picked] = 1.0
+    added_4[x.argsort(axis=0, kind="stable"), arange] += dL_dranked
+    # total = cumsum(x, axis=0)
+    dL_dx += added_4
     return L, Gradients(dL_dx)
 
 
-# gradc: 9440e2b6111fbc9c68bcc54635361d909d21642995f4ff6fdddb18a30d7c23f9
+# gradc: cdad506e82f3843c7f92d12262a17c178f0433cf9745baa0cc888d5d7eabdd02

@@ -5,11 +5,14 @@ Before: ``_scatter((N,), np.s_[:-1], a) + _scatter((N,), np.s_[1:], b)``. After:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dsl.emit.owned import owns
-from dsl.nodes import Apply, Node
+from dsl.calculus.identities import rewritten
+from dsl.calculus.owned import owns
+from dsl.calculus.scalings import upon
+from dsl.nodes import Apply, Node, Program, applies, remapped, topological
 from dsl.ops.indexing import SCATTER, distinct
 
 # a sum of more terms is put together in parts
@@ -77,10 +80,49 @@ def _made(pieces: tuple[tuple[int, Apply], ...], rest: list[tuple[int, Node]], a
     return Pieces(base, pieces) if sign > 0 and numbers and alone(base) and owns(base) else None
 
 
+def slices_of(node: Node) -> tuple[tuple[int, Apply], ...]:
+    """The pieces, each with its sign, of a sum of arrays that are zero but for a slice, or of such an array; none of another node."""
+    terms = _terms(node, lambda each: True, set()) if isinstance(node, Apply) else []
+    found = tuple((sign, each) for sign, each in terms if isinstance(each, Apply) and _is_piece(each, node) and len(each.args) == 1)
+    return found if len(found) == len(terms) else ()
+
+
+def together(program: Program) -> Program:
+    """``y + a + b`` of pieces a and b as ``y + (a + b)``, so that they are put into one array."""
+    order = topological(program.roots)
+    uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
+    sums: dict[Node, list[tuple[int, Node]]] = {}
+    taken: set[Node] = set()
+    for node in reversed(order):
+        if isinstance(node, Apply) and node.op.name in _SIGNS and node not in taken and any(applies(arg, "add", "subtract", "scatter") for arg in node.args):
+            inner: set[Node] = set()
+            terms = _terms(node, lambda each: uses[each] == 1, inner)
+            if 1 < sum(_is_piece(each, node) for _, each in terms) < len(terms):
+                sums[node] = terms
+                taken |= inner
+    mapped: dict[Node, Node] = {}
+    for node in order:
+        mapped[node] = upon(node, mapped)
+        if node in sums:
+            pieces = [(sign, mapped[each]) for sign, each in sums[node] if _is_piece(each, node)]
+            rest = [(sign, mapped[each]) for sign, each in sums[node] if not _is_piece(each, node)]
+            mapped[node] = _added_up([*rest, (1, _added_up(pieces))])
+    return remapped(program, mapped) if sums else program
+
+
+def _added_up(terms: Iterable[tuple[int, Node]]) -> Node:
+    """A sum, of which the terms with the sign + come first."""
+    (sign, total), *rest = sorted(terms, key=lambda term: -term[0])
+    total = total if sign > 0 else rewritten("negative", total)
+    for sign, term in rest:
+        total = rewritten("add" if sign > 0 else "subtract", total, term)
+    return total
+
+
 def scalar_of(piece: Apply) -> Node:
     """What stands in a piece, a number alone where it is the same everywhere."""
     g = piece.args[0]
     return g.args[0] if isinstance(g, Apply) and g.op.name == "broadcast_to" and g.args[0].type.shape == () else g
 
 
-__all__ = ["Pieces", "scalar_of", "sums_of_pieces"]
+__all__ = ["Pieces", "scalar_of", "slices_of", "sums_of_pieces", "together"]
