@@ -27,6 +27,11 @@ class Pieces:
     base: Node | None
     terms: tuple[tuple[int, Apply], ...]
 
+    @property
+    def below(self) -> set[Node]:
+        """The base, and what stands in the pieces."""
+        return {piece.args[0] for _, piece in self.terms} | ({self.base} if self.base is not None else set())
+
 
 def sums_of_pieces(nodes: Iterable[Node], alone: Callable[[Node], bool]) -> tuple[dict[Node, Pieces], set[Node]]:
     """The sums among the nodes, and what is no step of its own for being part of one. ``alone`` tells of a value whether it is read once."""
@@ -80,10 +85,21 @@ def _made(pieces: tuple[tuple[int, Apply], ...], rest: list[tuple[int, Node]], a
     return Pieces(base, pieces) if sign > 0 and numbers and alone(base) and owns(base) else None
 
 
-def slices_of(node: Node) -> tuple[tuple[int, Apply], ...]:
+def slices_of(node: Node) -> Pieces | None:
+    """The slices that a node is the sum of, beside a ``base``, where all else is zero; None for another node."""
+    if terms := _slices(node, node):
+        return Pieces(None, terms)
+    if applies(node, "add", "subtract"):
+        base, other = node.args
+        if base.type.matches(node.type) and (terms := _slices(other, node)):
+            return Pieces(base, tuple((sign if node.op.name == "add" else -sign, piece) for sign, piece in terms))
+    return None
+
+
+def _slices(node: Node, whole: Node) -> tuple[tuple[int, Apply], ...]:
     """The pieces, each with its sign, of a sum of arrays that are zero but for a slice, or of such an array; none of another node."""
     terms = _terms(node, lambda each: True, set()) if isinstance(node, Apply) else []
-    found = tuple((sign, each) for sign, each in terms if isinstance(each, Apply) and _is_piece(each, node) and len(each.args) == 1)
+    found = tuple((sign, each) for sign, each in terms if isinstance(each, Apply) and _is_piece(each, whole) and len(each.args) == 1)
     return found if len(found) == len(terms) else ()
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
-from dsl.calculus.pieces import slices_of
+from dsl.calculus.pieces import Pieces, slices_of
 from dsl.calculus.rows import JOINED
 from dsl.emit.body import accumulated, live
 from dsl.emit.guard import guarded, indented
@@ -26,6 +26,7 @@ def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], wo
     steps = [_steps(walk, order) for walk in walks]
     inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals), *chain(*map(_added, walks))}
     read = _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
+    body.whole |= {of.base for walk in walks for _, of in _sums(walk) if of.base is not None}
     body.keep |= read | {node for walk in walks for node in walk.sequences if node not in inside}
     done: set[Node] = set()
     for walk, mine in zip(walks, steps, strict=True):
@@ -41,14 +42,19 @@ def _roots(walk: Walk) -> list[Node]:
     return [*walk.given, *_for_slices(walk)]
 
 
+def _sums(walk: Walk) -> list[tuple[Node, Pieces]]:
+    """The sums of slices that a block adds to."""
+    return [(node, of) for node in walk.added if (of := slices_of(node)) is not None]
+
+
 def _for_slices(walk: Walk) -> list[Node]:
     """What a block adds to slices."""
-    return [piece.args[0] for node in walk.added for _, piece in slices_of(node)]
+    return [piece.args[0] for _, of in _sums(walk) for _, piece in of.terms]
 
 
 def _added(walk: Walk) -> list[Node]:
     """The steps from what is added to slices to the sums of these."""
-    return topological(walk.added, set(_for_slices(walk)))
+    return [each for node, of in _sums(walk) for each in topological([node], of.below)]
 
 
 def _ready(order: Iterable[Node], inside: set[Node], done: set[Node]) -> set[Node]:
@@ -106,16 +112,16 @@ class _Block:
     def emit(self, workers: str) -> None:
         outer, walk = self.outer, self.walk
         targets = [*(self._target(node, part) for node, part in walk.totals), *(self._array(node) for node in walk.kept)]
-        for node in walk.added:
-            outer.begin(node, self._array(node))
+        for node, of in _sums(walk):
+            outer.begin(node, self._array(node), of.base)
         name = outer.names.fresh("block")
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         inner = _Inner(outer, walk, self.steps)
         parts = [inner.of_sequence(node) for node in walk.sequences]
-        slices = {piece: inner.of_slice(node) for node in walk.added for _, piece in slices_of(node)}
+        slices = {piece: inner.of_slice(node) for node, of in _sums(walk) for _, piece in of.terms}
         inner.emit(self.steps)
-        for node in walk.added:
-            inner.add(slices_of(node), slices)
+        for _, of in _sums(walk):
+            inner.add(of, slices)
         counted = [f"{inner.count} = {parts[0]}.shape[{_axis(walk.sequences[0], walk.dim)}]"] if inner.counted else []
         floats = [part for part, node in zip(parts, walk.sequences, strict=True) if isinstance(node, Input) and node.type.dtype == "float"]
         counted += in_double(floats) if outer.program.guards else []
@@ -129,7 +135,7 @@ class _Block:
         taken_by_block = ", ".join(f"{part}: Any" for part in (*parts, *slices.values()))
         block = "\n".join([f"def {name}({taken_by_block}) -> Any:", *map(indented, lines)])
         given = [outer.texts[node].text for node in walk.sequences]
-        given += [f"{outer.texts[node].text}[{items_text(piece, (), outer)}]" for node in walk.added for _, piece in slices_of(node)]
+        given += [f"{outer.texts[node].text}[{items_text(piece, (), outer)}]" for node, of in _sums(walk) for _, piece in of.terms]
         shared = workers if walk.shared else "1"
         call = f"_in_blocks({name}, ({_listed(given)}), {outer.dim(walk.dim)}, {self._bytes(inner.buffers.values())}, {shared}{self._joined()})"
         outer.lines += [block, f"{_listed(targets)} = {call}" if targets else call]
@@ -213,14 +219,14 @@ class _Inner(Frugal):
         """The name of a block's part of a slice of an array, to which what belongs there is added."""
         return self.names.fresh(f"{self.outer.texts[whole].text}_rows")
 
-    def add(self, pieces: Sequence[tuple[int, Apply]], called: Mapping[Apply, str]) -> None:
+    def add(self, of: Pieces, called: Mapping[Apply, str]) -> None:
         """Add the pieces of a sum where they belong. No block has yet written to the rows of the one that begins last."""
-        starts = {piece: _start(piece, self.walk.dim) for _, piece in pieces}
-        ordered = sorted(pieces, key=lambda each: -(starts[each[1]] or 0))
+        starts = {piece: _start(piece, self.walk.dim) for _, piece in of.terms}
+        ordered = sorted(of.terms, key=lambda each: -(starts[each[1]] or 0))
         for i, (sign, piece) in enumerate(ordered):
             g = piece.args[0]
             assert isinstance(g, Apply)
-            fresh = i == 0 and sign > 0 and None not in starts.values()
+            fresh = i == 0 and sign > 0 and of.base is None and None not in starts.values()
             self._line(g, self.fill(g, called[piece], self.texts[g].text) if fresh else accumulated(called[piece], sign, self.texts[g]))
 
 

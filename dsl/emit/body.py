@@ -228,10 +228,16 @@ class Body:
             self._line(node, f"{name}[{place}] = {value.text}" if first else accumulated(f"{name}[{place}]", sign, value))
         self.texts[node] = Text(name)
 
-    def begin(self, node: Node, name: str) -> None:
-        """The statement that makes zeros, to which the terms of a sum are to be added."""
+    def begin(self, node: Node, name: str, base: Node | None) -> None:
+        """The statement that makes what the slices of a sum are to be added to: zeros, or an array, which keeps its name where it has one."""
         assert isinstance(node, Apply)
-        self._line(node, f"{name} = np.zeros({self.shape(node)}, dtype={self.dtype})")
+        if base is None:
+            self._line(node, f"{name} = np.zeros({self.shape(node)}, dtype={self.dtype})")
+        elif self.texts[base].text.isidentifier():
+            name = self.texts[base].text
+        else:
+            assert isinstance(base, Apply)
+            self._assign(base, name, self.texts[base])
         self.bind(node, name)
 
     def _operands(self, node: Apply) -> list[Text]:

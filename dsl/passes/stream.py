@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
-from dsl.calculus.pieces import slices_of, sums_of_pieces
+from dsl.calculus.owned import owns
+from dsl.calculus.pieces import Pieces, slices_of
 from dsl.calculus.rows import added_up, axis_of_rows, counts, keeps_rows
 from dsl.nodes import Apply, Input, Node, Program, Walk, applies, topological
 from dsl.ops.core import is_number
@@ -72,11 +72,16 @@ def _is_cut(node: Node, data: Container[Node]) -> bool:
 
 
 def _cut(program: Program) -> tuple[Node, ...]:
-    """The sums of slices, one or several: gradients of what rows are cut out of."""
+    """The sums of slices, one or several, that nothing reads a part of: gradients of what rows are cut out of. What is added up with an array that is
+    made for it alone comes before the part of it that is not."""
     order = topological(_roots(program))
+    if not any(applies(node, "scatter") for node in order):
+        return ()
     uses = Counter([*(arg for node in order for arg in node.args), *_roots(program)])
-    found, taken = sums_of_pieces(order, lambda node: uses[node] == 1 and node not in program.names)
-    return tuple(node for node in order if (found[node].base is None if node in found else node not in taken and applies(node, "scatter")) and slices_of(node))
+    sums = {node: of for node in order if applies(node, "add", "subtract", "scatter") and (of := slices_of(node))}
+    sums = {node: of for node, of in sums.items() if all(uses[each] == 1 for each in topological([node], of.below) if each is not node)}
+    sums = {node: of for node, of in sums.items() if of.base is None or (owns(of.base) and uses[of.base] == 1)}
+    return tuple(reversed(sums))
 
 
 def _roots(program: Program) -> list[Node]:
@@ -98,18 +103,28 @@ class _Plan:
     parts: dict[Node, Node] = field(default_factory=dict)
     kept: dict[Node, None] = field(default_factory=dict)
     # the sums of slices that blocks add to, with the pieces of each
-    added: dict[Node, list[Apply]] = field(default_factory=dict)
+    added: dict[Node, Pieces] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.order = topological(self.roots)
         for node in self.order:
             self.when[node] = self._time(node) if isinstance(node, Apply) else 0
         for node in self.cut:
-            pieces = [piece for _, piece in slices_of(node)]
-            walks = {self.when[piece.args[0]] for piece in pieces}
-            if len(walks) == 1 and walks.pop() % 2 and not any(map(self._inside, (node, *pieces))):
-                self.added[node] = pieces
+            self._add(node)
         self._keep()
+
+    def _add(self, node: Node) -> None:
+        """Let the blocks add to a sum of slices, if they make what stands in all of these in one walk, and the rest is known before."""
+        of = slices_of(node)
+        assert of is not None
+        pieces = [piece for _, piece in of.terms]
+        walks = {self.when[piece.args[0]] for piece in pieces}
+        ready = of.base is None or (not self._inside(of.base) and self.when[of.base] < min(walks))
+        if len(walks) == 1 and min(walks) % 2 and ready and self._placed().isdisjoint(pieces) and not any(map(self._inside, (node, *pieces))):
+            self.added[node] = of
+
+    def _placed(self) -> set[Apply]:
+        return {piece for of in self.added.values() for _, piece in of.terms}
 
     def _time(self, node: Apply) -> int:
         walk = max((self.when[arg] // 2 for arg in node.args), default=0)
@@ -131,7 +146,7 @@ class _Plan:
     def _keep(self) -> None:
         """What must be written row by row: results, what is needed of all rows at once, and what another walk needs and is dear."""
         kept = {node for node in self.roots if self._inside(node)}
-        placed = set(chain(*self.added.values()))
+        placed = self._placed()
         for node in (node for node in self.order if node not in placed):
             walk = (self.when[node] - (node in self.parts)) // 2
             for arg in (arg for arg in node.args if self._inside(arg) and arg not in self.places):
@@ -170,9 +185,9 @@ class _Plan:
         steps = [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS]
         passing = sum(self._inside(node) and node not in self.kept for node in steps)
         # the steps from pieces to their sum are done to a block's rows
-        added = {each for node, pieces in self.added.items() for each in topological([node], {piece.args[0] for piece in pieces})}
+        added = {each for node, of in self.added.items() for each in topological([node], of.below)}
         passing += len(added - self.added.keys())
-        alone = sum(len(pieces) == 1 for pieces in self.added.values())
+        alone = sum(len(of.terms) == 1 for of in self.added.values())
         others = alone + sum(not self._inside(node) and node not in added and self._is_large(node) for node in steps)
         return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
 
@@ -191,8 +206,9 @@ class _Plan:
         for k in range(max(self.when.values()) // 2 + 1):
             totals = tuple((node, part) for node, part in self.parts.items() if self.when[node] == 2 * k + 2)
             kept = tuple(node for node in self.kept if self.when[node] == 2 * k + 1)
-            added = {node: [piece.args[0] for piece in pieces] for node, pieces in self.added.items() if self.when[node] == 2 * k + 2}
-            sequences = self._sequences(k, [*(part for _, part in totals), *kept, *chain(*added.values())])
+            added = {node: of for node, of in self.added.items() if self.when[node] == 2 * k + 2}
+            put = (piece.args[0] for of in added.values() for _, piece in of.terms)
+            sequences = self._sequences(k, [*(part for _, part in totals), *kept, *put])
             if sequences:
                 yield Walk(self.dim, sequences, totals, kept, tuple(added))
 
