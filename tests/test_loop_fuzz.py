@@ -94,6 +94,8 @@ def test_passes_change_nothing(text: str) -> None:
         "def f(h, x) = tanh(x @ E)\nrh = scan(f, h0, X)\nL = sum(rh @ A @ u) + ",
         "def f((h, s)) = (tanh(B @ w), tanh(sum(u)))\nrh, rs = fold(f, (w, c), 4)\nL = sum(rh) + rs + ",
         "def f((h, P)) = (tanh(sum((w * w) * sum(B, axis=0)) * (h + (w - w))), tanh(A * A - P))\nrh, rP = scan(f, (h0, A), 4)\nL = sum(rh) + sum(rP) + ",
+        "def f(h) = tanh(softmax(h))\nrh = fold(f, h0, T)\nL = sum(sin(rh)) + ",
+        "def f(h, x) = tanh(softmax(where(x @ E > 0.1, sum(B, axis=0), 0.5)))\nrh = scan(f, w, X)\nL = sum(sin(rh)) + ",
         "def f(h) = softmax(((c - c) - sum(h * h)) * w @ A.T)\nrh = fold(f, w, T, checkpoint=2)\nL = sum(sin(rh)) + ",
     ],
 )

@@ -66,6 +66,7 @@ class Body:
     One that is ``uniform`` has float arguments of one precision."""
 
     uniform = False
+    fast = False
 
     def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:
         self.program, self.names, self.uses, self.keep = program, names, uses, set(keep)

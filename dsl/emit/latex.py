@@ -24,6 +24,7 @@ class _Printer:
     """What an operation may ask for while it prints itself as LaTeX."""
 
     dtype = r"\text{float}"
+    fast = False
 
     def dim(self, dim: Dim) -> str:
         return size(dim)

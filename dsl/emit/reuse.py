@@ -26,13 +26,11 @@ from dsl.ops.spec import PRODUCT, Text
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 _COMMUTE = ("add", "multiply")
-_OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.MatMult: "matmul"}
+_OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power", ast.MatMult: "matmul"}
 # what NumPy writes into an array that it is given
 _UFUNC = re.compile(r"np\.(?:exp|exp2|expm1|log|log2|log10|log1p|sqrt|square|tanh|sin|cos|abs|maximum|minimum|reciprocal)\(")
 # a name that a statement writes to
 _WRITES = re.compile(r"(?m)^\s*(\w+)(?:\[.*\])? [-+*/@]*\*?= |out=(\w+)\b")
-# what NumPy computes entry by entry with branches, and helpers do without
-_QUICK = {"where": ("np.where(", "_where("), "logaddexp": ("np.logaddexp(", "_logaddexp(")}
 _WORD = re.compile(r"(?<![\w.])[^\W\d]\w*\b(?!=)")
 
 
@@ -40,6 +38,7 @@ class Frugal(Body):
     """A body that keeps account of its steps, so that arrays may be overwritten."""
 
     uniform = True
+    fast = True
 
     def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:
         super().__init__(program, names, uses, keep)
@@ -67,9 +66,7 @@ class Frugal(Body):
         if node.op.name == "power" and is_number(node.args[1], 2) and node.type.shape:
             x = self.texts[node.args[0]]
             return Text(f"{x.text} * {x.text}", PRODUCT) if x.text.isidentifier() else Text(f"np.square({x.text})")
-        text = super()._text(node)
-        quick = _QUICK.get(node.op.name) if node.type.shape and node.type.dtype == "float" else None
-        return Text(text.text.replace(*quick, 1)) if quick and text.text.startswith(quick[0]) else text
+        return super()._text(node)
 
     def _assign(self, node: Apply, name: str, text: Text) -> None:
         """A step, its first part in a line of its own where the rest can be done to that."""
@@ -170,12 +167,9 @@ class Frugal(Body):
 
     def _into(self, node: Apply, name: str) -> str:
         """A step whose result is written into an array."""
-        args = [self.texts[arg] for arg in node.args]
-        if node.op.name == "power" and is_number(node.args[1], 2):
-            return f"np.multiply({args[0].text}, {args[0].text}, out={name})"
-        if node.op.name in _SIGNS or node.op.name == "negative":
-            return f"np.{node.op.name}({', '.join(arg.text for arg in args)}, out={name})"
-        return f"{node.op.emit(node, args, self).text[:-1]}, out={name})"
+        made = _into_row(node, self._text(node).text, name)
+        assert made is not None
+        return made
 
     def reused(self, last: str) -> list[str]:
         """The lines, and the last that follows them, with arrays overwritten. A step on the way is overwritten under the name of what comes of it;
@@ -234,6 +228,8 @@ def _into_row(node: Node, text: str, row: str) -> str | None:
     if not isinstance(node, Apply) or node.type.dtype != "float" or not node.type.shape or "\n" in text:
         return None
     made = ast.parse(text, mode="eval").body
+    if node.op in IN_PLACE and isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == f"_{node.op.name}":
+        return f"{text[:-1]}, out={row})"
     plain = all(arg.type.dtype == "float" for arg in node.args)
     if isinstance(made, ast.BinOp) and type(made.op) in _OPERATORS and (plain or not isinstance(made.op, ast.MatMult)):
         return f"np.{_OPERATORS[type(made.op)]}({ast.get_source_segment(text, made.left)}, {ast.get_source_segment(text, made.right)}, out={row})"

@@ -100,7 +100,7 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
     static = _emit_static(stanza, node, args)
     if static is not None:
         return static
-    template = stanza.lines[_form(stanza, node)]
+    template = stanza.lines[_form(stanza, node, printer)]
     if stanza.kind == "select" and not node.type.weak and node.type.dtype == "float" and all(arg.type.weak for arg in node.args[1:]):
         # NumPy gives float64 for two Python floats
         args = [args[0], Text(f"{printer.dtype}.type({args[1].text})"), *args[2:]]
@@ -125,9 +125,9 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
     return Text(template.format(**{name: text.at(shown.get(name, ATOM)) for name, text in texts.items()}), level)
 
 
-def _form(stanza: Stanza, node: Apply) -> str:
+def _form(stanza: Stanza, node: Apply, printer: Printer) -> str:
     """Which of a stanza's lines of NumPy prints a node."""
-    special = (("zero", _masks), ("signs", _chooses_sign))
+    special = (("zero", _masks), ("signs", _chooses_sign), ("quick", lambda node: printer.fast and node.type.shape and node.type.dtype == "float"))
     return next((form for form, fits in special if form in stanza.lines and fits(node)), "numpy")
 
 

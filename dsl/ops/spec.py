@@ -25,7 +25,9 @@ class Text(NamedTuple):
 
 
 class Printer(Protocol):
-    """What an operation may ask of the emitter while it prints itself."""
+    """What an operation may ask of the emitter while it prints itself; ``fast`` tells whether the code is to be quick rather than easy to read."""
+
+    fast: bool
 
     def dim(self, dim: Dim) -> str:
         """A dimension as Python source."""

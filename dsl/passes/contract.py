@@ -198,6 +198,7 @@ class _Printer:
     """Prints a product for a person, outside of any module."""
 
     dtype = "float"
+    fast = False
 
     def dim(self, dim: Dim) -> str:
         return dim.text()

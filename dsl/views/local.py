@@ -91,6 +91,7 @@ def _printed(node: Apply, args: Sequence[Text]) -> Text:
 
 class _Printer:
     dtype = "float"
+    fast = False
 
     def dim(self, dim: Dim) -> str:
         return str(dim)
