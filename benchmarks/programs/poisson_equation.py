@@ -1,6 +1,5 @@
 """A field under a known source, measured with noise: the five-point Laplacian should be the source, and the field near what was measured."""
 
-
 EXPR = """
 input source: [N, M]
 input seen: [N, M]
