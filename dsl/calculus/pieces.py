@@ -38,7 +38,7 @@ def sums_of_pieces(nodes: Iterable[Node], alone: Callable[[Node], bool]) -> tupl
     found: dict[Node, Pieces] = {}
     taken: set[Node] = set()
     nodes = list(nodes)
-    if not any(isinstance(node, Apply) and node.op is SCATTER for node in nodes):
+    if not any(applies(node, "scatter") for node in nodes):
         return found, taken
     for node in reversed(nodes):
         if isinstance(node, Apply) and node.op.name in _SIGNS and node not in taken and node.type.shape and node.type.dtype == "float":
@@ -106,16 +106,20 @@ def _slices(node: Node, whole: Node) -> tuple[tuple[int, Apply], ...]:
 def together(program: Program) -> Program:
     """``y + a + b`` of pieces a and b as ``y + (a + b)``, so that they are put into one array."""
     order = topological(program.roots)
+    if not any(applies(node, "scatter") for node in order):
+        return program
     uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
     sums: dict[Node, list[tuple[int, Node]]] = {}
     taken: set[Node] = set()
     for node in reversed(order):
-        if isinstance(node, Apply) and node.op.name in _SIGNS and node not in taken and any(applies(arg, "add", "subtract", "scatter") for arg in node.args):
+        if isinstance(node, Apply) and node.op.name in _SIGNS and node not in taken:
             inner: set[Node] = set()
             terms = _terms(node, lambda each: uses[each] == 1, inner)
             if 1 < sum(_is_piece(each, node) for _, each in terms) < len(terms):
                 sums[node] = terms
                 taken |= inner
+    if not sums:
+        return program
     mapped: dict[Node, Node] = {}
     for node in order:
         mapped[node] = upon(node, mapped)
@@ -123,7 +127,7 @@ def together(program: Program) -> Program:
             pieces = [(sign, mapped[each]) for sign, each in sums[node] if _is_piece(each, node)]
             rest = [(sign, mapped[each]) for sign, each in sums[node] if not _is_piece(each, node)]
             mapped[node] = _added_up([*rest, (1, _added_up(pieces))])
-    return remapped(program, mapped) if sums else program
+    return remapped(program, mapped)
 
 
 def _added_up(terms: Iterable[tuple[int, Node]]) -> Node:

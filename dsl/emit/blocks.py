@@ -113,7 +113,7 @@ class _Block:
         outer, walk = self.outer, self.walk
         targets = [*(self._target(node, part) for node, part in walk.totals), *(self._array(node) for node in walk.kept)]
         for node, of in _sums(walk):
-            outer.begin(node, self._array(node), of.base)
+            outer.begin(node, of.base)
         name = outer.names.fresh("block")
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         inner = _Inner(outer, walk, self.steps)

@@ -18,6 +18,7 @@ from dsl.types import Dim, Symbol
 
 _TARGETS = re.compile(r"(\w+(?:, \w+)*)(?:: [\w\[\]]+)? = ")
 _WORD = re.compile(r"(?<![\w.])\w+")
+NAME = re.compile(r"(?<![\w.])[^\W\d]\w*\b(?!=)")
 INLINE_WIDTH = 48
 NUMBER_WIDTH = 10
 
@@ -217,28 +218,25 @@ class Body:
 
     def _put_together(self, node: Apply, made: Pieces) -> None:
         """A sum of pieces: an array, and each piece put or added where it belongs."""
-        if made.base is not None and self.texts[made.base].text.isidentifier():
-            name = self.texts[made.base].text
-        else:
-            name = self.names.chosen.get(node) or self.names.give(node, self.wish(node))
-            self._line(node, f"{name} = " + (f"np.zeros({self.shape(node)}, dtype={self.dtype})" if made.base is None else self.texts[made.base].text))
+        self.begin(node, made.base)
+        name = self.texts[node].text
         for i, (sign, piece) in enumerate(made.terms):
             place = items_text(piece, [self.texts[arg] for arg in piece.args[1:]], self)
             value = self.texts[scalar_of(piece)]
             first = made.base is None and i == 0
             self._line(node, f"{name}[{place}] = {value.text}" if first else accumulated(f"{name}[{place}]", sign, value))
-        self.texts[node] = Text(name)
 
-    def begin(self, node: Node, name: str, base: Node | None) -> None:
-        """The statement that makes what the slices of a sum are to be added to: zeros, or an array, which keeps its name where it has one."""
+    def begin(self, node: Node, base: Node | None) -> None:
+        """The statement that makes what pieces are to be put into: zeros, or an array, which keeps its name where it has one."""
         assert isinstance(node, Apply)
-        if base is None:
-            self._line(node, f"{name} = np.zeros({self.shape(node)}, dtype={self.dtype})")
-        elif self.texts[base].text.isidentifier():
-            name = self.texts[base].text
-        else:
-            assert isinstance(base, Apply)
+        if base is not None and self.texts[base].text.isidentifier():
+            self.texts[node] = self.texts[base]
+            return
+        name = self.names.chosen.get(node) or self.names.give(node, self.wish(node))
+        if isinstance(base, Apply):
             self._assign(base, name, self.texts[base])
+        else:
+            self._line(node, f"{name} = np.zeros({self.shape(node)}, dtype={self.dtype})")
         self.bind(node, name)
 
     def _operands(self, node: Apply) -> list[Text]:
@@ -289,6 +287,11 @@ class Body:
         if cotangent := self.cotangent_name(node):
             return cotangent
         return phrase(node, [self._operand(arg) for arg in node.args if arg in self.texts])
+
+
+def words(text: str) -> list[str]:
+    """The names in a text, without those of keyword arguments."""
+    return [word for i, part in enumerate(text.split('"')) if i % 2 == 0 for word in NAME.findall(part)]
 
 
 def accumulated(target: str, sign: int, value: Text) -> str:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from dsl.calculus.owned import owns
-from dsl.emit.body import Body, Names
+from dsl.emit.body import NAME, Body, Names, words
 from dsl.emit.sums import as_sum
 from dsl.emit.workspace import housed
 from dsl.nodes import Apply, Node, Program
@@ -31,7 +31,6 @@ _OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div
 _UFUNC = re.compile(r"np\.(?:exp|exp2|expm1|log|log2|log10|log1p|sqrt|square|tanh|sin|cos|abs|maximum|minimum|reciprocal)\(")
 # a name that a statement writes to
 _WRITES = re.compile(r"(?m)^\s*(\w+)(?:\[.*\])? [-+*/@]*\*?= |out=(\w+)\b")
-_WORD = re.compile(r"(?<![\w.])[^\W\d]\w*\b(?!=)")
 
 
 class Frugal(Body):
@@ -75,7 +74,7 @@ class Frugal(Body):
         texts = [self.texts[arg].text for arg in node.args]
         ours = (i for i in self._places(node) if not texts[i].isidentifier() and self.uses[node.args[i]] == 1)
         # what a loop carries may be read under the very name that its next value takes
-        place = next((i for i in ours if not any(name in _words(text) for text in (*texts[:i], *texts[i + 1 :]))), None)
+        place = next((i for i in ours if not any(name in words(text) for text in (*texts[:i], *texts[i + 1 :]))), None)
         if place is None:
             super()._assign(node, name, text)
             self.steps[len(self.lines) - 1] = name, node
@@ -111,7 +110,7 @@ class Frugal(Body):
         if len(places) == 1 and len(node.args) == 2:
             arg, other = node.args[places[0]], node.args[1 - places[0]]
             name = self.texts[arg].text
-            twice = self.uses[arg] == 2 and name.isidentifier() and name in _words(self.texts[other].text)
+            twice = self.uses[arg] == 2 and name.isidentifier() and name in words(self.texts[other].text)
             if twice and self.uses[other] == 1 and isinstance(other, Apply):
                 text, called = self.texts[other], self.names.give(other, self.wish(other))
                 self._assign(other, called, text)
@@ -178,7 +177,7 @@ class Frugal(Body):
         risky = [line in self.raising for line in lines]
         owned = {name for name, node in self.steps.values() if owns(node)} | self.unpacked
         ends = _ends(lines, owned | {name for name, node in self.steps.values() if node.type.shape == ()})
-        shared = {word for line in lines if "\n" in line for word in _words(line)}
+        shared = {word for line in lines if "\n" in line for word in words(line)}
         # the names of the values that one array holds in turn, by each of them; the first tells how many of them a loop or a block has too
         chains: dict[str, list[str]] = {}
         outside: Counter[str] = Counter()
@@ -186,7 +185,7 @@ class Frugal(Body):
             for place in self._places(node) if name in ends else ():
                 arg = node.args[place]
                 old = self.texts[arg].text
-                once = _words(lines[i].partition(" = ")[2]).count(old) == 1
+                once = words(lines[i].partition(" = ")[2]).count(old) == 1
                 if ends.get(old) != i or not once or old not in owned:
                     continue
                 chain = chains.get(old, [old])
@@ -203,7 +202,7 @@ class Frugal(Body):
                 break
         for i, node in self.unpacking.items():
             old = self.texts[node.args[0]].text
-            if old in owned and ends.get(old) == i and _words(lines[i]).count(old) == 1:
+            if old in owned and ends.get(old) == i and words(lines[i]).count(old) == 1:
                 lines[i] = f"{lines[i][:-1]}, out={old})"
                 self.overwrites = True
         called: dict[str, str] = {}
@@ -241,11 +240,6 @@ def _into_row(node: Node, text: str, row: str) -> str | None:
     return None
 
 
-def _words(text: str) -> list[str]:
-    """The names in a text, without those of keyword arguments."""
-    return [word for i, part in enumerate(text.split('"')) if i % 2 == 0 for word in _WORD.findall(part)]
-
-
 def _ends(lines: Sequence[str], owned: set[str]) -> dict[str, int]:
     """The last line that reads each name, or what may be a view of it."""
     ends: dict[str, int] = {}
@@ -253,9 +247,9 @@ def _ends(lines: Sequence[str], owned: set[str]) -> dict[str, int]:
         if lines[i].startswith("#"):
             continue
         target, sign, rest = lines[i].partition(" = ") if "\n" not in lines[i] else ("", "", lines[i])
-        targets = _words(target) if sign else _words(lines[i].partition("(")[0]) if lines[i].startswith("def ") else []
+        targets = words(target) if sign else words(lines[i].partition("(")[0]) if lines[i].startswith("def ") else []
         end = max((ends.get(each, i) for each in targets if each not in owned), default=i)
-        for word in _words(rest if sign else lines[i]):
+        for word in words(rest if sign else lines[i]):
             ends[word] = max(ends.get(word, i), end)
     return ends
 
@@ -264,7 +258,7 @@ def _renamed(line: str, called: Mapping[str, str]) -> str:
     if line.startswith("#"):
         return line
     parts = line.split('"')
-    parts[::2] = [_WORD.sub(lambda match: called.get(match[0], match[0]), part) for part in parts[::2]]
+    parts[::2] = [NAME.sub(lambda match: called.get(match[0], match[0]), part) for part in parts[::2]]
     return '"'.join(parts)
 
 

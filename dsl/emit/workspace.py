@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from dsl.calculus.owned import owns
+from dsl.emit.body import Body, words
 from dsl.nodes import Apply
 
-if TYPE_CHECKING:
-    from dsl.emit.body import Body
-
-_WORD = re.compile(r"(?<![\w.])[^\W\d]\w*\b(?!=)")
 _TARGET = re.compile(r"\s*(\w+(?:, \w+)*)(?:: [\w\[\]]+)? = (.*)", re.DOTALL)
 _OUT = re.compile(r"\bout=(\w+)\)")
 _EMPTY = re.compile(r"(\w+) = np\.empty\((.+), dtype=(\w+)\)")
@@ -42,7 +38,7 @@ def housed(lines: Sequence[str], made: Mapping[int, tuple[str, Apply]], body: Bo
 
 def _given_out(lines: Sequence[str], owned: Collection[str]) -> set[str]:
     """The names of what the function returns, and of what that may be a view of, or stand in."""
-    found = set(_WORD.findall(lines[-1]))
+    found = set(words(lines[-1]))
     matches = [match for line in lines[:-1] for each in line.split("\n") if (match := _TARGET.match(each)) and not each.lstrip().startswith("#")]
     before = -1
     while len(found) > before:
@@ -50,7 +46,7 @@ def _given_out(lines: Sequence[str], owned: Collection[str]) -> set[str]:
         for target, text in (match.groups() for match in reversed(matches)):
             names = set(target.split(", "))
             if not names.isdisjoint(found):
-                found.update(_OUT.findall(text) if names <= set(owned) else _WORD.findall(text))
+                found.update(_OUT.findall(text) if names <= set(owned) else words(text))
     return found
 
 

@@ -9,7 +9,7 @@ longer arrays, as neighbours are, the blocks add the gradient of each cut where 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dsl.calculus.owned import owns
@@ -71,17 +71,16 @@ def _is_cut(node: Node, data: Container[Node]) -> bool:
     return isinstance(node, Apply) and node.op.name == "index" and len(node.args) == 1 and node.args[0] in data
 
 
-def _cut(program: Program) -> tuple[Node, ...]:
+def _cut(program: Program) -> dict[Node, Pieces]:
     """The sums of slices, one or several, that nothing reads a part of: gradients of what rows are cut out of. What is added up with an array that is
     made for it alone comes before the part of it that is not."""
     order = topological(_roots(program))
     if not any(applies(node, "scatter") for node in order):
-        return ()
+        return {}
     uses = Counter([*(arg for node in order for arg in node.args), *_roots(program)])
-    sums = {node: of for node in order if applies(node, "add", "subtract", "scatter") and (of := slices_of(node))}
+    sums = {node: of for node in reversed(order) if applies(node, "add", "subtract", "scatter") and (of := slices_of(node))}
     sums = {node: of for node, of in sums.items() if all(uses[each] == 1 for each in topological([node], of.below) if each is not node)}
-    sums = {node: of for node, of in sums.items() if of.base is None or (owns(of.base) and uses[of.base] == 1)}
-    return tuple(reversed(sums))
+    return {node: of for node, of in sums.items() if of.base is None or (owns(of.base) and uses[of.base] == 1)}
 
 
 def _roots(program: Program) -> list[Node]:
@@ -97,7 +96,7 @@ class _Plan:
     roots: list[Node]
     places: set[Node]
     asked: set[Node]
-    cut: tuple[Node, ...]
+    cut: Mapping[Node, Pieces]
     order: list[Node] = field(init=False)
     when: dict[Node, int] = field(default_factory=dict)
     parts: dict[Node, Node] = field(default_factory=dict)
@@ -109,14 +108,12 @@ class _Plan:
         self.order = topological(self.roots)
         for node in self.order:
             self.when[node] = self._time(node) if isinstance(node, Apply) else 0
-        for node in self.cut:
-            self._add(node)
+        for node, of in self.cut.items():
+            self._add(node, of)
         self._keep()
 
-    def _add(self, node: Node) -> None:
+    def _add(self, node: Node, of: Pieces) -> None:
         """Let the blocks add to a sum of slices, if they make what stands in all of these in one walk, and the rest is known before."""
-        of = slices_of(node)
-        assert of is not None
         pieces = [piece for _, piece in of.terms]
         walks = {self.when[piece.args[0]] for piece in pieces}
         ready = of.base is None or (not self._inside(of.base) and self.when[of.base] < min(walks))
@@ -228,7 +225,7 @@ def _made_of_rows(node: Apply, axes: dict[Node, int]) -> bool:
     return bool(axes) or node.op.name == "broadcast_to"
 
 
-def _planned(program: Program, dim: Dim, cut: tuple[Node, ...]) -> _Plan | None:
+def _planned(program: Program, dim: Dim, cut: Mapping[Node, Pieces]) -> _Plan | None:
     """The plan for a dimension, if it is worth its while: a sum over what is no batch, as over features, may well be larger than its terms."""
     roots, asked = _roots(program), set(topological(program.guards))
     plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked, cut)
