@@ -314,6 +314,18 @@ class Walk:
 
 
 @dataclass(frozen=True)
+class Way:
+    """What ``value_and_grad`` may do instead: the ``name`` of the function, what is ``said`` of it, whether all is ``double`` in it, whether its value
+    must be ``finite`` to be taken, and how many entries of arrays are ``spared``, which must be many; None where it is worth a try for few."""
+
+    name: str
+    said: str
+    double: bool = False
+    finite: bool = False
+    spared: Dim | None = None
+
+
+@dataclass(frozen=True)
 class Program:
     """A whole program at any stage.
 
@@ -323,8 +335,9 @@ class Program:
     makes where the first output is scalar: that output, and the gradients with its cotangent 1 worked in. ``adjoints`` and
     ``fused_adjoints`` tell the primal that a cotangent on the way to either belongs to, ``walks`` what of the fused graph is computed a
     block of rows at a time, and ``hastened`` says in words what else was done to it. ``alone`` is what ``value`` returns, where that is
-    cheaper without what forward makes for backward. ``by_moments`` tells that ``value_and_grad`` may take another graph, in
-    which squared differences are multiplied out (passes/moments.py), and ``guards`` are what that one asks first. ``written`` is the source's own
+    cheaper without what forward makes for backward. ``ways`` name the passes that know of another graph for ``value_and_grad``
+    (passes/moments.py, passes/logsums.py), some of what it was ``undifferentiated``; that graph is a program of its own, with its ``way``, and
+    with ``guards``, which are what it asks first. ``written`` is the source's own
     way to say it, and ``origins`` tells which of its pieces a node stands for, by number.
     """
 
@@ -350,7 +363,9 @@ class Program:
     walks: tuple[Walk, ...] = ()
     hastened: tuple[str, ...] = field(default=(), compare=False)
     alone: tuple[tuple[str, Node], ...] = ()
-    by_moments: bool = False
+    ways: tuple[str, ...] = ()
+    undifferentiated: Program | None = field(default=None, compare=False)
+    way: Way | None = None
     guards: tuple[Node, ...] = ()
 
     @property

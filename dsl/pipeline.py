@@ -20,6 +20,7 @@ from dsl.passes.differentiate import differentiate
 from dsl.passes.factor import factor, reuse
 from dsl.passes.hasten import hasten
 from dsl.passes.hoist import hoist
+from dsl.passes.logsums import as_products, logsums
 from dsl.passes.moments import moments, multiplied_out
 from dsl.passes.resolve import resolve
 from dsl.passes.share import share
@@ -69,23 +70,27 @@ class Stage(NamedTuple):
     optional: bool = False
 
 
-def _other_way(job: Job) -> Program | None:
-    """What value_and_grad may take instead, put in order and in blocks where the other is."""
-    if not job.product.by_moments:
-        return None
-    other = replace(job, product=multiplied_out(job.product))
-    for stage in STAGES:
-        if stage.name in ("reorder", "stream"):
+def _other_ways(job: Job) -> list[Program]:
+    """What value_and_grad may take instead: each is a program that a pass makes, and that goes through some stages of its own."""
+    program, made = job.product, list[Program]()
+    names = [stage.name for stage in STAGES]
+    for name in program.ways:
+        start, again = _WAYS[name]
+        other = replace(job, product=start(program))
+        for stage in STAGES[names.index(again) : names.index("moments")]:
             other = _after(stage, other)
-    program: Program = other.product
-    return program
+        made += [other.product] * bool(other.product.fused)
+    return made
 
 
+# what begins another way, and the first of the stages that it goes through
+_WAYS: dict[str, tuple[Callable[[Program], Program], str]] = {"logsums": (as_products, "contract"), "moments": (multiplied_out, "reorder")}
 STAGES = (
     Stage("parse", lambda job: parse(job.product)),
     Stage("resolve", lambda job: resolve(job.product, job.stem, job.options.wrt, job.options.find)),
     Stage("stabilise", lambda job: stabilise(job.product), optional=True),
     Stage("normalise", lambda job: normalise(job.product), optional=True),
+    Stage("logsums", lambda job: logsums(job.product), optional=True),
     Stage("contract", lambda job: contract(job.product), optional=True),
     Stage("factor", lambda job: factor(job.product), optional=True),
     Stage("hoist", lambda job: hoist(share(job.product)), optional=True),
@@ -99,7 +104,7 @@ STAGES = (
     Stage("reorder", lambda job: contract(job.product), optional=True),
     Stage("stream", lambda job: stream(job.product), optional=True),
     Stage("moments", lambda job: moments(job.product), optional=True),
-    Stage("emit", lambda job: render_module(view(job.product, VERSION, _other_way(job), job.options.workspace))),
+    Stage("emit", lambda job: render_module(view(job.product, VERSION, _other_ways(job), job.options.workspace))),
     Stage("format", lambda job: format_module(job.product) if job.options.format else job.product),
 )
 OPTIONAL = tuple(stage.name for stage in STAGES if stage.optional)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from string import punctuation
 from typing import NamedTuple
+from urllib.parse import quote
 
 from dsl import syntax
 from dsl.diagnostics import DslError, InternalError, Source
@@ -29,6 +31,8 @@ SIGNS = {**{name: sign for sign, name in OPERATORS.items()}, **{name: sign for s
 LEVELS = {"+": SUM, "-": SUM, "**": POWER, **dict.fromkeys(COMPARISONS, COMPARE)}
 # settings that a function takes by position, in its order; the others go by name
 POSITIONAL = {"arange": ("start", "stop", "step"), "eye": ("rows", "columns", "k"), "reshape": ("shape",), "broadcast_to": ("shape",), "tile": ("reps",)}
+# what stands for itself in a text within a text
+PLAIN = "".join(each for each in " " + punctuation if each not in "%#'\"\\")
 KEYWORDS = {"axes": "axis", "widths": "pad_width", "fill": "constant_values"}
 
 
@@ -212,7 +216,8 @@ class _Printer:
             "fused_adjoints": self.pairs(program.fused_adjoints),
             "walks": map(self.walk, program.walks),
             "hastened": map(repr, program.hastened),
-            "by_moments": ["True"] * program.by_moments,
+            "ways": map(repr, program.ways),
+            "undifferentiated": [f"'{quote(printed(program.undifferentiated), PLAIN)}'"] if program.undifferentiated else [],
             "checks": (exact((each.left, each.relation, each.right, each.reason)) for each in program.checks if isinstance(each, Check)),
             "names": (_tuple((self.called[node], repr(str(name)))) for node, name in program.names.items()),
             "wishes": (_tuple((self.called[node], repr(name))) for node, name in program.wishes.items() if node in self.called),

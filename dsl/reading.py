@@ -2,6 +2,7 @@
 
 The text is .expr with two things more: ``'spread'(x, shape=[N])`` applies an operation that no function of the language gives, and lines such as
 ``_gradients = (dL_dW,)`` list what a program holds beside its equations. A comment behind an equation, ``# 4: Z = X @ W``, is the line of the source.
+A whole program within such a list is a string, in which what would end that, or the line, is written as in an address: ``%0A``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from dsl import syntax
 from dsl.diagnostics import InternalError, Source
@@ -211,6 +213,7 @@ def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> P
         {node: static(name) for node, name in made.pairs("_wishes")},
         walks=tuple(made.walks()),
         hastened=tuple(map(static, made.settings.get("_hastened", ()))),
-        by_moments=bool(made.settings.get("_by_moments", ())),
+        ways=tuple(map(static, made.settings.get("_ways", ()))),
+        undifferentiated=next((program_of(unquote(static(text)), stem, rules) for text in made.settings.get("_undifferentiated", ())), None),
         alone=tuple((name, node) for (name, _), node in zip(outputs, made.nodes("_alone"), strict=False)),
     )

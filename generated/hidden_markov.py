@@ -99,6 +99,12 @@ def _ones(count: int, dtype: Any) -> NDArray[Any]:
     return ones
 
 
+def _moderate(x: NDArray[Any]) -> bool:
+    """Whether the exponentials of all entries, of which there are some, are in the middle half of what floats hold: sums of products with numbers of
+    which the largest is 1 then keep their digits."""
+    return x.size > 0 and bool(np.abs(x).max() < -np.log(np.finfo(x.dtype).tiny) / 2.0)
+
+
 def _top(
     x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
 ) -> NDArray[Any]:
@@ -372,6 +378,73 @@ def value(seen: ArrayLike, start: ArrayLike, move: ArrayLike, show: ArrayLike) -
     return L
 
 
+def _by_products(
+    seen: NDArray[Any], start: NDArray[Any], move: NDArray[Any], show: NDArray[Any]
+) -> tuple[Any, Gradients] | None:
+    """L and its gradients.
+
+    Logarithms of sums of exponentials are those of products; None where exponentials might leave the range of floats.
+    One exponential serves a softmax and its logarithm.
+    Arrays that nothing reads any more are overwritten.
+    """
+    T = seen.shape[0]
+    S = start.shape[0]
+    V = show.shape[1]
+    dtype = start.dtype
+    # log_move = log_softmax(move)
+    softmax, log_softmax = _softmax_and_log(move, axis=-1)
+    if not _moderate(log_softmax):
+        return None
+    # log_show = log_softmax(show).T
+    softmax_2, log_softmax_2 = _softmax_and_log(show, axis=-1)
+    log_show = log_softmax_2.T
+    # first = log_softmax(start) + log_show[seen[0]]
+    softmax_3, log_softmax_3 = _softmax_and_log(start, axis=-1)
+    seen_0 = seen[0]
+    first = np.add(log_softmax_3, log_show[seen_0], out=log_softmax_3)
+    # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
+    picked_seen = seen[1:]
+    picked = _rows(log_show, picked_seen)
+    log_joint = first
+    weights_all = np.empty((T - 1, S), dtype=dtype)
+    sums_all = np.empty((T - 1, S), dtype=dtype)
+    for t in range(T - 1):
+        # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
+        top = log_joint.max()
+        weights = np.subtract(log_joint, top, out=weights_all[t])
+        np.exp(weights, out=weights)
+        sums = weights.dot(softmax, out=sums_all[t])
+        log_joint = np.log(sums) + top + picked[t]
+    logsumexp_log_joint = _logsumexp(log_joint)
+    L = -logsumexp_log_joint
+    dlog_joint = -np.exp(log_joint - logsumexp_log_joint)
+    dsums_all = np.empty((T - 1, S), dtype=dtype)
+    dL_dpicked = np.empty((T - 1, S), dtype=dtype)
+    for t in reversed(range(T - 1)):
+        # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
+        dL_dpicked[t] = dlog_joint
+        dsums = np.divide(dlog_joint, sums_all[t], out=dsums_all[t])
+        dlog_joint = softmax.dot(dsums) * weights_all[t]
+    dL_dfirst = dlog_joint
+    dL_dlog_move = weights_all.T.dot(dsums_all)
+    dL_dlog_move *= softmax
+    # log_move = log_softmax(move)
+    scaled = np.multiply(softmax, dL_dlog_move.dot(_ones(S, dtype))[:, None], out=softmax)
+    dL_dmove = np.subtract(dL_dlog_move, scaled, out=dL_dlog_move)
+    # first = log_softmax(start) + log_show[seen[0]]
+    dL_dlog_show = _add_rows((V, S), picked_seen, dL_dpicked) + _scatter((V, S), seen_0, dL_dfirst)
+    # log_show = log_softmax(show).T
+    dL_dlog_softmax_2 = dL_dlog_show.T
+    dL_dshow = np.multiply(
+        softmax_2, dL_dlog_softmax_2.dot(_ones(V, dtype))[:, None], out=softmax_2
+    )
+    np.subtract(dL_dlog_softmax_2, dL_dshow, out=dL_dshow)
+    # first = log_softmax(start) + log_show[seen[0]]
+    dL_dstart = np.multiply(softmax_3, dL_dfirst.sum(keepdims=True), out=softmax_3)
+    np.subtract(dL_dfirst, dL_dstart, out=dL_dstart)
+    return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
+
+
 def value_and_grad(
     seen: ArrayLike, start: ArrayLike, move: ArrayLike, show: ArrayLike
 ) -> tuple[Any, Gradients]:
@@ -379,6 +452,7 @@ def value_and_grad(
 
     One exponential serves a softmax and its logarithm.
     Arrays that nothing reads any more are overwritten.
+    Logarithms of sums of exponentials are those of products where these are as exact: see _by_products.
     """
     seen, start, move, show = _checked(seen, start, move, show)
     if not start.dtype == move.dtype == show.dtype:
@@ -387,6 +461,10 @@ def value_and_grad(
     S = start.shape[0]
     V = show.shape[1]
     dtype = start.dtype
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = _by_products(seen, start, move, show)
+    if found is not None and np.isfinite(found[0]):
+        return found
     # log_show = log_softmax(show).T
     softmax, log_softmax = _softmax_and_log(show, axis=-1)
     log_show = log_softmax.T
@@ -437,4 +515,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: 4f7f23b85d6c400157f71820a2dff26575643e6cbd74bc7a9446a771e5e3f808
+# gradc: d5340c2063f578fa185a8b98ecf31fe3a7a7a317473e95d47227f1793c8d8309

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 from dsl import compile_text
 from dsl.api import module_of
+from tests.ways import Asked, compare
 
 MIXTURE = """
 input X: [N, D]
@@ -28,22 +28,6 @@ FORMS = {
 HEAD = "input X: [N, D]\nparam mu, v: [K, D]\n"
 
 
-class Asked:
-    """A module whose question for the moments is listened to."""
-
-    def __init__(self, text: str) -> None:
-        self.module: ModuleType = module_of(compile_text(text, "it"), "it")
-        self.answers: list[bool] = []
-        asked = self.module._by_moments
-
-        def listened(*arguments: Any) -> Any:
-            found = asked(*arguments)
-            self.answers.append(found is not None)
-            return found
-
-        self.module.__dict__["_by_moments"] = listened
-
-
 def sample(N: int, K: int, D: int, scale: float = 1.0, far: float = 0.0) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     mu = far + rng.normal(size=(K, D))
@@ -51,27 +35,17 @@ def sample(N: int, K: int, D: int, scale: float = 1.0, far: float = 0.0) -> dict
     return {"X": X, "weights": rng.normal(size=K), "mu": mu, "log_sd": np.log(scale) + 0.1 * rng.normal(size=(K, D))}
 
 
-def compare(asked: Asked, arguments: dict[str, Any], tolerance: float) -> None:
-    value, gradients = asked.module.value_and_grad(**arguments)
-    outcome, tape = asked.module.forward(**arguments)
-    pair = asked.module.backward(tape)
-    np.testing.assert_allclose(value, outcome, rtol=tolerance)
-    for name in pair._fields:
-        found, expected = getattr(gradients, name), getattr(pair, name)
-        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * max(np.abs(expected).max(), 1e-3))
-
-
 @pytest.mark.parametrize("far", [0.0, 100.0, 1e6])
 @pytest.mark.parametrize("sizes", [(1000, 25, 10), (20_000, 3, 2), (64, 300, 3)])
 def test_a_mixture_by_moments(sizes: tuple[int, int, int], far: float) -> None:
-    asked = Asked(MIXTURE)
+    asked = Asked("_by_moments", MIXTURE)
     compare(asked, sample(*sizes, far=far), 1e-12)
     assert asked.answers == [True]
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_and_layouts(form: str) -> None:
-    asked = Asked(f"{HEAD}L = mean(tanh(sum({FORMS[form]}, axis=1))) + sum(v) ** 2\n")
+    asked = Asked("_by_moments", f"{HEAD}L = mean(tanh(sum({FORMS[form]}, axis=1))) + sum(v) ** 2\n")
     rng = np.random.default_rng(1)
     K, D = 40, 3
     mu, v = rng.normal(size=(K, D)), 0.1 * rng.normal(size=(K, D))
@@ -81,7 +55,7 @@ def test_weights_and_layouts(form: str) -> None:
 
 @pytest.mark.parametrize("case", ["narrow and far", "nan", "inf", "huge"])
 def test_the_literal_sums_where_digits_would_be_lost(case: str) -> None:
-    asked = Asked(MIXTURE)
+    asked = Asked("_by_moments", MIXTURE)
     arguments = sample(1000, 25, 10, scale=1e-3 if case == "narrow and far" else 1.0)
     if case in ("nan", "inf"):
         arguments["X"][3, 1] = float(case)
@@ -97,7 +71,7 @@ def test_the_literal_sums_where_digits_would_be_lost(case: str) -> None:
 @pytest.mark.parametrize("far", [0.0, 100.0])
 @pytest.mark.parametrize("text", [MIXTURE, MIXTURE.replace("exp(log_sd)\n", "exp(log_sd)\nreach = max(abs(X))\n").replace("L = ", "L = reach + ")])
 def test_float32_is_computed_in_float64_and_rounded(text: str, far: float) -> None:
-    asked = Asked(text)
+    asked = Asked("_by_moments", text)
     single = {name: each.astype(np.float32) for name, each in sample(2000, 25, 10, far=far).items()}
     value, gradients = asked.module.value_and_grad(**single)
     exact, expected = asked.module.value_and_grad(**{name: each.astype(np.float64) for name, each in single.items()})
@@ -121,7 +95,7 @@ NOT_EXPONENTS = {
 @pytest.mark.parametrize("form", NOT_EXPONENTS)
 def test_other_readers_than_exponents(form: str, dtype: type) -> None:
     """Right to 1e-12 of each sum, so whatever reads them; rows of X that are nearly rows of mu are refused."""
-    asked = Asked(f"{HEAD}L = {NOT_EXPONENTS[form]} + 0 * sum(v)\n")
+    asked = Asked("_by_moments", f"{HEAD}L = {NOT_EXPONENTS[form]} + 0 * sum(v)\n")
     rng = np.random.default_rng(2)
     arguments = {"X": rng.normal(size=(900, 6)), "mu": 3 + rng.normal(size=(40, 6)), "v": 0.1 * rng.normal(size=(40, 6))}
     arguments = {name: each.astype(dtype) for name, each in arguments.items()}
@@ -143,7 +117,7 @@ BESIDE = {
 @pytest.mark.parametrize("form", BESIDE)
 def test_beside_their_exponentials_distances_of_0_do_not_matter(form: str) -> None:
     """Centres that are points, as networks of kernels often begin with."""
-    asked = Asked(f"input X: [N, D]\nparam mu: [K, D]\nparam s: [K]\n{BESIDE[form]}\n")
+    asked = Asked("_by_moments", f"input X: [N, D]\nparam mu: [K, D]\nparam s: [K]\n{BESIDE[form]}\n")
     rng = np.random.default_rng(2)
     X = rng.normal(size=(900, 6))
     compare(asked, {"X": X, "mu": X[:40].copy(), "s": 0.1 * rng.normal(size=40)}, 1e-12)
@@ -151,7 +125,7 @@ def test_beside_their_exponentials_distances_of_0_do_not_matter(form: str) -> No
 
 
 def test_squares_of_either_sign_may_cancel_anywhere() -> None:
-    asked = Asked(f"{HEAD}L = mean(abs(sum((X[:, None] - mu) ** 2 * v, axis=2)))\n")
+    asked = Asked("_by_moments", f"{HEAD}L = mean(abs(sum((X[:, None] - mu) ** 2 * v, axis=2)))\n")
     rng = np.random.default_rng(2)
     arguments = {"X": rng.normal(size=(900, 6)), "mu": 9 + rng.normal(size=(40, 6)), "v": rng.normal(size=(40, 6))}
     compare(asked, arguments, 1e-12)
@@ -163,7 +137,8 @@ def test_squares_of_either_sign_may_cancel_anywhere() -> None:
 @pytest.mark.parametrize("sharp", [False, True])
 def test_what_multiplies_an_exponent_counts(sharp: bool) -> None:
     """An error of 1e-12 in a distance is one of 1e-4 in a hundred millionth of it."""
-    asked = Asked("input X: [N, D]\nparam mu: [K, D]\nconst tau = 1.0\nL = mean(logsumexp(3 - sum((X[:, None] - mu) ** 2, axis=2) / tau, axis=1))\n")
+    text = "input X: [N, D]\nparam mu: [K, D]\nconst tau = 1.0\nL = mean(logsumexp(3 - sum((X[:, None] - mu) ** 2, axis=2) / tau, axis=1))\n"
+    asked = Asked("_by_moments", text)
     arguments = sample(1000, 25, 10)
     value, _ = asked.module.value_and_grad(arguments["X"], arguments["mu"], tau=1e-8 if sharp else 1.0)
     outcome, _ = asked.module.forward(arguments["X"], arguments["mu"], tau=1e-8 if sharp else 1.0)
@@ -173,13 +148,13 @@ def test_what_multiplies_an_exponent_counts(sharp: bool) -> None:
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 3, 2), (5, 1, 2), (10, 3, 2)])
 def test_nothing_is_asked_of_small_arrays(sizes: tuple[int, int, int]) -> None:
-    asked = Asked(MIXTURE)
+    asked = Asked("_by_moments", MIXTURE)
     compare(asked, sample(*sizes), 1e-12)
     assert asked.answers == []
 
 
 def test_no_points_at_all() -> None:
-    asked = Asked(MIXTURE)
+    asked = Asked("_by_moments", MIXTURE)
     arguments = sample(1, 3, 2)
     arguments["X"] = arguments["X"][:0]
     with np.errstate(invalid="ignore"):  # the mean of nothing is nan
@@ -190,7 +165,7 @@ def test_no_points_at_all() -> None:
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Moments of all rows at once, and of ten blocks and a last one that is not whole."""
-    asked = Asked(MIXTURE)
+    asked = Asked("_by_moments", MIXTURE)
     arguments = sample(2_003, 12, 5)
     whole = asked.module.value_and_grad(**arguments)
     monkeypatch.setattr(asked.module, "_BLOCK_BYTES", 200 * 8 * (3 * 5 + 12))
@@ -208,7 +183,8 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_points_that_are_computed_are_taken_in_blocks_too(read: str) -> None:
     """They are asked about before the blocks, and a block takes its rows of them."""
     distance = "sum((Z[:, None] - mu) ** 2, axis=2)"
-    asked = Asked(f"input X: [N, D]\ninput y: [N, K]\nparam W: [D, H]\nparam mu: [K, H]\nZ = tanh(X @ W)\nL = mean({read.format(distance)} * y)\n")
+    text = f"input X: [N, D]\ninput y: [N, K]\nparam W: [D, H]\nparam mu: [K, H]\nZ = tanh(X @ W)\nL = mean({read.format(distance)} * y)\n"
+    asked = Asked("_by_moments", text)
     rng = np.random.default_rng(3)
     shapes = {"X": (30_000, 3), "y": (30_000, 20), "W": (3, 4), "mu": (20, 4)}
     arguments = {name: rng.normal(size=shape) for name, shape in shapes.items()}
@@ -220,7 +196,7 @@ def test_points_that_are_computed_are_taken_in_blocks_too(read: str) -> None:
 
 
 def test_every_row_beside_every_other_is_not_formed() -> None:
-    asked = Asked(MIXTURE)
+    asked = Asked("_by_moments", MIXTURE)
     arguments = sample(3000, 60, 20)
     tracemalloc.start()
     asked.module.value_and_grad(**arguments)
@@ -230,7 +206,7 @@ def test_every_row_beside_every_other_is_not_formed() -> None:
 
 
 def test_threads_change_nothing() -> None:
-    asked = Asked(MIXTURE)
+    asked = Asked("_by_moments", MIXTURE)
     arguments = sample(60_000, 20, 8)
     one, two = (asked.module.value_and_grad(**arguments, workers=workers) for workers in (1, 2))
     np.testing.assert_allclose(two[0], one[0], rtol=1e-13)

@@ -39,7 +39,7 @@ def finished(program: Program, after: str) -> str:
 def held(program: Program) -> dict[str, Any]:
     """What a program is, without what was told of it and what nothing needs."""
     nodes = set(topological([*program.names, *program.every_root]))
-    fields = ("docstring", "arguments", "outputs", "wrt", "checks", "hints", "cotangents", "gradients", "fused", "alone")
+    fields = ("docstring", "arguments", "outputs", "wrt", "checks", "hints", "cotangents", "gradients", "fused", "alone", "ways")
     found = {field: getattr(program, field) for field in fields}
     found["names"] = list(program.names.items())
     found["lines"] = {node: line for node, line in program.lines.items() if node in nodes}

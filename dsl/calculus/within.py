@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dsl.nodes import Apply, Node, Notes, Program, apply, remapped, topological
-from dsl.ops.loops import LOOP, Turn, as_loop
+from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 
 
-def within(program: Program, change: Callable[[Program], Program]) -> Program:
-    """The program with its turns changed, and with what was rewritten in them among its ``rewrites``."""
+def within(program: Program, change: Callable[[Program, Loop], Program]) -> Program:
+    """The program with its turns changed, each told of which loop it is, and with what was rewritten in them among its ``rewrites``."""
     order = topological(program.roots)
     if not any(isinstance(node, Apply) and node.op is LOOP for node in order):
         return program
@@ -23,7 +23,7 @@ def within(program: Program, change: Callable[[Program], Program]) -> Program:
             mapped[node] = new = apply(node.op, *args, **dict(node.attrs))
             if node.op is LOOP:
                 made = as_loop(new)
-                inner = change(replace(_of_turn(program, made.turn), rewrites=rewrites))
+                inner = change(replace(_of_turn(program, made.turn), rewrites=rewrites), made)
                 rewrites = inner.rewrites
                 mapped[node] = made.turning(_turn_of(inner, made.turn)).node
     return replace(remapped(program, mapped), rewrites=rewrites)

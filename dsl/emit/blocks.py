@@ -124,7 +124,7 @@ class _Block:
             inner.add(of, slices)
         counted = [f"{inner.count} = {parts[0]}.shape[{_axis(walk.sequences[0], walk.dim)}]"] if inner.counted else []
         floats = [part for part, node in zip(parts, walk.sequences, strict=True) if isinstance(node, Input) and node.type.dtype == "float"]
-        counted += in_double(floats) if outer.program.guards else []
+        counted += in_double(floats) if outer.program.way and outer.program.way.double else []
         lines = inner.reused(f"return {_listed([inner.texts[node].text for node in walk.given]) or '()'}")
         lines = guarded(live([*counted, *lines]), inner.raising, outer.program)
         outer.needs_dtype = outer.needs_dtype or inner.needs_dtype

@@ -72,6 +72,7 @@ class Body:
     def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:
         self.program, self.names, self.uses, self.keep = program, names, uses, set(keep)
         self.texts: dict[Node, Text] = {}
+        self.emitted: set[Node] = set()
         self.lines: list[str] = []
         self.sizes: dict[str, None] = {}
         self.needs_dtype = False
@@ -150,7 +151,9 @@ class Body:
         self.texts[node] = Text(text)
 
     def emit(self, nodes: Iterable[Node]) -> None:
-        nodes = list(nodes)
+        """Print nodes, arguments first, but for those that are printed already."""
+        nodes = [node for node in nodes if node not in self.emitted]
+        self.emitted.update(nodes)
         self.keep |= kept_by_loops(nodes)
         for node in nodes:
             if isinstance(node, Apply) and node.op.name == "part":

@@ -129,6 +129,12 @@ def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
 
 
+def _moderate(x: NDArray[Any]) -> bool:
+    """Whether the exponentials of all entries, of which there are some, are in the middle half of what floats hold: sums of products with numbers of
+    which the largest is 1 then keep their digits."""
+    return x.size > 0 and bool(np.abs(x).max() < -np.log(np.finfo(x.dtype).tiny) / 2.0)
+
+
 def _keeps_digits(x: NDArray[Any], y: NDArray[Any], weights: Any) -> bool:
     """Whether weighted sums of squared differences between rows of x and of y, from products of moments about the mean of y, are right to 1e-12.
     For each row of y they cancel from what the farthest point's would be, so nan or inf or large weights say no."""

@@ -15,7 +15,9 @@ def _infer(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> Tensor
 # of matrices x and y of as many columns, and the weights of these in sums of squared differences: as exponents, and as anything
 KEEPS_DIGITS = Op("keeps_digits", _infer, called("_keeps_digits"))
 STANDS_APART = Op("stands_apart", _infer, called("_stands_apart"))
-OPS = (KEEPS_DIGITS, STANDS_APART)
+# of an array: whether exponentials of its entries, and sums of products with them, stay in the range of floats
+MODERATE = Op("moderate", _infer, called("_moderate"))
+OPS = (KEEPS_DIGITS, STANDS_APART, MODERATE)
 FUNCTIONS: tuple[Function, ...] = ()
 
-__all__ = ["KEEPS_DIGITS", "STANDS_APART"]
+__all__ = ["KEEPS_DIGITS", "MODERATE", "STANDS_APART"]

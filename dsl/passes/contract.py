@@ -54,7 +54,7 @@ def contract(program: Program) -> Program:
 
 def _ordered(program: Program, planner: Callable[[Program], _Planner]) -> Program:
     """The program with its products in the cheapest order, those of each turn of a loop in the turn's."""
-    program = _joined(divided(within(program, lambda turn: _ordered(turn, planner))))
+    program = _joined(divided(within(program, lambda turn, _: _ordered(turn, planner))))
     plans = planner(program).plans()
     mapped: dict[Node, Node] = {}
     found: list[Rewrite] = []

@@ -47,7 +47,7 @@ def hasten(program: Program) -> Program:
 
 def _joined(only: Program) -> Program:
     """A graph, and those of the turns of its loops, in fewer steps; what stands beside others in sums and products comes after that."""
-    only = divided(within(only, lambda turn: logistic(dotted(outside(_joined(turn))))))
+    only = divided(within(only, lambda turn, _: logistic(dotted(outside(_joined(turn))))))
     order = topological(only.roots)
     joint = Joint(order, scale_of(only))
     mapped: dict[Node, Node] = {}

@@ -16,16 +16,18 @@ from dsl.calculus.chains import Factor, Product, Scale, as_product, best_order, 
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import readers_of, scale_of, upon
-from dsl.nodes import Apply, Node, Program, applies, apply, const, fused_only, made_of, remapped, topological, with_fused
+from dsl.nodes import Apply, Node, Program, Way, applies, apply, const, fused_only, made_of, remapped, topological, with_fused
 from dsl.ops.broadcasting import total
 from dsl.ops.exactness import KEEPS_DIGITS, STANDS_APART
 from dsl.ops.making import size_of
 from dsl.ops.shaping import reshape
-from dsl.types import ONE, Shape
+from dsl.types import ONE, Shape, product
 
 Readers = Mapping[Node, Sequence[Node]]
 # what may be lost, as the generated code's _keeps_digits and _stands_apart say
 LOST = "1e-12"
+WAY = "moments"
+SAID = "Sums of squared differences of large arrays are products of moments where these are as exact: see _by_moments."
 # what may happen to an exponent on its way, besides that it is multiplied by a number
 _AFFINE = ("add", "subtract", "negative", "reshape", "broadcast_to")
 _EXPONENTIALS = ("exp", "logsumexp", "softmax", "log_softmax", "softmax_and_log", "softmax_and_logsumexp", "softmax_and_picked")
@@ -47,7 +49,7 @@ class Difference:
 
 def moments(program: Program) -> Program:
     """The program, which says whether there is another graph for large arrays."""
-    return replace(program, by_moments=_found(program) is not None)
+    return replace(program, ways=(*program.ways, WAY)) if _found(program) else program
 
 
 def multiplied_out(program: Program) -> Program:
@@ -55,7 +57,7 @@ def multiplied_out(program: Program) -> Program:
     found = _found(program)
     assert found is not None
     told = f"Sums of squared differences are products of moments, as exact to {LOST}; None where they might not be."
-    return replace(with_fused(program, found), walks=(), by_moments=False, hastened=(told, *program.hastened))
+    return replace(with_fused(program, found), walks=(), ways=(), way=found.way, hastened=(told, *program.hastened))
 
 
 def _found(program: Program) -> Program | None:
@@ -136,7 +138,8 @@ def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], sc
     if len(guards) != 1 or not guards[0]:
         return None
     made = remapped(program, mapped)
-    return replace(made, wishes={**made.wishes, centre: "centre"}, guards=tuple(guards[0]))
+    way = Way("_by_moments", SAID, double=True, spared=product((*of.x.type.known, of.y.type.known[0])))
+    return replace(made, wishes={**made.wishes, centre: "centre"}, guards=tuple(guards[0]), way=way)
 
 
 def _split(of: Difference, top: Product) -> tuple[tuple[int, ...], list[Factor]]:
