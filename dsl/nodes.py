@@ -307,11 +307,6 @@ class Walk:
         """What a block gives."""
         return (*(part for _, part in self.totals), *self.kept)
 
-    @property
-    def shared(self) -> bool:
-        """Whether threads may share the blocks: not those that add to rows of others, as they do where there is more than one slice."""
-        return all(applies(node, "scatter") for node in self.added)
-
 
 @dataclass(frozen=True)
 class Way:

@@ -93,9 +93,13 @@ def _in_blocks(
     join: tuple[Any, ...] | None = None,
     axes: tuple[int, ...] = (),
     kept: tuple[int, ...] = (),
+    overlap: int = 0,
+    anew: int = 0,
 ) -> Any:
     """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
-    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
+    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first. Where blocks
+    add to so many rows of the next, threads leave these for the end, and what they have added there to rows that are then written anew, those of so
+    many of the last arrays, is added once more.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
     saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
@@ -135,9 +139,23 @@ def _in_blocks(
             totals = _joined(totals, parts, join)
         return totals
 
-    share = -(-count // workers)
-    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return [*(run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)), *wholes]
+    share = max(-(-count // workers), overlap)
+    lows = range(0, count, share)
+    shares = [(low + overlap * (low > 0), min(low + share, count)) for low in lows]
+    totals = run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)
+    for low in lows[1:] if overlap else ():
+        rows = slice(low, min(low + overlap, count))
+        seams = [
+            array[(*place, rows)]
+            for array, place in zip(
+                arrays[len(arrays) - anew :], places[len(arrays) - anew :], strict=True
+            )
+        ]
+        added = [seam.copy() for seam in seams]
+        totals = _joined(totals, run(rows.start, rows.stop), join)
+        for seam, more in zip(seams, added, strict=True):
+            seam += more
+    return [*totals, *wholes]
 
 
 def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
@@ -234,36 +252,38 @@ def value(x: ArrayLike) -> Any:
     return L
 
 
-def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
+def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     """L and its gradients.
 
     The N - 1 rows are gone through a block at a time: what is made of a block stays in the cache.
     Arrays that nothing reads any more are overwritten.
+
+    workers: how many threads share the blocks.
     """
     x = _checked(x)
     N = x.shape[0]
     dtype = x.dtype
     # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-    picked_x = x[1:]
-    picked_x_2 = x[:-1]
     dL_dx = np.zeros((N,), dtype=dtype)
 
-    def block(picked_x_2_rows: Any, picked_x_rows: Any, dL_dx_rows: Any, dL_dx_rows_2: Any) -> Any:
+    def block(x_from_0: Any, x_from_1: Any, dL_dx_from_0: Any, dL_dx_from_1: Any) -> Any:
         # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-        difference = picked_x_2_rows * picked_x_2_rows
-        np.subtract(picked_x_rows, difference, out=difference)
+        difference = x_from_0 * x_from_0
+        np.subtract(x_from_1, difference, out=difference)
         total = difference.dot(difference)
-        difference_2 = 1 - picked_x_2_rows
+        difference_2 = 1 - x_from_0
         L_sum = difference_2.dot(difference_2)
-        dL_dpicked_x_2 = np.multiply(-2, difference_2, out=difference_2)
-        dL_dpicked_x_2 -= 400.0 * difference * picked_x_2_rows
-        np.multiply(200.0, difference, out=dL_dx_rows_2)
-        dL_dx_rows += dL_dpicked_x_2
+        dL_dpicked = np.multiply(-2, difference_2, out=difference_2)
+        dL_dpicked -= 400.0 * difference * x_from_0
+        np.multiply(200.0, difference, out=dL_dx_from_1)
+        dL_dx_from_0 += dL_dpicked
         return total, L_sum
 
-    total, L_sum = _in_blocks(block, (picked_x_2, picked_x, dL_dx[:-1], dL_dx[1:]), N - 1, 40, 1)
+    total, L_sum = _in_blocks(
+        block, (x[:-1], x[1:], dL_dx[:-1], dL_dx[1:]), N - 1, 40, workers, overlap=1, anew=1
+    )
     L = 100 * total + L_sum
     return L, Gradients(dL_dx)
 
 
-# gradc: 4aed4252797415419c00ac9a3978206848553e5cf169440f11ec408e357945cd
+# gradc: f4c8ecf99ec3490150c1236d0f01a056cac732ef50c55b8c67f23415c25f4ccb

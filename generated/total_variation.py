@@ -77,6 +77,12 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
+def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
+    for a tenth of a second: on a core that the next call's blocks could use."""
+    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+
+
 _BLOCK_BYTES = 2**22
 
 
@@ -107,9 +113,13 @@ def _in_blocks(
     join: tuple[Any, ...] | None = None,
     axes: tuple[int, ...] = (),
     kept: tuple[int, ...] = (),
+    overlap: int = 0,
+    anew: int = 0,
 ) -> Any:
     """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
-    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
+    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first. Where blocks
+    add to so many rows of the next, threads leave these for the end, and what they have added there to rows that are then written anew, those of so
+    many of the last arrays, is added once more.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
     saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
@@ -149,9 +159,23 @@ def _in_blocks(
             totals = _joined(totals, parts, join)
         return totals
 
-    share = -(-count // workers)
-    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return [*(run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)), *wholes]
+    share = max(-(-count // workers), overlap)
+    lows = range(0, count, share)
+    shares = [(low + overlap * (low > 0), min(low + share, count)) for low in lows]
+    totals = run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)
+    for low in lows[1:] if overlap else ():
+        rows = slice(low, min(low + overlap, count))
+        seams = [
+            array[(*place, rows)]
+            for array, place in zip(
+                arrays[len(arrays) - anew :], places[len(arrays) - anew :], strict=True
+            )
+        ]
+        added = [seam.copy() for seam in seams]
+        totals = _joined(totals, run(rows.start, rows.stop), join)
+        for seam, more in zip(seams, added, strict=True):
+            seam += more
+    return [*totals, *wholes]
 
 
 def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
@@ -289,43 +313,40 @@ def value(noisy: ArrayLike, image: ArrayLike, *, weight: float = 0.1, eps: float
 
 
 def value_and_grad(
-    noisy: ArrayLike, image: ArrayLike, *, weight: float = 0.1, eps: float = 0.001
+    noisy: ArrayLike, image: ArrayLike, *, weight: float = 0.1, eps: float = 0.001, workers: int = 1
 ) -> tuple[Any, Gradients]:
     """L and its gradients.
 
     The H - 1 rows are gone through a block at a time: what is made of a block stays in the cache.
     Arrays that nothing reads any more are overwritten.
+
+    workers: how many threads share the blocks.
     """
     noisy, image, weight, eps = _checked(noisy, image, weight, eps)
     if noisy.dtype != image.dtype:
         noisy, image = _in_one_precision(noisy, image)
     H, W = noisy.shape
     dtype = noisy.dtype
-    # down = image[1:, :-1] - image[:-1, :-1]
-    picked_image = image[1:, :-1]
-    picked_image_2 = image[:-1, :-1]
-    # right = image[:-1, 1:] - image[:-1, :-1]
-    picked_image_3 = image[:-1, 1:]
     # variation = sum(sqrt(down ** 2 + right ** 2 + eps ** 2))
     eps_squared = eps**2
     # L = sum((image - noisy) ** 2) / 2 + weight * variation
     image_minus_noisy = image - noisy
-    ratio = np.vdot(image_minus_noisy, image_minus_noisy) / 2
+    ratio = _dot_all(image_minus_noisy, image_minus_noisy) / 2
     # down = image[1:, :-1] - image[:-1, :-1]
     added = np.zeros((H, W), dtype=dtype)
 
     def block(
-        picked_image_rows: Any,
-        picked_image_2_rows: Any,
-        picked_image_3_rows: Any,
-        added_rows: Any,
-        added_rows_2: Any,
-        added_rows_3: Any,
+        image_from_1_0: Any,
+        image_from_0_0: Any,
+        image_from_0_1: Any,
+        added_from_0_1: Any,
+        added_from_0_0: Any,
+        added_from_1_0: Any,
     ) -> Any:
         # down = image[1:, :-1] - image[:-1, :-1]
-        down = picked_image_rows - picked_image_2_rows
+        down = image_from_1_0 - image_from_0_0
         # right = image[:-1, 1:] - image[:-1, :-1]
-        right = picked_image_3_rows - picked_image_2_rows
+        right = image_from_0_1 - image_from_0_0
         # variation = sum(sqrt(down ** 2 + right ** 2 + eps ** 2))
         sqrt = down * down
         sqrt += right * right
@@ -335,25 +356,27 @@ def value_and_grad(
         weight_over_sqrt = np.divide(weight, sqrt, out=sqrt)
         dL_dright = np.multiply(weight_over_sqrt, right, out=right)
         dL_ddown = np.multiply(weight_over_sqrt, down, out=weight_over_sqrt)
-        added_rows_3[...] = dL_ddown
-        added_rows += dL_dright
+        added_from_1_0[...] = dL_ddown
+        added_from_0_1 += dL_dright
         # down = image[1:, :-1] - image[:-1, :-1]
-        added_rows_2 += -dL_dright - dL_ddown
+        added_from_0_0 += -dL_dright - dL_ddown
         return (variation,)
 
     (variation,) = _in_blocks(
         block,
         (
-            picked_image,
-            picked_image_2,
-            picked_image_3,
+            image[1:, :-1],
+            image[:-1, :-1],
+            image[:-1, 1:],
             added[:-1, 1:],
             added[:-1, :-1],
             added[1:, :-1],
         ),
         H - 1,
         8 * (9 * W - 9),
-        1,
+        workers,
+        overlap=1,
+        anew=1,
     )
     # L = sum((image - noisy) ** 2) / 2 + weight * variation
     L = ratio + weight * variation
@@ -361,4 +384,4 @@ def value_and_grad(
     return L, Gradients(dL_dimage)
 
 
-# gradc: a95ca188f81ecd88b0f2ece46155dfbec6ebb99abda9ce74dcf27a8e06f0592b
+# gradc: 79568b20faa416e1badcd557ef86e660f5997094b9e393b1d2896be2cbde6083

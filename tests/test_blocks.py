@@ -118,6 +118,7 @@ NEIGHBOURS = {
     "turned": "L = sum(tanh(x[::-1][1:] * x[:-1]) ** 2 * sin(y[1:]))",
     "steps": "L = sum(tanh(x[1::2] * x[:-1:2]) ** 2 * sin(y[1::2]))",
     "taken away": "L = sum(tanh(x[:-2] * y[1:-1])) - sum(exp(y[2:] * x[1:-1]) * sin(y[:-2]))",
+    "of what is cut": "L = sum(tanh(pad(x, 1))) + sum(tanh(softmax(x, axis=0)) * y)",
     "means": "d = x[1:] - x[:-1]\nL = sum(tanh(d - mean(d, axis=0)) ** 2 * exp(d))",
 }
 
@@ -136,7 +137,13 @@ def test_neighbours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gradients_of_neighbours_are_written_in_blocks() -> None:
     text = compile_text("param x: [N]\nL = sum(tanh(x[1:] - x[:-1] ** 2) ** 2)\n")
     block = text.partition("def value_and_grad")[2].partition("    def block(")[2].partition("    return L")[0]
-    assert "_scatter" not in block and "dL_dx_rows -= " in block and "out=dL_dx_rows_2)" in block
+    assert "_scatter" not in block and "dL_dx_from_0 -= " in block and "out=dL_dx_from_1)" in block
+    assert "(x[:-1], x[1:], dL_dx[:-1], dL_dx[1:])" in text
+
+
+def test_threads_share_neighbours_whose_places_are_numbers() -> None:
+    shared = {name: len(ways(made("param x: [N, D]\nparam y: [N, D]\n" + program))) > 1 for name, program in NEIGHBOURS.items()}
+    assert {name for name, yes in shared.items() if not yes} == {"steps"}
 
 
 @pytest.mark.parametrize("name", ["weighted", "rooted", "twice"])

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from dsl.calculus.identities import rewritten
 from dsl.calculus.owned import owns
 from dsl.calculus.scalings import upon
-from dsl.nodes import Apply, Node, Program, applies, remapped, topological
-from dsl.ops.indexing import SCATTER, distinct
+from dsl.nodes import Apply, Node, Program, Walk, applies, remapped, topological
+from dsl.ops.indexing import FULL, SCATTER, distinct, slice_of, start_of
+from dsl.types import Dim
 
 # a sum of more terms is put together in parts
 MOST = 32
@@ -96,6 +97,56 @@ def slices_of(node: Node) -> Pieces | None:
     return None
 
 
+def added_by(walk: Walk) -> list[tuple[Node, Pieces]]:
+    """The sums of slices that a block of a walk adds to."""
+    return [(node, of) for node in walk.added if (of := slices_of(node)) is not None]
+
+
+def begun(of: Pieces, dim: Dim) -> Apply | None:
+    """The piece whose rows along a dimension are not added to others but are the first to be written, where blocks come one after another: no
+    block before has reached those of the one that begins last."""
+    starts = [(start, piece) for sign, piece in of.terms if sign > 0 and (start := _start(piece, dim)) is not None]
+    last = max(starts, key=lambda each: each[0], default=None)
+    beyond = last is not None and all((start := _start(piece, dim)) is not None and start <= last[0] for _, piece in of.terms)
+    return last[1] if last is not None and beyond and of.base is None else None
+
+
+def overlap(walk: Walk) -> int | None:
+    """How many rows of the next block's a block adds to, where that is a number."""
+    found = 0
+    for _, of in added_by(walk):
+        if len(of.terms) > 1:
+            starts = [_start(piece, walk.dim) for _, piece in of.terms]
+            known = [start for start in starts if start is not None]
+            if len(known) < len(starts):
+                return None
+            found = max(found, max(known) - min(known))
+    return found
+
+
+def on_threads(walks: Iterable[Walk]) -> bool:
+    """Whether threads may share the blocks of some walk."""
+    return any(overlap(walk) is not None for walk in walks)
+
+
+def _start(piece: Apply, dim: Dim) -> int | None:
+    """The first of the rows that a piece stands in; None where they are not next to each other, or the first is no number."""
+    return start_of(slice_of(piece, piece.args[0].type.known.index(dim)))
+
+
+def corner(node: Node) -> tuple[int, ...]:
+    """Where along each axis a slice of an array, or what is put into one, begins, up to the last axis that is cut; none of what is no slice or does
+    not begin at numbers."""
+    if not (applies(node, "index", "scatter") and len(node.args) == 1):
+        return ()
+    cut = node.type.known if node.op is SCATTER else node.args[0].type.known
+    items = [slice_of(node, axis) for axis in range(len(cut))]
+    while items and items[-1] == FULL:
+        items.pop()
+    starts = [start_of(item) for item in items]
+    return tuple(start for start in starts if start is not None) if None not in starts else ()
+
+
 def _slices(node: Node, whole: Node) -> tuple[tuple[int, Apply], ...]:
     """The pieces, each with its sign, of a sum of arrays that are zero but for a slice, or of such an array; none of another node."""
     terms = _terms(node, lambda each: True, set()) if isinstance(node, Apply) else []
@@ -145,4 +196,4 @@ def scalar_of(piece: Apply) -> Node:
     return g.args[0] if isinstance(g, Apply) and g.op.name == "broadcast_to" and g.args[0].type.shape == () else g
 
 
-__all__ = ["Pieces", "scalar_of", "slices_of", "sums_of_pieces", "together"]
+__all__ = ["Pieces", "added_by", "begun", "corner", "on_threads", "overlap", "scalar_of", "slices_of", "sums_of_pieces", "together"]

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
-from dsl.calculus.pieces import Pieces, slices_of
+from dsl.calculus.pieces import Pieces, added_by, begun, corner, overlap
 from dsl.calculus.rows import JOINED
 from dsl.emit.body import accumulated, live
 from dsl.emit.guard import guarded, indented
 from dsl.emit.reuse import Frugal
-from dsl.nodes import Apply, Input, Node, Walk, of_sizes, topological
-from dsl.ops.indexing import items_text, slice_of
+from dsl.nodes import Apply, Input, Node, Walk, applies, of_sizes, topological
+from dsl.ops.indexing import items_text
 from dsl.types import ONE, Dim, product
 
 _VIEWS = ("broadcast_to", "reshape", "index")
@@ -26,8 +26,11 @@ def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], wo
     steps = [_steps(walk, order) for walk in walks]
     inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals), *chain(*map(_added, walks))}
     read = _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
-    body.whole |= {of.base for walk in walks for _, of in _sums(walk) if of.base is not None}
-    body.keep |= read | {node for walk in walks for node in walk.sequences if node not in inside}
+    body.whole |= {of.base for walk in walks for _, of in added_by(walk) if of.base is not None}
+    given = [node for walk in walks for node in walk.sequences if node not in inside]
+    cut = {node for node in given if corner(node) and node not in body.program.names and not applies(node.args[0], *_VIEWS)}
+    body.whole |= cut
+    body.keep |= read | {node.args[0] if node in cut else node for node in given}
     done: set[Node] = set()
     for walk, mine in zip(walks, steps, strict=True):
         ready = _ready(order, inside, done)
@@ -42,19 +45,14 @@ def _roots(walk: Walk) -> list[Node]:
     return [*walk.given, *_for_slices(walk)]
 
 
-def _sums(walk: Walk) -> list[tuple[Node, Pieces]]:
-    """The sums of slices that a block adds to."""
-    return [(node, of) for node in walk.added if (of := slices_of(node)) is not None]
-
-
 def _for_slices(walk: Walk) -> list[Node]:
     """What a block adds to slices."""
-    return [piece.args[0] for _, of in _sums(walk) for _, piece in of.terms]
+    return [piece.args[0] for _, of in added_by(walk) for _, piece in of.terms]
 
 
 def _added(walk: Walk) -> list[Node]:
     """The steps from what is added to slices to the sums of these."""
-    return [each for node, of in _sums(walk) for each in topological([node], of.below)]
+    return [each for node, of in added_by(walk) for each in topological([node], of.below)]
 
 
 def _ready(order: Iterable[Node], inside: set[Node], done: set[Node]) -> set[Node]:
@@ -112,15 +110,19 @@ class _Block:
     def emit(self, workers: str) -> None:
         outer, walk = self.outer, self.walk
         targets = [*(self._target(node, part) for node, part in walk.totals), *(self._array(node) for node in walk.kept)]
-        for node, of in _sums(walk):
+        for node, of in added_by(walk):
             outer.begin(node, of.base)
         name = outer.names.fresh("block")
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         inner = _Inner(outer, walk, self.steps)
         parts = [inner.of_sequence(node) for node in walk.sequences]
-        slices = {piece: inner.of_slice(node) for node, of in _sums(walk) for _, piece in of.terms}
+        wholes = {piece: node for node, of in added_by(walk) for _, piece in of.terms}
+        first = {piece: wholes[piece] for _, of in added_by(walk) if (piece := begun(of, walk.dim)) is not None}
+        # those that are written anew stand last
+        wholes = {piece: node for piece, node in wholes.items() if piece not in first} | first
+        slices = {piece: inner.of_slice(piece, node) for piece, node in wholes.items()}
         inner.emit(self.steps)
-        for _, of in _sums(walk):
+        for _, of in added_by(walk):
             inner.add(of, slices)
         counted = [f"{inner.count} = {parts[0]}.shape[{_axis(walk.sequences[0], walk.dim)}]"] if inner.counted else []
         floats = [part for part, node in zip(parts, walk.sequences, strict=True) if isinstance(node, Input) and node.type.dtype == "float"]
@@ -135,9 +137,11 @@ class _Block:
         taken_by_block = ", ".join(f"{part}: Any" for part in (*parts, *slices.values()))
         block = "\n".join([f"def {name}({taken_by_block}) -> Any:", *map(indented, lines)])
         given = [outer.texts[node].text for node in walk.sequences]
-        given += [f"{outer.texts[node].text}[{items_text(piece, (), outer)}]" for node, of in _sums(walk) for _, piece in of.terms]
-        shared = workers if walk.shared else "1"
-        call = f"_in_blocks({name}, ({_listed(given)}), {outer.dim(walk.dim)}, {self._bytes(inner.buffers.values())}, {shared}{self._joined()})"
+        given += [f"{outer.texts[node].text}[{items_text(piece, (), outer)}]" for piece, node in wholes.items()]
+        reach = overlap(walk)
+        shared = "1" if reach is None else workers
+        seams = f", overlap={reach}, anew={len(first)}" if reach else ""
+        call = f"_in_blocks({name}, ({_listed(given)}), {outer.dim(walk.dim)}, {self._bytes(inner.buffers.values())}, {shared}{self._joined()}{seams})"
         outer.lines += [block, f"{_listed(targets)} = {call}" if targets else call]
         for node, target in zip((*(node for node, _ in walk.totals), *walk.kept), targets, strict=True):
             outer.bind(node, target)
@@ -211,31 +215,23 @@ class _Inner(Frugal):
 
     def of_sequence(self, node: Node) -> str:
         """The name of a block's part of an array."""
-        name = self.names.fresh(f"{self.texts[node].text}_rows")
+        cut = node in self.outer.whole and isinstance(node, Apply)
+        name = self.of_slice(node, node.args[0]) if cut else self.names.fresh(f"{self.texts[node].text}_rows")
         self.bind(node, name)
         return name
 
-    def of_slice(self, whole: Node) -> str:
-        """The name of a block's part of a slice of an array, to which what belongs there is added."""
-        return self.names.fresh(f"{self.outer.texts[whole].text}_rows")
+    def of_slice(self, piece: Node, whole: Node) -> str:
+        """The name of a block's part of a slice of an array, or of what is added to that: it says where the slice begins, where that is a number."""
+        places = "_".join(map(str, corner(piece)))
+        return self.names.fresh(f"{self.outer.texts[whole].text}_{f'from_{places}' if places else 'rows'}")
 
     def add(self, of: Pieces, called: Mapping[Apply, str]) -> None:
-        """Add the pieces of a sum where they belong. No block has yet written to the rows of the one that begins last."""
-        starts = {piece: _start(piece, self.walk.dim) for _, piece in of.terms}
-        ordered = sorted(of.terms, key=lambda each: -(starts[each[1]] or 0))
-        for i, (sign, piece) in enumerate(ordered):
+        """Add the pieces of a sum where they belong, the one first that need not be added to anything."""
+        first = begun(of, self.walk.dim)
+        for sign, piece in sorted(of.terms, key=lambda each: each[1] is not first):
             g = piece.args[0]
             assert isinstance(g, Apply)
-            fresh = i == 0 and sign > 0 and of.base is None and None not in starts.values()
-            self._line(g, self.fill(g, called[piece], self.texts[g].text) if fresh else accumulated(called[piece], sign, self.texts[g]))
-
-
-def _start(piece: Apply, dim: Dim) -> int | None:
-    """The first of the rows that a piece stands in; None where they are not next to each other, or the first is no number."""
-    item = slice_of(piece, piece.args[0].type.known.index(dim))
-    if item is None or item[3] != 1:
-        return None
-    return item[1].constant if isinstance(item[1], Dim) else 0
+            self._line(g, self.fill(g, called[piece], self.texts[g].text) if piece is first else accumulated(called[piece], sign, self.texts[g]))
 
 
 __all__ = ["emit_in_walks", "in_double"]

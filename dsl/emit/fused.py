@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dsl.calculus.pieces import on_threads
 from dsl.emit.blocks import emit_in_walks
 from dsl.emit.body import live, user_names
 from dsl.emit.function import (
@@ -41,7 +42,7 @@ def fused(program: Program, others: Sequence[Program] = (), workspace: bool = Fa
     order = backward_order(program, [node for node in program.names if node in first_nodes], roots)
     body = Frugal(program, user_names(program, RESERVED, order), uses_of(order, (*roots, *(arg for node in program.guards for arg in node.args))), roots)
     bind_arguments(body, program)
-    told, workers = list(program.hastened), body.names.fresh("workers") if any(walk.shared for walk in program.walks) else ""
+    told, workers = list(program.hastened), body.names.fresh("workers") if on_threads(program.walks) else ""
     called = [line for other in others for line in _calling(other, body, workers)]
     kept = body.names.fresh("workspace") if workspace else ""
     if kept:
@@ -81,7 +82,7 @@ def _calling(other: Program, body: Frugal, workers: str) -> list[str]:
     """The statements that ask for the other way with large arrays."""
     way, found = other.way, body.names.fresh("found")
     assert way is not None
-    call = f"{found} = {way.name}({', '.join([argument_names(other), *[workers or '1'] * any(walk.shared for walk in other.walks)])})"
+    call = f"{found} = {way.name}({', '.join([argument_names(other), *[workers or '1'] * on_threads(other.walks)])})"
     result = f"_rounded(*{found}, {body.dtype})" if way.double else found
     # what is not finite may only be so this way, and the other says itself where it is
     lines = [f'with np.errstate(divide="ignore", invalid="ignore"):\n    {call}' if way.finite else call]

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from dsl.calculus.owned import owns
+from dsl.calculus.pieces import on_threads
 from dsl.emit.body import NAME, Body, Names, words
 from dsl.emit.sums import as_sum
 from dsl.emit.workspace import housed
@@ -50,7 +51,7 @@ class Frugal(Body):
         self.unpacking: dict[int, Apply] = {}
         self.overwrites = False
         # whether threads may be at work before and after the steps
-        self.between_blocks = any(walk.shared for walk in program.walks)
+        self.between_blocks = on_threads(program.walks)
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
         # what finds an array of the caller's workspace, where there is one

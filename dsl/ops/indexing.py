@@ -226,6 +226,13 @@ def slice_of(node: Apply, axis: int) -> Item | None:
     return item if item[0] == "slice" else None
 
 
+def start_of(item: Item | None) -> int | None:
+    """Where a slice of entries next to each other begins; None for another item, or where that is no number."""
+    if item is None or item[0] != "slice" or item[3] != 1:
+        return None
+    return item[1].constant if isinstance(item[1], Dim) else 0
+
+
 def distinct(arrays: Sequence[Node]) -> bool:
     """Whether no entry is named twice: there are only slices, or the index arrays count the entries that they name along every axis, but for one
     where they may be the order of a sort; or they are a triangle's rows and columns."""

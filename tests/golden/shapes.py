@@ -129,9 +129,13 @@ def _in_blocks(
     join: tuple[Any, ...] | None = None,
     axes: tuple[int, ...] = (),
     kept: tuple[int, ...] = (),
+    overlap: int = 0,
+    anew: int = 0,
 ) -> Any:
     """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
-    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
+    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first. Where blocks
+    add to so many rows of the next, threads leave these for the end, and what they have added there to rows that are then written anew, those of so
+    many of the last arrays, is added once more.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
     saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
@@ -171,9 +175,23 @@ def _in_blocks(
             totals = _joined(totals, parts, join)
         return totals
 
-    share = -(-count // workers)
-    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return [*(run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)), *wholes]
+    share = max(-(-count // workers), overlap)
+    lows = range(0, count, share)
+    shares = [(low + overlap * (low > 0), min(low + share, count)) for low in lows]
+    totals = run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)
+    for low in lows[1:] if overlap else ():
+        rows = slice(low, min(low + overlap, count))
+        seams = [
+            array[(*place, rows)]
+            for array, place in zip(
+                arrays[len(arrays) - anew :], places[len(arrays) - anew :], strict=True
+            )
+        ]
+        added = [seam.copy() for seam in seams]
+        totals = _joined(totals, run(rows.start, rows.stop), join)
+        for seam, more in zip(seams, added, strict=True):
+            seam += more
+    return [*totals, *wholes]
 
 
 def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
@@ -355,10 +373,8 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
     exp_edged = np.exp(edged)
     dL_dproduct = np.triu(np.ones((6, 6), dtype=dtype))
-    # edged = pad(x, ((1, 1), (0, 2)))
-    picked_exp_edged = exp_edged[1 : N + 1]
 
-    def block(x_rows: Any, y_rows: Any, picked_exp_edged_rows: Any) -> Any:
+    def block(x_rows: Any, y_rows: Any, exp_edged_from_1: Any) -> Any:
         n_rows = x_rows.shape[0]
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
         reshaped_x_rows = x_rows.reshape(n_rows, 2, 3)
@@ -380,7 +396,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         dL_dstacked = np.cos(stacked)
         dL_dx = y_rows.dot(dL_dproduct.T)
         # edged = pad(x, ((1, 1), (0, 2)))
-        dL_dx += picked_exp_edged_rows[:, :6]
+        dL_dx += exp_edged_from_1[:, :6]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         dL_djoined = joined * joined
         dL_djoined *= 3
@@ -426,7 +442,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         dL_dproduct_x,
         dL_dflip,
         scattered,
-    ) = _in_blocks(block, (x, y, picked_exp_edged), N, 840, workers, kept=(0, 0, 0, 0, 0, 0, 0))
+    ) = _in_blocks(block, (x, y, exp_edged[1 : N + 1]), N, 840, workers, kept=(0, 0, 0, 0, 0, 0, 0))
     # tiled = tile(left, (2, 1))
     tiled = np.tile(left, (2, 1))
     # turned = roll(flip(right, axis=0), 1, axis=1)
@@ -479,4 +495,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: aeca03e82f3b5b8c688714f1b6ac3bf9c9bf2fd6455373450ffc0c9f01b37c7e
+# gradc: 6ad03478ed7ebf0e461edb49ccdaa184a435c588482ca97a43ccaa70a92059f7

@@ -99,9 +99,13 @@ def _in_blocks(
     join: tuple[Any, ...] | None = None,
     axes: tuple[int, ...] = (),
     kept: tuple[int, ...] = (),
+    overlap: int = 0,
+    anew: int = 0,
 ) -> Any:
     """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
-    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first.
+    arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first. Where blocks
+    add to so many rows of the next, threads leave these for the end, and what they have added there to rows that are then written anew, those of so
+    many of the last arrays, is added once more.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
     saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
@@ -141,9 +145,23 @@ def _in_blocks(
             totals = _joined(totals, parts, join)
         return totals
 
-    share = -(-count // workers)
-    shares = [(low, min(low + share, count)) for low in range(0, count, share)]
-    return [*(run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)), *wholes]
+    share = max(-(-count // workers), overlap)
+    lows = range(0, count, share)
+    shares = [(low + overlap * (low > 0), min(low + share, count)) for low in lows]
+    totals = run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)
+    for low in lows[1:] if overlap else ():
+        rows = slice(low, min(low + overlap, count))
+        seams = [
+            array[(*place, rows)]
+            for array, place in zip(
+                arrays[len(arrays) - anew :], places[len(arrays) - anew :], strict=True
+            )
+        ]
+        added = [seam.copy() for seam in seams]
+        totals = _joined(totals, run(rows.start, rows.stop), join)
+        for seam, more in zip(seams, added, strict=True):
+            seam += more
+    return [*totals, *wholes]
 
 
 def _joined(totals: list[Any], parts: list[Any], join: tuple[Any, ...] | None) -> list[Any]:
@@ -312,4 +330,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 1793f4c1a1f8caf8cc8e39f2e0d961752e39ed780054d53d5e42a4386dbd160e
+# gradc: 3fccc24cf288c335d9b136419e536bbc5d2c48164a65cdf953d94257813d49a7
