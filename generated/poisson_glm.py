@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import math
 import threading
 from typing import Any, NamedTuple
@@ -282,8 +283,8 @@ def _in_blocks(
 ) -> Any:
     """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first. Where blocks
-    add to so many rows of the next, threads leave these for the end, and what they have added there to rows that are then written anew, those of so
-    many of the last arrays, is added once more.
+    add to so many rows of the next, threads leave these for the end, and what they add to rows that are written anew then, those of so many of the
+    last arrays, is added once more.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
     saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
@@ -326,19 +327,21 @@ def _in_blocks(
     share = max(-(-count // workers), overlap)
     lows = range(0, count, share)
     shares = [(low + overlap * (low > 0), min(low + share, count)) for low in lows]
-    totals = run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)
-    for low in lows[1:] if overlap else ():
-        rows = slice(low, min(low + overlap, count))
-        seams = [
-            array[(*place, rows)]
-            for array, place in zip(
-                arrays[len(arrays) - anew :], places[len(arrays) - anew :], strict=True
-            )
+    seams = [(low, min(low + overlap, count)) for low in lows[1:] if overlap]
+    rows_anew = [
+        [array[(*place, slice(*seam))] for array, place in zip(arrays, places, strict=True)][
+            len(arrays) - anew :
         ]
-        added = [seam.copy() for seam in seams]
-        totals = _joined(totals, run(rows.start, rows.stop), join)
-        for seam, more in zip(seams, added, strict=True):
-            seam += more
+        for seam in seams
+    ]
+    for array in itertools.chain(*rows_anew):
+        array[...] = 0.0
+    totals = run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)
+    for seam, written in zip(seams, rows_anew, strict=True):
+        added = [array.copy() for array in written]
+        totals = _joined(totals, run(*seam), join)
+        for array, more in zip(written, added, strict=True):
+            array += more
     return [*totals, *wholes]
 
 
@@ -495,4 +498,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: b61b40e671b4ceb4beba050438f3d41bb24e3cd838299fe58fbacb3d56a321c8
+# gradc: 678c829a941bdf464e020b0e496184b5bcaf37c5832e0867d66dcb078b2027b2

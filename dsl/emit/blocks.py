@@ -97,6 +97,18 @@ def _axis(node: Node, dim: Dim) -> int:
     return node.type.known.index(dim)
 
 
+def _head(first: Apply | None, dim: Dim) -> str | None:
+    """The index of the rows before those that are written anew, where these are all others; empty where there are none before."""
+    if first is None:
+        return None
+    rows = first.args[0].type.known
+    axis = rows.index(dim)
+    start = corner(first)[axis] if len(corner(first)) > axis else 0
+    if first.type.known != (*rows[:axis], dim + start, *rows[axis + 1 :]):
+        return None
+    return f"{':, ' * axis}:{start}" if start else ""
+
+
 # what makes a named value of a sum over rows without changing what it stands for
 _SUMS = ("add", "subtract", "negative")
 
@@ -111,7 +123,7 @@ class _Block:
         outer, walk = self.outer, self.walk
         targets = [*(self._target(node, part) for node, part in walk.totals), *(self._array(node) for node in walk.kept)]
         for node, of in added_by(walk):
-            outer.begin(node, of.base)
+            outer.begin(node, of.base, _head(begun(of, walk.dim), walk.dim))
         name = outer.names.fresh("block")
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         inner = _Inner(outer, walk, self.steps)

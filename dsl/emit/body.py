@@ -229,8 +229,9 @@ class Body:
             first = made.base is None and i == 0
             self._line(node, f"{name}[{place}] = {value.text}" if first else accumulated(f"{name}[{place}]", sign, value))
 
-    def begin(self, node: Node, base: Node | None) -> None:
-        """The statement that makes what pieces are to be put into: zeros, or an array, which keeps its name where it has one."""
+    def begin(self, node: Node, base: Node | None, head: str | None = None) -> None:
+        """The statements that make what pieces are to be put into: zeros, or an array, which keeps its name where it has one. Where all but a
+        ``head`` will be written anew, only that is zero."""
         assert isinstance(node, Apply)
         if base is not None and self.texts[base].text.isidentifier():
             self.texts[node] = self.texts[base]
@@ -239,7 +240,9 @@ class Body:
         if isinstance(base, Apply):
             self._assign(base, name, self.texts[base])
         else:
-            self._line(node, f"{name} = np.zeros({self.shape(node)}, dtype={self.dtype})")
+            self._line(node, f"{name} = np.{'zeros' if head is None else 'empty'}({self.shape(node)}, dtype={self.dtype})")
+            if head:
+                self._line(node, f"{name}[{head}] = 0.0")
         self.bind(node, name)
 
     def _operands(self, node: Apply) -> list[Text]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import threading
 from typing import Any, NamedTuple
 
@@ -159,8 +160,8 @@ def _in_blocks(
 ) -> Any:
     """What block(*arrays) gives over blocks of the arrays' rows, shared out among threads: sums, or what join makes of two, and in the end
     arrays with rows along the axes that are kept, which are put side by side. The arrays have theirs along axes, or along the first. Where blocks
-    add to so many rows of the next, threads leave these for the end, and what they have added there to rows that are then written anew, those of so
-    many of the last arrays, is added once more.
+    add to so many rows of the next, threads leave these for the end, and what they add to rows that are written anew then, those of so many of the
+    last arrays, is added once more.
 
     What a block of _BLOCK_BYTES makes stays in the cache; with fewer than _LEAST_ROWS rows, calls and small products would cost more than that
     saves, unless these take more than _MOST_BYTES. Several threads take larger blocks, for they wait for each other between two steps, and
@@ -203,19 +204,21 @@ def _in_blocks(
     share = max(-(-count // workers), overlap)
     lows = range(0, count, share)
     shares = [(low + overlap * (low > 0), min(low + share, count)) for low in lows]
-    totals = run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)
-    for low in lows[1:] if overlap else ():
-        rows = slice(low, min(low + overlap, count))
-        seams = [
-            array[(*place, rows)]
-            for array, place in zip(
-                arrays[len(arrays) - anew :], places[len(arrays) - anew :], strict=True
-            )
+    seams = [(low, min(low + overlap, count)) for low in lows[1:] if overlap]
+    rows_anew = [
+        [array[(*place, slice(*seam))] for array, place in zip(arrays, places, strict=True)][
+            len(arrays) - anew :
         ]
-        added = [seam.copy() for seam in seams]
-        totals = _joined(totals, run(rows.start, rows.stop), join)
-        for seam, more in zip(seams, added, strict=True):
-            seam += more
+        for seam in seams
+    ]
+    for array in itertools.chain(*rows_anew):
+        array[...] = 0.0
+    totals = run(0, count) if len(shares) < 2 else _on_threads(run, shares, join)
+    for seam, written in zip(seams, rows_anew, strict=True):
+        added = [array.copy() for array in written]
+        totals = _joined(totals, run(*seam), join)
+        for array, more in zip(written, added, strict=True):
+            array += more
     return [*totals, *wholes]
 
 
@@ -383,4 +386,4 @@ def value_and_grad(
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: 8c576108b4c4750e07b09cfebe8f66808cef2417a419c0c6ad1ac0a2309e7ffd
+# gradc: 56beccf9e3ea9ffa4e8b33a4486155e952026fd363e0aad7f52a42c3358add7f
