@@ -81,8 +81,8 @@ class Reader(Elaborator):
         if not isinstance(expr.function, syntax.Literal):
             return (yield super()._call(expr, scope))
         name = str(expr.function.value)
-        if name in NUMBERS:
-            return NUMBERS[name]
+        if name in NUMBERS or name == "rows":
+            return static(expr)
         args = yield self._each(expr.args, scope)
         settings = {key: static(value) for key, value in expr.keywords}
         if "turn" in settings:

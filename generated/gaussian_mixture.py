@@ -460,9 +460,10 @@ def _by_moments(
     # z = (X[:, None, :] - mu) / exp(log_sd)
     exp = -log_sd
     np.exp(exp, out=exp)
-    if not _keeps_digits(X, mu, -0.5 * (exp * exp)):
-        return None
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
+    exp_times_exp = exp * exp
+    if not _keeps_digits(X, mu, -0.5 * exp_times_exp):
+        return None
     centre = _ones(K, dtype).dot(mu)
     centre /= K
     mu_minus_centre = mu - centre
@@ -486,7 +487,7 @@ def _by_moments(
         # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
         X_rows_minus_centre = X_rows - centre
         scaled_4 = X_rows_minus_centre * X_rows_minus_centre
-        log_density = scaled_4.dot((exp * exp).T)
+        log_density = scaled_4.dot(exp_times_exp.T)
         log_density -= X_rows_minus_centre.dot(scaled_2.T)
         log_density += exp_scaled_3
         log_density *= -0.5
@@ -601,4 +602,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: e5e60a6a829e2353a2a96515314d01125b94ed0d106fc6f4cae1d6173b7e033a
+# gradc: 47943b9850d9ff021ef31063a93746d43d1873acbe91d8b0ce3e67805273465e

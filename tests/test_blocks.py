@@ -134,6 +134,51 @@ def test_neighbours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert_same(module.value_and_grad(**arguments, **threads), pair(module, arguments))
 
 
+# x and y of [N, D]: each row stands beside each, with M of [N, N] and w of [D, D]
+BESIDE = {
+    "attention": "L = mean((softmax(x @ w @ (y @ w).T / sqrt(D)) @ x - y) ** 2)",
+    "masked": "L = sum(tanh(softmax(where(arange(N)[:, None] >= arange(N), x @ y.T, -1e9) + M) @ x @ w) ** 2)",
+    "contrastive": "L = cross_entropy(x @ w @ y.T / 0.3, arange(N)) + sum(w ** 2)",
+    "picked": "p = log_softmax(x @ w @ y.T)\nL = -mean(p[arange(N), arange(N)]) + 0.1 * mean(p)",
+    "differences": "d = (x @ w)[:, 0][:, None] - y[:, 0]\nL = sum(logsumexp(-d ** 2, axis=1)) + mean(sqrt(d ** 2 + 1))",
+    "columns": "s = sigmoid(x @ w @ y.T)\nL = sum(tanh(sum(s, axis=0)) * y[:, 0]) + sum(log(sum(s, axis=1)))",
+    "distances": "L = sum(tanh(sum((x[:, None] - x @ w) ** 2, axis=-1)) * M)",
+    "two layers": "z = tanh(softmax(x @ w @ x.T) @ y)\nL = sum((softmax(z @ w @ z.T) @ z - y) ** 2)",
+    "turned": "s = exp(-(x @ w @ y.T) ** 2)\nL = sum((s @ y) * (s.T @ x))",
+    "rows of the result": "L = norm(softmax(x @ y.T) @ w0 - x[:, 0])\n",
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_rows_beside_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = made(f"param x: [N, D]\ninput y: [N, D]\ninput M: [N, N]\nparam w: [D, D]\nparam w0: [N]\n{BESIDE[name]}\n")
+    if name != "turned":
+        small_blocks(module, monkeypatch, 3)
+    for rows in range(1, 11, 3):
+        rng = np.random.default_rng(rows)
+        shapes = {"x": (rows, 4), "y": (rows, 4), "M": (rows, rows), "w": (4, 4), "w0": (rows,)}
+        arguments = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+        for threads in ways(module):
+            assert_same(module.value_and_grad(**arguments, **threads), pair(module, arguments))
+
+
+@pytest.mark.parametrize("name", ["attention", "contrastive", "picked", "differences"])
+def test_a_square_of_rows_is_never_formed(name: str) -> None:
+    rows, rng = 3000, np.random.default_rng(0)
+    module = made(f"param x: [N, D]\ninput y: [N, D]\nparam w: [D, D]\nparam w0: [N]\n{BESIDE[name]}\n")
+    arguments = {"x": rng.normal(size=(rows, 4)), "y": rng.normal(size=(rows, 4)), "w": rng.normal(size=(4, 4)), "w0": rng.normal(size=rows)}
+    tracemalloc.start()
+    module.value_and_grad(**arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * rows**2, peak
+
+
+def test_what_is_inverted_is_formed() -> None:
+    text = compile_text("param x: [N, D]\nL = logdet(exp(-(x @ x.T) ** 2) + eye(N))\n")
+    assert "_in_blocks" not in text
+
+
 def test_gradients_of_neighbours_are_written_in_blocks() -> None:
     text = compile_text("param x: [N]\nL = sum(tanh(x[1:] - x[:-1] ** 2) ** 2)\n")
     block = text.partition("def value_and_grad")[2].partition("    def block(")[2].partition("    return L")[0]

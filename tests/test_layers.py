@@ -14,7 +14,7 @@ ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
-    *(f"calculus.{name}" for name in ("owned", "rows", "diagonals", "factors", "tiles", "identities", "polynomials", "chains", "scalings", "pieces")),
+    *(f"calculus.{name}" for name in ("owned", "rows", "diagonals", "factors", "tiles", "identities", "polynomials", "chains", "scalings", "pieces", "apart")),
     *("calculus.subproducts", "calculus.dots"),
     *(f"calculus.{name}" for name in ("exponentials", "stability")),
     *(f"calculus.{name}" for name in ("batching", "terms", "jacobians", "turns", "symmetry", "inverses", "reverse", "directions", "derivatives", "loops")),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
+from dsl.calculus.apart import usual
 from dsl.calculus.pieces import Pieces, added_by, begun, corner, overlap
 from dsl.calculus.rows import JOINED
 from dsl.emit.body import accumulated, live
@@ -15,22 +16,25 @@ from dsl.nodes import Apply, Input, Node, Walk, applies, of_sizes, topological
 from dsl.ops.indexing import items_text
 from dsl.types import ONE, Dim, product
 
-_VIEWS = ("broadcast_to", "reshape", "index")
+_VIEWS = ("broadcast_to", "reshape", "index", "renamed")
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "where", "equal", *_VIEWS)
+
+
+def prepare(body: Frugal, order: Sequence[Node], walks: Sequence[Walk]) -> None:
+    """Say, before anything is printed, what needs a name for blocks to read it."""
+    steps, inside = _inside(order, walks)
+    given = [node for walk in walks for node in walk.sequences if node not in inside]
+    cut = {node for node in given if node not in body.program.names and (applies(node, "renamed") or (corner(node) and not applies(node.args[0], *_VIEWS)))}
+    body.whole |= cut | {of.base for walk in walks for _, of in added_by(walk) if of.base is not None}
+    body.keep |= {node.args[0] if node in cut else node for node in given}
+    body.keep |= _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
 
 
 def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], workers: str) -> None:
     """Print a function's nodes, those of the walks as their blocks."""
     sizes = [node for node in topological(chain(*map(_roots, walks))) if of_sizes(node)]
     order = list(dict.fromkeys([*sizes, *order]))
-    steps = [_steps(walk, order) for walk in walks]
-    inside = {*chain(*steps), *(node for walk in walks for node, _ in walk.totals), *chain(*map(_added, walks))}
-    read = _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
-    body.whole |= {of.base for walk in walks for _, of in added_by(walk) if of.base is not None}
-    given = [node for walk in walks for node in walk.sequences if node not in inside]
-    cut = {node for node in given if corner(node) and node not in body.program.names and not applies(node.args[0], *_VIEWS)}
-    body.whole |= cut
-    body.keep |= read | {node.args[0] if node in cut else node for node in given}
+    steps, inside = _inside(order, walks)
     done: set[Node] = set()
     for walk, mine in zip(walks, steps, strict=True):
         ready = _ready(order, inside, done)
@@ -38,6 +42,12 @@ def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], wo
         _Block(body, walk, mine, order).emit(workers)
         done |= {node for node, _ in walk.totals} | {*walk.kept, *walk.added}
     body.emit(node for node in order if node not in inside)
+
+
+def _inside(order: Sequence[Node], walks: Sequence[Walk]) -> tuple[list[list[Node]], set[Node]]:
+    """The steps of each walk, and all that is computed in some."""
+    steps = [_steps(walk, order) for walk in walks]
+    return steps, {*chain(*steps), *(node for walk in walks for node, _ in walk.totals), *chain(*map(_added, walks))}
 
 
 def _roots(walk: Walk) -> list[Node]:
@@ -187,7 +197,7 @@ class _Block:
         """How many bytes a row takes in what a block is given and in the arrays that it makes."""
         rows = [node for node in (*self.walk.sequences, *made) if _has_rows(node, self.walk.dim)]
         sizes = (product(tuple(dim for dim in node.type.known if dim != self.walk.dim)) for node in rows)
-        row = sum(sizes, Dim.number(0))
+        row = usual(sum(sizes, Dim.number(0)))
         if row.constant is not None:
             return str(8 * row.constant)
         self.outer.dim(row)
@@ -246,4 +256,4 @@ class _Inner(Frugal):
             self._line(g, self.fill(g, called[piece], self.texts[g].text) if piece is first else accumulated(called[piece], sign, self.texts[g]))
 
 
-__all__ = ["emit_in_walks", "in_double"]
+__all__ = ["emit_in_walks", "in_double", "prepare"]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dsl.calculus.apart import usual
 from dsl.calculus.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.emit.loop import LoopPrinter, code, kept_by_loops
 from dsl.nodes import Apply, Const, Input, Node, Notes, Program, of_sizes
@@ -116,7 +117,7 @@ class Body:
         return self.names.dtype
 
     def dim(self, dim: Dim) -> str:
-        dim = dim.substitute(self.local)
+        dim = usual(dim).substitute(self.local)
         own = {symbol for each in self.local.values() for symbol in each.symbols()}
         self.sizes.update((symbol.name, None) for symbol in dim.symbols() if symbol not in own)
         return dim.text()

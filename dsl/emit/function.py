@@ -17,7 +17,7 @@ RESERVED = dict.fromkeys(
     "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad".split()
 )
 CHECKED = "_checked"
-_VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "diagonal", "flip", "windows")
+_VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "diagonal", "flip", "windows", "renamed")
 
 
 def with_cotangents(program: Program, adjoints: Mapping[Node, Node]) -> Program:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from dsl.calculus.apart import usual
 from dsl.calculus.pieces import on_threads
-from dsl.emit.blocks import emit_in_walks
+from dsl.emit.blocks import emit_in_walks, prepare
 from dsl.emit.body import live, user_names
 from dsl.emit.function import (
     RESERVED,
@@ -24,7 +25,7 @@ from dsl.emit.function import (
 from dsl.emit.guard import guarded, indented
 from dsl.emit.module import FunctionView
 from dsl.emit.reuse import Frugal
-from dsl.nodes import Program, applies, topological
+from dsl.nodes import Node, Program, applies, topological
 
 _KEEPS_ARRAYS = "a dict, empty at first, that keeps arrays for the next call to fill again; each thread has its own."
 _KEEPS_NONE = "not used, for what is large is made a block at a time."
@@ -48,13 +49,11 @@ def fused(program: Program, others: Sequence[Program] = (), workspace: bool = Fa
     if kept:
         body.room = body.names.fresh("room")
         called.append(f"{body.room} = _room({kept}, {body.dtype})")
-    if program.guards:
-        asked = dict.fromkeys(topological(program.guards))
-        asked |= dict.fromkeys(node for node in order if applies(node, "part") and node.args[0] in asked)
-        body.emit(asked)
-        body.lines += [f"if not {body.texts[guard].text}:\n    return None" for guard in program.guards]
     if program.walks:
         told.insert(0, _said_of_walks(program))
+        prepare(body, order, program.walks)
+    _ask(body, order)
+    if program.walks:
         emit_in_walks(body, order, program.walks, workers)
     else:
         body.emit(order)
@@ -78,6 +77,15 @@ def fused(program: Program, others: Sequence[Program] = (), workspace: bool = Fa
     return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(lines))
 
 
+def _ask(body: Frugal, order: Iterable[Node]) -> None:
+    """The statements that leave the function where a guard does not hold, after what the guards are of."""
+    guards = body.program.guards
+    asked = dict.fromkeys(topological(guards))
+    asked |= dict.fromkeys(node for node in order if applies(node, "part") and node.args[0] in asked)
+    body.emit(asked)
+    body.lines += [f"if not {body.texts[guard].text}:\n    return None" for guard in guards]
+
+
 def _calling(other: Program, body: Frugal, workers: str) -> list[str]:
     """The statements that ask for the other way with large arrays."""
     way, found = other.way, body.names.fresh("found")
@@ -99,7 +107,7 @@ def _paragraphs(first: str, *more: Sequence[str]) -> str:
 def _said_of_walks(program: Program) -> str:
     """What a reader should know of the blocks."""
     times = {1: "", 2: " twice,"}.get(len(program.walks), f" {len(program.walks)} times,")
-    return f"The {program.walks[0].dim} rows are gone through{times} a block at a time: what is made of a block stays in the cache."
+    return f"The {usual(program.walks[0].dim)} rows are gone through{times} a block at a time: what is made of a block stays in the cache."
 
 
 __all__ = ["fused"]

@@ -284,6 +284,22 @@ def total(x: Node, axis: object = None, keepdims: bool = False) -> Node:
     return apply(SUM, x, axes=reduction_axes(x, axis, keepdims), keepdims=keepdims)
 
 
+# another name for a dimension -------------------------------------------------------------------------------------------
+
+
+def _infer_renamed(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    shape = list(types[0].known)
+    shape[typing_cast(int, attrs["axis"])] = typing_cast(Dim, attrs["dim"])
+    return typed(types[0], shape)
+
+
+def _emit_renamed(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    return args[0]
+
+
+# the array as it is, one of its dimensions under the name of another of the same size
+RENAMED = Op("renamed", _infer_renamed, _emit_renamed)
+
 # unbroadcast: the sum that undoes a broadcast known only at run time ---------------------------------------------------
 
 
@@ -344,7 +360,7 @@ def _squeeze(a: Node, axis: object) -> Node:
     return reshape(a, tuple(dim for i, dim in enumerate(shape) if i - rank not in gone))
 
 
-OPS = (RESHAPE, BROADCAST, SPREAD, SUM, UNBROADCAST)
+OPS = (RESHAPE, BROADCAST, SPREAD, SUM, RENAMED, UNBROADCAST)
 
 FUNCTIONS = (
     function(

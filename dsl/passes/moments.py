@@ -170,7 +170,8 @@ def _moment(node: Node, of: Difference, top: Product, pair: Sequence[Node], mapp
 
 def _guards(of: Difference, labels: tuple[int, int], others: Sequence[Factor], top: Product, scale: Scale, scales: Sequence[Node | None] | None) -> list[Node]:
     """Whether the sums keep their digits: asked of x and y, and of the weights of squares, for each way in which the sums are read."""
-    if scales is None or (None in scales and of.x is of.y):  # each row is itself among those that it would have to stand apart from
+    # where x is y, each row is itself among those that it would have to stand apart from
+    if scales is None or (None in scales and _seen_through(of.x) is _seen_through(of.y)):
         return []
     present = {label for factor in others for label in factor.labels}
     order = best_order(Product(tuple(others), tuple(label for label in labels if label in present), top.sizes), scale) if others else None
@@ -181,6 +182,13 @@ def _guards(of: Difference, labels: tuple[int, int], others: Sequence[Factor], t
         return []
     exponents = [apply(KEEPS_DIGITS, of.x, of.y, rewritten("multiply", number, weights)) for number in numbers]
     return [*exponents, *[apply(STANDS_APART, of.x, of.y, weights)] * (None in scales)]
+
+
+def _seen_through(node: Node) -> Node:
+    """The array that others may be but another view of."""
+    while applies(node, "reshape", "renamed"):
+        node = node.args[0]
+    return node
 
 
 def _scales(node: Node, order: Sequence[Node], readers: Readers, along: Shape | None) -> list[Node | None] | None:

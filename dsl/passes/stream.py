@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from dsl.calculus.apart import apart
 from dsl.calculus.owned import owns
 from dsl.calculus.pieces import Pieces, slices_of
 from dsl.calculus.rows import added_up, axis_of_rows, counts, keeps_rows
-from dsl.nodes import Apply, Input, Node, Program, Walk, applies, topological
+from dsl.nodes import Apply, Input, Node, Program, Walk, applies, fused_only, topological, with_fused
 from dsl.ops.core import is_number
 from dsl.types import Dim
 
@@ -37,10 +38,24 @@ def stream(program: Program) -> Program:
     if not program.fused or any(isinstance(node, Apply) and node.op.nested for node in topological(_roots(program))):
         # the turns of a loop take all rows at once, and beside them nothing else takes long
         return program
-    cut = _cut(program)
-    plans = [plan for dim in _dimensions(program) if (plan := _planned(program, dim, cut))]
-    best = max(plans, key=lambda plan: (_hint(program, plan.dim), plan.gain + TOGETHER * plan.first), default=None)
-    return program if best is None else replace(program, walks=tuple(best.walks()))
+    plans = list(_plans(program))
+    best = max(plans, key=lambda each: (_hint(program, each[0].dim), each[0].gain + TOGETHER * each[0].first), default=None)
+    return program if best is None else replace(best[1], walks=tuple(best[0].walks()))
+
+
+def _plans(program: Program) -> Iterator[tuple[_Plan, Program]]:
+    """The plans that are worth their while, each with the program that it is for: one in which rows that stand beside rows have a dimension of their
+    own, where there are such."""
+    cut, only = _cut(program), fused_only(program)
+    for dim in _dimensions(program):
+        told = apart(only, dim)
+        if (told is None or told[0] is not only) and (plan := _planned(program, dim, cut)):
+            yield plan, program
+        if told is not None:
+            other, rows = with_fused(program, told[0]), told[1]
+            plan = _Plan(rows, _roots(other), {node for node in topological(_roots(other)) if counts(node, rows)}, set(topological(other.guards)), {}, dim)
+            if plan.sound and plan.parts and plan.spares:
+                yield plan, other
 
 
 def _dimensions(program: Program) -> list[Dim]:
@@ -97,6 +112,8 @@ class _Plan:
     places: set[Node]
     asked: set[Node]
     cut: Mapping[Node, Pieces]
+    # the dimension that the rows stand beside, if it is by another name their own
+    columns: Dim | None = None
     order: list[Node] = field(init=False)
     when: dict[Node, int] = field(default_factory=dict)
     parts: dict[Node, Node] = field(default_factory=dict)
@@ -110,6 +127,8 @@ class _Plan:
             self.when[node] = self._time(node) if isinstance(node, Apply) else 0
         for node, of in self.cut.items():
             self._add(node, of)
+        if self.columns is not None:
+            self._leave()
         self._keep()
 
     def _add(self, node: Node, of: Pieces) -> None:
@@ -151,7 +170,8 @@ class _Plan:
                     kept.add(arg)
                 elif walk > self.when[arg] // 2:
                     dear = self._dear(arg)
-                    kept |= dear if len(dear) < 2 else {arg}
+                    small = len(dear) < 2 and all(len(each.type.known) <= len(arg.type.known) for each in dear)
+                    kept |= dear if small else {arg}
         self.kept = dict.fromkeys(node for node in self.order if node in kept)
 
     def _dear(self, node: Node) -> set[Node]:
@@ -187,6 +207,23 @@ class _Plan:
         alone = sum(len(of.terms) == 1 for of in self.added.values())
         others = alone + sum(not self._inside(node) and node not in added and self._is_large(node) for node in steps)
         return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
+
+    @property
+    def spares(self) -> bool:
+        """Whether more arrays of rows beside rows stay within blocks than do not."""
+        square = [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS and self._is_square(node)]
+        return 2 * sum(self._inside(node) and node not in self.kept for node in square) >= len(square) + LEAST_GAIN
+
+    def _is_square(self, node: Node) -> bool:
+        return {self.dim, self.columns} <= {*(node.type.shape or ())}
+
+    def _leave(self) -> None:
+        """Of rows that stand beside others only walks take blocks in which some do: what is left is small."""
+        busy = {self.when[node] for node in self.order if self._inside(node) and self._is_square(node)}
+        for node in self.order:
+            if self._inside(node) and self.when[node] not in busy:
+                self.when[node] -= 1
+        self.parts = {node: part for node, part in self.parts.items() if self.when[node] - 1 in busy}
 
     @property
     def first(self) -> bool:

@@ -396,11 +396,11 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         left = y_rows[:, :3]
         right = y_rows[:, 3:]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        dL_dstacked = np.cos(stacked)
         dL_dx = y_rows.dot(dL_dproduct.T)
         # edged = pad(x, ((1, 1), (0, 2)))
         dL_dx += exp_edged_from_1[:, :6]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
+        dL_dstacked = np.cos(stacked)
         dL_djoined = joined * joined
         dL_djoined *= 3
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
@@ -417,6 +417,8 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         dL_dproduct_x = x_rows.dot(dL_dproduct)
         # turned = roll(flip(right, axis=0), 1, axis=1)
         dL_dflip = _roll(left, -1, axis=-1)
+        # stacked = stack([x, y], axis=1)
+        picked = dL_dstacked[:, 1]
         # joined = concatenate([x, y[:, :2]], axis=1)
         scattered = _scatter((n_rows, 6), np.s_[:, :2], dL_djoined[:, 6:])
         return (
@@ -426,10 +428,10 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
             total_4,
             left,
             right,
-            dL_dstacked,
             dL_dx,
             dL_dproduct_x,
             dL_dflip,
+            picked,
             scattered,
         )
 
@@ -440,12 +442,12 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         total_4,
         left,
         right,
-        dL_dstacked,
         dL_dx,
         dL_dproduct_x,
         dL_dflip,
+        picked,
         scattered,
-    ) = _in_blocks(block, (x, y, exp_edged[1 : N + 1]), N, 840, workers, kept=(0, 0, 0, 0, 0, 0, 0))
+    ) = _in_blocks(block, (x, y, exp_edged[1 : N + 1]), N, 888, workers, kept=(0, 0, 0, 0, 0, 0, 0))
     # tiled = tile(left, (2, 1))
     tiled = np.tile(left, (2, 1))
     # turned = roll(flip(right, axis=0), 1, axis=1)
@@ -465,7 +467,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         reshaped_dL_dtiled_rows: Any,
         dL_dright_rows: Any,
         dL_dproduct_x_rows: Any,
-        dL_dstacked_rows: Any,
+        picked_rows: Any,
         scattered_rows: Any,
     ) -> Any:
         # turned = roll(flip(right, axis=0), 1, axis=1)
@@ -479,16 +481,16 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         joined_2 = np.concatenate((dL_dleft, dL_dright_rows), axis=-1)
         dL_dy = dL_dproduct_x_rows + joined_2
         # stacked = stack([x, y], axis=1)
-        dL_dy += dL_dstacked_rows[:, 1]
+        dL_dy += picked_rows
         # joined = concatenate([x, y[:, :2]], axis=1)
         dL_dy += scattered_rows
         return total_5, dL_dy
 
     total_5, dL_dy = _in_blocks(
         block_2,
-        (flip_right, left, reshaped_dL_dtiled, dL_dright, dL_dproduct_x, dL_dstacked, scattered),
+        (flip_right, left, reshaped_dL_dtiled, dL_dright, dL_dproduct_x, picked, scattered),
         N,
-        456,
+        408,
         workers,
         axes=(0, 0, 1, 0, 0, 0, 0),
         kept=(0,),
@@ -498,4 +500,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 74217c541e73d3224997b12e96b89d1ddc31b5585e8415d68234c846fb048767
+# gradc: b5b44105933913b8e3189bae91b840f02984fe2b5a4bd91290382661c1ee2268
