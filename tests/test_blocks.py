@@ -174,6 +174,13 @@ def test_a_square_of_rows_is_never_formed(name: str) -> None:
     assert peak < 8 * rows**2, peak
 
 
+def test_a_sum_may_have_a_dimension_of_other_data_that_the_rows_have_too() -> None:
+    """Of people and draws each gives the gradient of all tastes, which is no larger than what it is of."""
+    people = "input X: [N, J, D]\ninput y: int[N] in 0:J\ninput draws: [R, D]\nparam s: [D]\n"
+    text = compile_text(people + "p = log_softmax(X @ (s * draws).T, axis=1)[arange(N), y]\nL = -sum(logsumexp(p, axis=1))\n")
+    assert "The N rows are gone through" in text
+
+
 def test_what_is_inverted_is_formed() -> None:
     text = compile_text("param x: [N, D]\nL = logdet(exp(-(x @ x.T) ** 2) + eye(N))\n")
     assert "_in_blocks" not in text

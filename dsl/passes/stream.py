@@ -209,6 +209,11 @@ class _Plan:
         return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
 
     @property
+    def beside(self) -> set[Dim]:
+        """The dimensions that rows have, so that a sum over rows with one of these need not be larger than what it is of."""
+        return {dim for node in self.order if self._inside(node) and isinstance(node, Apply) for dim in node.type.known}
+
+    @property
     def spares(self) -> bool:
         """Whether more arrays of rows beside rows stay within blocks than do not."""
         square = [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS and self._is_square(node)]
@@ -268,7 +273,8 @@ def _planned(program: Program, dim: Dim, cut: Mapping[Node, Pieces]) -> _Plan | 
     plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked, cut)
     if not plan.sound:
         plan = _Plan(dim, roots, set(), asked, cut)
-    others = _batches(program, plan.order) - {dim}
+    batches = _batches(program, plan.order)
+    others = batches - {dim} - (plan.beside if dim in batches else set())
     large = any(each in others for node in plan.parts for each in node.type.shape or ())
     pays = plan.gain >= LEAST_GAIN and (plan.first or not plan.added)
     return plan if pays and (not large or _hint(program, dim)) else None
