@@ -151,7 +151,7 @@ BESIDE = {
 
 @pytest.mark.parametrize("name", BESIDE)
 def test_rows_beside_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = made(f"param x: [N, D]\ninput y: [N, D]\ninput M: [N, N]\nparam w: [D, D]\nparam w0: [N]\n{BESIDE[name]}\n")
+    module = made(f"dim N ~ 5000\nparam x: [N, D]\ninput y: [N, D]\ninput M: [N, N]\nparam w: [D, D]\nparam w0: [N]\n{BESIDE[name]}\n")
     if name != "turned":
         small_blocks(module, monkeypatch, 3)
     for rows in range(1, 11, 3):
@@ -179,6 +179,12 @@ def test_a_sum_may_have_a_dimension_of_other_data_that_the_rows_have_too() -> No
     people = "input X: [N, J, D]\ninput y: int[N] in 0:J\ninput draws: [R, D]\nparam s: [D]\n"
     text = compile_text(people + "p = log_softmax(X @ (s * draws).T, axis=1)[arange(N), y]\nL = -sum(logsumexp(p, axis=1))\n")
     assert "The N rows are gone through" in text
+
+
+def test_squares_that_several_walks_need_are_taken_in_blocks_where_there_are_many_rows() -> None:
+    text = f"param x: [N, D]\ninput y: [N, D]\nparam w: [D, D]\n{BESIDE['columns']}\n"
+    assert "_in_blocks" not in compile_text(text)
+    assert "gone through twice" in compile_text("dim N ~ 5000\n" + text)
 
 
 def test_what_is_inverted_is_formed() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from dsl.calculus.rows import JOINED
 from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
 from dsl.ops.broadcasting import RENAMED
 from dsl.ops.contraction import EINSUM, split_spec
@@ -19,14 +20,6 @@ from dsl.types import ONE, Dim, Shape, ShapeError
 _ALONG = ("sum", "mean", "max", "min", "prod", "any", "all", "logsumexp", "softmax", "log_softmax", "softmax_and_log", "softmax_and_logsumexp", "norm")
 # the rows of a dimension that has a name; those of a loop's blocks have a number
 _ROWS = re.compile(r"'rows'\((?!\d)(.+)\)")
-# the settings that are shapes
-_SHAPES = ("shape",)
-
-
-def _same_axis(old: Shape, new: Shape, axis: int) -> int | None:
-    """Where an axis of an array is, counted from the right, in another shape that has more or fewer axes of size 1."""
-    before, after = ([i - len(shape) for i, dim in enumerate(shape) if dim != ONE] for shape in (old, new))
-    return after[before.index(axis)] if len(before) == len(after) else None
 
 
 class Joined(Exception):
@@ -46,7 +39,7 @@ def apart(program: Program, dim: Dim) -> tuple[Program, Dim] | None:
     work = _Work(dim, rows)
     try:
         for node in order:
-            work.take(node)
+            work.mapped[node] = work.take(node)
         ends = {root: work.whole(work.mapped[root]) for root in program.roots}
     except (Joined, ShapeError):
         return None
@@ -68,6 +61,12 @@ def _begins(node: Node) -> bool:
     return isinstance(node, Apply) and (node.op.elementwise or node.op is EINSUM) and len(node.args) > 1
 
 
+def _same_axis(old: Shape, new: Shape, axis: int) -> int | None:
+    """Where an axis of an array is, counted from the right, in another shape that has more or fewer axes of size 1."""
+    before, after = ([i - len(shape) for i, dim in enumerate(shape) if dim != ONE] for shape in (old, new))
+    return after[before.index(axis)] if len(before) == len(after) else None
+
+
 class _Work:
     """What each node has become."""
 
@@ -75,18 +74,24 @@ class _Work:
         self.dim, self.rows = dim, rows
         self.mapped: dict[Node, Node] = {}
 
-    def take(self, node: Node) -> None:
-        self.mapped[node] = self._taken(node) if isinstance(node, Apply) else node
-
-    def _taken(self, node: Apply) -> Node:
+    def take(self, node: Node) -> Node:
+        """A node upon what its arguments have become. Raises Joined."""
+        if not isinstance(node, Apply):
+            return node
         args = [self.mapped[arg] for arg in node.args]
-        square, known = _is_square(node, self.dim), all(each.type.shape is not None for each in (node, *args))
-        if known and (any(self.axis(arg) is not None for arg in args) or (square and (_begins(node) or self._puts_on_diagonal(node)))):
-            if (made := self._in_rows(node, args)) is not None:
-                if made.type.known.count(self.rows) > 1 or (square and self.axis(made) is None):
-                    raise Joined
-                return made
-        return apply(node.op, *map(self.whole, args), **dict(node.attrs))
+        made = self._in_rows(node, args) if self._has_rows(node, args) else None
+        if made is None:
+            return apply(node.op, *map(self.whole, args), **dict(node.attrs))
+        if made.type.known.count(self.rows) > 1 or (_is_square(node, self.dim) and self.axis(made) is None):
+            raise Joined
+        return made
+
+    def _has_rows(self, node: Apply, args: Sequence[Node]) -> bool:
+        """Whether a step is given such rows, or is the first to have them."""
+        if any(each.type.shape is None for each in (node, *args)):
+            return False
+        begins = _is_square(node, self.dim) and (_begins(node) or self._puts_on_diagonal(node))
+        return begins or any(self.axis(arg) is not None for arg in args)
 
     def axis(self, node: Node) -> int | None:
         """Where an array has such rows, counted from the right."""
@@ -135,13 +140,10 @@ class _Work:
 
     def _again(self, node: Apply, args: Sequence[Node], axis: int) -> Node:
         """A step again, with the rows along an axis where it says a shape."""
-        attrs = {key: self._shape(value, axis) if key in _SHAPES else value for key, value in node.attrs}
+        attrs = dict(node.attrs)
+        if isinstance(shape := attrs.get("shape"), tuple):
+            attrs["shape"] = tuple(self.rows if i - len(shape) == axis and dim == self.dim else dim for i, dim in enumerate(shape))
         return apply(node.op, *args, **attrs)
-
-    def _shape(self, shape: object, axis: int) -> Shape:
-        assert isinstance(shape, tuple)
-        places = len(shape) + axis
-        return tuple(self.rows if i == places and dim == self.dim else dim for i, dim in enumerate(shape))
 
     def _einsum(self, node: Apply, args: Sequence[Node]) -> Node | None:
         """A product: the label of the rows that come first, or, where there are none, of those of its own that do."""
@@ -158,14 +160,13 @@ class _Work:
         return apply(EINSUM, *given, spec=node.attr("spec"))
 
     def _along(self, node: Apply, x: Node, axis: int) -> Node | None:
+        """A step along some axes: of the rows' own only one that what blocks give can be joined to."""
         if node.op.name == "part":
             return self._again(node, [x], axis if len(node.type.known) == len(x.type.known) else -1)
-        along = node.attr("axes") if any(key == "axes" for key, _ in node.attrs) else node.attr("axis")
-        mine = along if isinstance(along, tuple) else (along,)
-        if axis in mine or along is None:
-            # what is added up over the rows is a block's to begin; other ends need all of them
-            return apply(node.op, x, **dict(node.attrs)) if node.op.name in ("sum", "mean") else None
-        return apply(node.op, x, **dict(node.attrs))
+        attrs = dict(node.attrs)
+        along = attrs.get("axes", attrs.get("axis"))
+        over_rows = along is None or axis in (along if isinstance(along, tuple) else (along,))
+        return apply(node.op, x, **attrs) if not over_rows or node.op.name in ("sum", "mean", *JOINED) else None
 
     def _reshaped(self, node: Apply, x: Node) -> Node | None:
         """Only axes of size 1 come or go."""

@@ -54,7 +54,8 @@ def _plans(program: Program) -> Iterator[tuple[_Plan, Program]]:
         if told is not None:
             other, rows = with_fused(program, told[0]), told[1]
             plan = _Plan(rows, _roots(other), {node for node in topological(_roots(other)) if counts(node, rows)}, set(topological(other.guards)), {}, dim)
-            if plan.sound and plan.parts and plan.spares:
+            # what several walks need is kept for all of them or made again, which only pays where there is no room for what else there would be
+            if plan.sound and plan.parts and plan.spares and (_hint(program, dim) or len({*map(plan.when.get, plan.squares)}) == 1):
                 yield plan, other
 
 
@@ -214,17 +215,21 @@ class _Plan:
         return {dim for node in self.order if self._inside(node) and isinstance(node, Apply) for dim in node.type.known}
 
     @property
+    def squares(self) -> list[Node]:
+        """The arrays of rows beside rows that are computed."""
+        return [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS and self._is_square(node)]
+
+    @property
     def spares(self) -> bool:
         """Whether more arrays of rows beside rows stay within blocks than do not."""
-        square = [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS and self._is_square(node)]
-        return 2 * sum(self._inside(node) and node not in self.kept for node in square) >= len(square) + LEAST_GAIN
+        return 2 * sum(self._inside(node) and node not in self.kept for node in self.squares) >= len(self.squares) + LEAST_GAIN
 
     def _is_square(self, node: Node) -> bool:
         return {self.dim, self.columns} <= {*(node.type.shape or ())}
 
     def _leave(self) -> None:
         """Of rows that stand beside others only walks take blocks in which some do: what is left is small."""
-        busy = {self.when[node] for node in self.order if self._inside(node) and self._is_square(node)}
+        busy = {self.when[node] for node in self.squares if self._inside(node)}
         for node in self.order:
             if self._inside(node) and self.when[node] not in busy:
                 self.when[node] -= 1
