@@ -65,9 +65,8 @@ class Names:
 
 class Body:
     """Prints nodes in order. ``keep`` are nodes that need a name of their own; ``sizes`` collects the dimensions that the text names.
-    One that is ``uniform`` has float arguments of one precision."""
+    One that is ``fast`` to run rather than easy to read has float arguments of one precision."""
 
-    uniform = False
     fast = False
 
     def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:

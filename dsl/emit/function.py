@@ -71,7 +71,7 @@ def opening(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
     check = program.way is None  # else what calls the function has done it
     lines = [f"{argument_names(program)} = {CHECKED}({argument_names(program)})"] if program.arguments and check else []
     floats = _floats(program)
-    if body.uniform and len(floats) > 1 and check:
+    if body.fast and len(floats) > 1 and check:
         types = [f"{name}.dtype" for name in floats]
         differ = " != ".join(types) if len(types) == 2 else f"not {' == '.join(types)}"
         lines.append(f"if {differ}:\n    {', '.join(floats)} = _in_one_precision({', '.join(floats)})")
@@ -81,7 +81,7 @@ def opening(program: Program, body: Body, extra: Iterable[str]) -> list[str]:
     lines += sizes(program, [*body.sizes, *extra])
     lines += [f"{size} = {size.replace('_shape_', '.shape[')}]" for size in extra if "_shape_" in size]
     if body.needs_dtype:
-        alike = f"{floats[0]}.dtype" if len(floats) == 1 or (floats and body.uniform) else _common(floats)
+        alike = f"{floats[0]}.dtype" if len(floats) == 1 or (floats and body.fast) else _common(floats)
         lines.append(f"{body.dtype} = {'np.dtype(np.float64)' if program.way and program.way.double else alike}")
     return lines
 

@@ -67,11 +67,15 @@ def fused(program: Program, others: Sequence[Program] = (), workspace: bool = Fa
     if kept:
         used = any(f"{body.room}(" in line for line in lines)
         more.append((kept, "dict[str, NDArray[Any]] | None = None", _KEEPS_ARRAYS if used else _KEEPS_NONE))
+    return _function(program, told, more, guarded(lines, body.raising, program))
+
+
+def _function(program: Program, told: Sequence[str], more: Sequence[tuple[str, str, str]], lines: Sequence[str]) -> FunctionView:
+    """The function of these lines: what is ``told`` of it, and ``more`` arguments, by name, type and meaning."""
     said = _paragraphs(f"{program.outputs[0][0]} and its gradients.", told, [f"{name}: {meaning}" for name, _, meaning in more])
-    lines = guarded(lines, body.raising, program)
     if program.way:
-        given = ", ".join(f"{each.node.name}: {argument_type(each.node)}" for each in program.arguments)
-        return FunctionView(program.way.name, given + f", {workers}: int" * bool(workers), "tuple[Any, Gradients] | None", said, tuple(lines))
+        given = [f"{each.node.name}: {argument_type(each.node)}" for each in program.arguments] + [f"{name}: int" for name, *_ in more]
+        return FunctionView(program.way.name, ", ".join(given), "tuple[Any, Gradients] | None", said, tuple(lines))
     arguments = signature(program)
     arguments += "".join(["" if "*" in arguments or not more else ", *", *(f", {name}: {type}" for name, type, _ in more)])
     return FunctionView("value_and_grad", arguments, "tuple[Any, Gradients]", said, tuple(lines))

@@ -37,7 +37,6 @@ _WRITES = re.compile(r"(?m)^\s*(\w+)(?:\[.*\])? [-+*/@]*\*?= |out=(\w+)\b")
 class Frugal(Body):
     """A body that keeps account of its steps, so that arrays may be overwritten."""
 
-    uniform = True
     fast = True
 
     def __init__(self, program: Program, names: Names, uses: Counter[Node], keep: Iterable[Node]) -> None:
