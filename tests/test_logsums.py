@@ -53,10 +53,10 @@ input E: [N, S]
 param A: [M, S]
 L = mean(tanh(logsumexp(E[:, None, :] + A, axis=-1)))
 """,
-    "over all axes": """
+    "a number, taken away": """
 input E: [N, S]
-param A: [M]
-L = logsumexp(sum(E, axis=1)[:, None] + A + 1)
+param A: [M, S]
+L = sum(logsumexp(E[:, None] - 2 * A + 1, axis=2, keepdims=True) ** 2)
 """,
 }
 
@@ -65,7 +65,7 @@ def sample(form: str, least: int, dtype: str = "float64") -> dict[str, Any]:
     """Arguments of some size, and at least of so many entries where all is done at once."""
     rng = np.random.default_rng(0)
     N, M, S, T = (least, 4, 5, 6)
-    shapes = {"a batch of chains": ((T, 3, S), (S, S)), "transport": ((T, S), (T, S)), "all at once": ((N, S), (M, S)), "over all axes": ((N, S), (M,))}
+    shapes = {"a batch of chains": ((T, 3, S), (S, S)), "transport": ((T, S), (T, S)), "all at once": ((N, S), (M, S)), "a number, taken away": ((N, S), (M, S))}
     E, A = shapes.get(form, ((T, S), (S, S)))
     arguments: dict[str, Any] = {"E": rng.normal(size=E).astype(dtype), "A": rng.normal(size=A).astype(dtype)}
     return arguments | ({"s": np.array(0.7, dtype)} if "temperature" in form else {})

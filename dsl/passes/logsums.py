@@ -141,9 +141,9 @@ class _Sum:
         for most in sorted(known, key=lambda term: any(symbol.name in long for dim in term.array.type.known for symbol in dim.symbols())):
             right = tuple(term for term in known if term.axes <= most.axes)
             left = tuple(term for term in terms if term not in beside + right)
-            # of what is not empty there is a largest: so many entries are spared, or the other side would be empty too
-            fits = most.axes < axes if outside is None else _axes_of(left) & summed <= most.axes
-            if left and _axes_of(left) < axes and fits:
+            # what is on the right and asked for is not empty, and then there is a largest on the left
+            fits = _axes_of(left) < axes and _axes_of(left) & summed <= most.axes
+            if left and fits and (outside is not None or most.axes < axes):
                 return cls(node, left, right, beside)
         return None
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from dsl.calculus.apart import apart
+from dsl.calculus.apart import apart, usual
 from dsl.calculus.owned import owns
 from dsl.calculus.pieces import Pieces, slices_of
 from dsl.calculus.rows import added_up, axis_of_rows, counts, keeps_rows
@@ -48,15 +48,12 @@ def _plans(program: Program) -> Iterator[tuple[_Plan, Program]]:
     own, where there are such."""
     cut, only = _cut(program), fused_only(program)
     for dim in _dimensions(program):
-        told = apart(only, dim)
-        if (told is None or told[0] is not only) and (plan := _planned(program, dim, cut)):
+        told, rows = apart(only, dim) or (None, dim)
+        # a program may have them already
+        if told is not only and (plan := _planned(program, dim, cut)):
             yield plan, program
-        if told is not None:
-            other, rows = with_fused(program, told[0]), told[1]
-            plan = _Plan(rows, _roots(other), {node for node in topological(_roots(other)) if counts(node, rows)}, set(topological(other.guards)), {}, dim)
-            # what several walks need is kept for all of them or made again, which only pays where there is no room for what else there would be
-            if plan.sound and plan.parts and plan.spares and (_hint(program, dim) or len({*map(plan.when.get, plan.squares)}) == 1):
-                yield plan, other
+        if told is not None and (plan := _planned_apart(other := with_fused(program, told), rows, dim)):
+            yield plan, other
 
 
 def _dimensions(program: Program) -> list[Dim]:
@@ -74,7 +71,7 @@ def _dimensions(program: Program) -> list[Dim]:
 def _hint(program: Program, dim: Dim) -> int:
     """The usual size of a dimension, as the user hints at it; 0 where there is no hint."""
     hints = dict(program.hints)
-    return max((hints.get(symbol.name, 0) for symbol in dim.symbols()), default=0)
+    return max((hints.get(symbol.name, 0) for symbol in usual(dim).symbols()), default=0)
 
 
 def _data(program: Program, nodes: Iterable[Node]) -> list[Input]:
@@ -274,15 +271,26 @@ def _made_of_rows(node: Apply, axes: dict[Node, int]) -> bool:
 
 def _planned(program: Program, dim: Dim, cut: Mapping[Node, Pieces]) -> _Plan | None:
     """The plan for a dimension, if it is worth its while: a sum over what is no batch, as over features, may well be larger than its terms."""
-    roots, asked = _roots(program), set(topological(program.guards))
-    plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked, cut)
-    if not plan.sound:
-        plan = _Plan(dim, roots, set(), asked, cut)
+    plan = _plan(program, dim, cut)
     batches = _batches(program, plan.order)
     others = batches - {dim} - (plan.beside if dim in batches else set())
     large = any(each in others for node in plan.parts for each in node.type.shape or ())
     pays = plan.gain >= LEAST_GAIN and (plan.first or not plan.added)
     return plan if pays and (not large or _hint(program, dim)) else None
+
+
+def _planned_apart(program: Program, rows: Dim, columns: Dim) -> _Plan | None:
+    """The plan for rows that stand beside as many columns, if it is worth its while. What several walks need of these is kept for all of them or made
+    again, which pays only where there is no room for more."""
+    plan = _plan(program, rows, {}, columns)
+    walks = len({*map(plan.when.get, plan.squares)})
+    return plan if plan.parts and plan.spares and (walks == 1 or _hint(program, columns)) else None
+
+
+def _plan(program: Program, dim: Dim, cut: Mapping[Node, Pieces], columns: Dim | None = None) -> _Plan:
+    roots, asked = _roots(program), set(topological(program.guards))
+    plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked, cut, columns)
+    return plan if plan.sound else _Plan(dim, roots, set(), asked, cut, columns)
 
 
 def _batches(program: Program, nodes: Iterable[Node]) -> set[Dim]:
