@@ -145,6 +145,7 @@ BESIDE = {
     "distances": "L = sum(tanh(sum((x[:, None] - x @ w) ** 2, axis=-1)) * M)",
     "two layers": "z = tanh(softmax(x @ w @ x.T) @ y)\nL = sum((softmax(z @ w @ z.T) @ z - y) ** 2)",
     "turned": "s = exp(-(x @ w @ y.T) ** 2)\nL = sum((s @ y) * (s.T @ x))",
+    "others than itself": "L = sum(log(sum(exp(x @ w @ x.T) * (1 - eye(N)), axis=1) + 1) * y[:, 0])",
     "rows of the result": "L = norm(softmax(x @ y.T) @ w0 - x[:, 0])\n",
 }
 
@@ -162,7 +163,7 @@ def test_rows_beside_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert_same(module.value_and_grad(**arguments, **threads), pair(module, arguments))
 
 
-@pytest.mark.parametrize("name", ["attention", "contrastive", "picked", "differences"])
+@pytest.mark.parametrize("name", ["attention", "contrastive", "picked", "differences", "others than itself"])
 def test_a_square_of_rows_is_never_formed(name: str) -> None:
     rows, rng = 3000, np.random.default_rng(0)
     module = made(f"param x: [N, D]\ninput y: [N, D]\nparam w: [D, D]\nparam w0: [N]\n{BESIDE[name]}\n")

@@ -65,7 +65,8 @@ def sample(form: str, least: int, dtype: str = "float64") -> dict[str, Any]:
     """Arguments of some size, and at least of so many entries where all is done at once."""
     rng = np.random.default_rng(0)
     N, M, S, T = (least, 4, 5, 6)
-    shapes = {"a batch of chains": ((T, 3, S), (S, S)), "transport": ((T, S), (T, S)), "all at once": ((N, S), (M, S)), "a number, taken away": ((N, S), (M, S))}
+    shapes = {"a batch of chains": ((T, 3, S), (S, S)), "transport": ((T, S), (T, S))}
+    shapes |= dict.fromkeys(("all at once", "a number, taken away"), ((N, S), (M, S)))
     E, A = shapes.get(form, ((T, S), (S, S)))
     arguments: dict[str, Any] = {"E": rng.normal(size=E).astype(dtype), "A": rng.normal(size=A).astype(dtype)}
     return arguments | ({"s": np.array(0.7, dtype)} if "temperature" in form else {})

@@ -23,6 +23,7 @@ L = -mean(logsumexp(log_softmax(weights) - 0.5 * sum(z ** 2, axis=-1) - sum(log_
 FORMS = {
     "of both": "exp(-0.5 * sum((X[:, None] - mu) ** 2 / exp(v) ** 2, axis=-1))",
     "none, turned": "exp(-sum((mu[:, None] - X) ** 2, axis=2)).T",
+    "some of them": "exp(where(X @ mu.T > 0, -sum((X[:, None] - mu) ** 2, axis=-1), -1e9))",
     "beside others": "exp(X @ mu.T - sum(square(X[:, None] - mu), axis=2) / 3)",
 }
 HEAD = "input X: [N, D]\nparam mu, v: [K, D]\n"
@@ -234,3 +235,13 @@ def test_the_docstrings_say_what_is_done() -> None:
     module = module_of(compile_text(MIXTURE, "it"), "it")
     assert "see _by_moments" in module.value_and_grad.__doc__
     assert "products of moments" in module._by_moments.__doc__ and "1e-12" in module._by_moments.__doc__
+
+
+def test_points_among_themselves_are_taken_in_blocks() -> None:
+    """As exponents the distances of points from each other may cancel, and the rows of these have a dimension of their own."""
+    text = "input X: [N, D]\nparam A: [D, H]\nZ = X @ A\nd = where(eye(N) > 0, 1e9, sum((Z[:, None] - Z) ** 2, axis=-1))\nL = mean(logsumexp(-d, axis=1))\n"
+    asked = Asked("_by_moments", text)
+    assert "rows are gone through a block" in str(compile_text(text).partition("def _by_moments")[2].partition("def value_and_grad")[0])
+    rng = np.random.default_rng(0)
+    compare(asked, {"X": rng.normal(size=(300, 4)), "A": rng.normal(size=(4, 3))}, 1e-9)
+    assert asked.answers == [True]

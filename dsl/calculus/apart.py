@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from dsl.calculus.rows import JOINED
 from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
-from dsl.ops.broadcasting import RENAMED
+from dsl.ops.broadcasting import RENAMED, reshape
 from dsl.ops.contraction import EINSUM, split_spec
-from dsl.ops.making import arange
+from dsl.ops.elementwise import cast, ew
+from dsl.ops.making import arange, eye
 from dsl.types import ONE, Dim, Shape, ShapeError
 
 # what works along other axes than the rows', and says so by the axes' places from the right
@@ -109,6 +110,10 @@ class _Work:
             return self._again(node, node.args, axis)
         if applies(node, "reshape") and (place := _same_axis(node.type.known, node.args[0].type.known, axis)) is not None:
             return self._again(node, [self.rowed(node.args[0], place)], axis)
+        if node is eye(self.dim):
+            mine = reshape(self.rowed(arange(self.dim), -1), (self.rows, ONE) if axis == -2 else (self.rows,))
+            other = arange(self.dim) if axis == -2 else reshape(arange(self.dim), (self.dim, ONE))
+            return cast(ew("equal", mine, other), "float")
         return apply(RENAMED, node, axis=axis, dim=self.rows)
 
     def whole(self, node: Node) -> Node:

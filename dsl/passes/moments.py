@@ -29,7 +29,7 @@ LOST = "1e-12"
 WAY = "moments"
 SAID = "Sums of squared differences of large arrays are products of moments where these are as exact: see _by_moments."
 # what may happen to an exponent on its way, besides that it is multiplied by a number
-_AFFINE = ("add", "subtract", "negative", "reshape", "broadcast_to")
+_AFFINE = ("add", "subtract", "negative", "where", "reshape", "broadcast_to")
 _EXPONENTIALS = ("exp", "logsumexp", "softmax", "log_softmax", "softmax_and_log", "softmax_and_logsumexp", "softmax_and_picked")
 # one or two differences in a product: numbers, and how often each of the two is a factor instead
 _TERMS = {1: ((1, 1, 0), (-1, 0, 1)), 2: ((1, 2, 0), (-2, 1, 1), (1, 0, 2))}
@@ -116,7 +116,9 @@ def _tops(of: Difference, order: Sequence[Node], roots: Container[Node]) -> dict
 def _expanded(program: Program, of: Difference, tops: Mapping[Node, Product], scale: Scale) -> Program | None:
     """The graph of moments, and what tells whether they are exact."""
     order, readers = topological(program.roots), readers_of(program)
-    centre = rewritten("divide", total(of.y, -2), size_of(of.y, (-2,)))
+    # all rows of it, whatever they are called where they are taken in blocks
+    every = of.y.args[0] if applies(of.y, "renamed") else of.y
+    centre = rewritten("divide", total(every, -2), size_of(every, (-2,)))
     pair = [rewritten("subtract", each, centre) for each in (of.x, of.y)]
     mapped: dict[Node, Node] = {}
     guards: list[Sequence[Node]] = []

@@ -28,7 +28,7 @@ TOGETHER = 2
 LEAST_ROWS = 1024
 # so many dimensions are tried, for each takes a look at the whole program
 MOST_DIMENSIONS = 8
-_VIEWS = ("broadcast_to", "reshape", "index", "arange", "cast")
+_VIEWS = ("broadcast_to", "reshape", "index", "arange", "cast", "renamed")
 # what is rather computed again than kept for another walk
 _CHEAP = (*_VIEWS, "add", "subtract", "multiply", "divide", "negative", "where", "maximum", "minimum", "abs", "sum", "mean")
 
@@ -217,6 +217,11 @@ class _Plan:
         return [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS and self._is_square(node)]
 
     @property
+    def busy(self) -> set[int]:
+        """When blocks of rows beside rows are taken: in which walks."""
+        return {self.when[node] for node in self.squares if self._inside(node)}
+
+    @property
     def spares(self) -> bool:
         """Whether more arrays of rows beside rows stay within blocks than do not."""
         return 2 * sum(self._inside(node) and node not in self.kept for node in self.squares) >= len(self.squares) + LEAST_GAIN
@@ -226,7 +231,7 @@ class _Plan:
 
     def _leave(self) -> None:
         """Of rows that stand beside others only walks take blocks in which some do: what is left is small."""
-        busy = {self.when[node] for node in self.squares if self._inside(node)}
+        busy = self.busy
         for node in self.order:
             if self._inside(node) and self.when[node] not in busy:
                 self.when[node] -= 1
@@ -283,8 +288,7 @@ def _planned_apart(program: Program, rows: Dim, columns: Dim) -> _Plan | None:
     """The plan for rows that stand beside as many columns, if it is worth its while. What several walks need of these is kept for all of them or made
     again, which pays only where there is no room for more."""
     plan = _plan(program, rows, {}, columns)
-    walks = len({*map(plan.when.get, plan.squares)})
-    return plan if plan.parts and plan.spares and (walks == 1 or _hint(program, columns)) else None
+    return plan if plan.parts and plan.spares and (len(plan.busy) == 1 or _hint(program, columns)) else None
 
 
 def _plan(program: Program, dim: Dim, cut: Mapping[Node, Pieces], columns: Dim | None = None) -> _Plan:
