@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from dsl.api import compile_text, module_of
+from tests.formulas import formula
+from tests.test_blocks import made, pair, ways
 
 # rows of features, a number for each row, rows beside rows, and what is made of these in the end
 FORMS = {
@@ -33,17 +32,10 @@ ORDER = "order = arange(N)[:, None] >= arange(N)\n"
 ALL = " + 0.1 * (sum(x) + sum(y) + sum(q) + sum(M) + sum(W) + sum(u) + sum(i))"
 
 
-def formula(draw: DrawFn, kind: str, depth: int) -> str:
-    if GIVEN[kind] and (not depth or draw(st.integers(0, 5)) == 0):
-        return draw(st.sampled_from(GIVEN[kind]))
-    form = draw(st.sampled_from(FORMS[kind]))
-    return re.sub(r"\{(\w)\}", lambda place: formula(draw, place[1], depth - 1), form)
-
-
 @st.composite
 def programs(draw: DrawFn) -> str:
     hint = "dim N ~ 5000\n" * draw(st.booleans())
-    return f"{hint}{HEAD}{ORDER}L = {' + '.join(formula(draw, 'L', 4) for _ in range(draw(st.integers(1, 2))))}{ALL}\noutput L\n"
+    return f"{hint}{HEAD}{ORDER}L = {' + '.join(formula(draw, 'L', FORMS, GIVEN, 4) for _ in range(draw(st.integers(1, 2))))}{ALL}\noutput L\n"
 
 
 def compare(found: Any, expected: Any) -> None:
@@ -57,14 +49,13 @@ def compare(found: Any, expected: Any) -> None:
 @given(programs())
 @np.errstate(all="ignore")
 def test_blocks_of_rows_beside_rows(text: str) -> None:
-    module: Any = module_of(compile_text(text, format=False), "beside")
+    module = made(text)
     if hasattr(module, "_BLOCK_BYTES"):
         module.__dict__.update(_BLOCK_BYTES=0, _SMALL_BYTES=0, _LEAST_ROWS=2)
     for rows in (1, 7):
         rng = np.random.default_rng(rows)
         arrays = {"x": (rows, 3), "y": (rows, 3), "q": (rows,), "M": (rows, rows), "W": (3, 3), "u": (3,)}
         arguments: dict[str, Any] = {name: rng.normal(size=shape) for name, shape in arrays.items()} | {"i": rng.integers(rows, size=rows)}
-        value, tape = module.forward(**arguments)
-        expected = value, module.backward(tape)
-        for threads in ({"workers": 1}, {"workers": 3}) if "workers" in inspect.signature(module.value_and_grad).parameters else ({},):
+        expected = pair(module, arguments)
+        for threads in ways(module):
             compare(module.value_and_grad(**arguments, **threads), expected)

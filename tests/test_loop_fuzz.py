@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from hypothesis.strategies import DrawFn
 from dsl.api import module_of
 from dsl.diagnostics import Source
 from dsl.pipeline import OPTIONAL, Options, compile_source
+from tests.formulas import formula
 
 # vectors, matrices and numbers, of others
 FORMS = {
@@ -32,13 +32,6 @@ TAIL = "0.1 * (sum(u) + sum(w) + sum(h0) + c + sum(A) + sum(B) + sum(E)) + 0 * s
 SHAPES = {"X": (4, 2), "E": (2, 3), "A": (3, 3), "B": (3, 3), "u": (3,), "w": (3,), "h0": (3,), "c": ()}
 
 
-def formula(draw: DrawFn, kind: str, names: dict[str, tuple[str, ...]], depth: int) -> str:
-    if not depth or draw(st.integers(0, 5)) == 0:
-        return draw(st.sampled_from(names[kind]))
-    form = draw(st.sampled_from(FORMS[kind]))
-    return re.sub(r"\{(\w)\}", lambda place: formula(draw, place[1], names, depth - 1), form)
-
-
 @st.composite
 def loops(draw: DrawFn) -> str:
     """A program with one loop, over rows of X or a number of turns."""
@@ -51,9 +44,9 @@ def loops(draw: DrawFn) -> str:
     names["v"] += ("e",) * (over == "X")
     for i in range(draw(st.integers(0, 2))):
         kind = draw(st.sampled_from("vmn"))
-        lines.append(f"    t{i} = {formula(draw, kind, names, 2)}")
+        lines.append(f"    t{i} = {formula(draw, kind, FORMS, names, 2)}")
         names[kind] += (f"t{i}",)
-    result = ", ".join(CARRIED[carry][1].format(formula(draw, CARRIED[carry][0], names, 3)) for carry in carries)
+    result = ", ".join(CARRIED[carry][1].format(formula(draw, CARRIED[carry][0], FORMS, names, 3)) for carry in carries)
     start = ", ".join(draw(st.sampled_from(CARRIED[carry][2])) for carry in carries)
     way, checkpoint = draw(st.sampled_from((("fold", ""), ("scan", ""), ("fold", ", checkpoint=2"))))
     listed = "({})" if len(carries) > 1 else "{}"

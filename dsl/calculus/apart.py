@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dsl.calculus.rows import JOINED
+from dsl.calculus.rows import ALONG, JOINED, goes_along
 from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
 from dsl.ops.broadcasting import RENAMED, reshape
 from dsl.ops.contraction import EINSUM, split_spec
@@ -17,13 +17,13 @@ from dsl.ops.elementwise import cast, ew
 from dsl.ops.making import arange, eye
 from dsl.types import ONE, Dim, Shape, ShapeError
 
-# what works along other axes than the rows', and says so by the axes' places from the right
-_ALONG = ("sum", "mean", "max", "min", "prod", "any", "all", "logsumexp", "softmax", "log_softmax", "softmax_and_log", "softmax_and_logsumexp", "norm")
+# an entry of each row of a matrix, or of its diagonal
+_ENTRIES = (("array", 0), ("array", 1))
 # the rows of a dimension that has a name; those of a loop's blocks have a number
 _ROWS = re.compile(r"'rows'\((?!\d)(.+)\)")
 
 
-class Joined(Exception):
+class _Inseparable(Exception):
     """Rows and columns cannot be told apart."""
 
 
@@ -42,7 +42,7 @@ def apart(program: Program, dim: Dim) -> tuple[Program, Dim] | None:
         for node in order:
             work.mapped[node] = work.take(node)
         ends = {root: work.whole(work.mapped[root]) for root in program.roots}
-    except (Joined, ShapeError):
+    except (_Inseparable, ShapeError):
         return None
     return remapped(program, {**work.mapped, **ends}), rows
 
@@ -76,7 +76,7 @@ class _Work:
         self.mapped: dict[Node, Node] = {}
 
     def take(self, node: Node) -> Node:
-        """A node upon what its arguments have become. Raises Joined."""
+        """A node upon what its arguments have become. Raises _Inseparable."""
         if not isinstance(node, Apply):
             return node
         args = [self.mapped[arg] for arg in node.args]
@@ -84,7 +84,7 @@ class _Work:
         if made is None:
             return apply(node.op, *map(self.whole, args), **dict(node.attrs))
         if made.type.known.count(self.rows) > 1 or (_is_square(node, self.dim) and self.axis(made) is None):
-            raise Joined
+            raise _Inseparable
         return made
 
     def _has_rows(self, node: Apply, args: Sequence[Node]) -> bool:
@@ -103,7 +103,7 @@ class _Work:
         """An array with such rows along an axis, where it has as many there."""
         shape = node.type.known
         if self.axis(node) not in (None, axis):
-            raise Joined
+            raise _Inseparable
         if -axis > len(shape) or shape[axis] != self.dim:
             return node
         if applies(node, "broadcast_to") and not (-axis <= len(node.args[0].type.known) and node.args[0].type.known[axis] == self.dim):
@@ -122,7 +122,7 @@ class _Work:
         if axis is None:
             return node
         if self.dim in node.type.known:
-            raise Joined
+            raise _Inseparable
         return apply(RENAMED, node, axis=axis, dim=self.dim)
 
     def _in_rows(self, node: Apply, args: Sequence[Node]) -> Node | None:
@@ -136,7 +136,7 @@ class _Work:
             return None if found else self._again(node, [self.rowed(arg, axis) for arg in args], axis)
         if node.op.name == "reshape":
             return self._reshaped(node, args[0])
-        if node.op.name in _ALONG or node.op.name == "part":
+        if node.op.name in ALONG or node.op.name == "part":
             (axis,) = found
             return self._along(node, args[0], axis)
         if node.op.name == "softmax_and_picked":
@@ -150,7 +150,7 @@ class _Work:
             attrs["shape"] = tuple(self.rows if i - len(shape) == axis and dim == self.dim else dim for i, dim in enumerate(shape))
         return apply(node.op, *args, **attrs)
 
-    def _einsum(self, node: Apply, args: Sequence[Node]) -> Node | None:
+    def _einsum(self, node: Apply, args: Sequence[Node]) -> Node:
         """A product: the label of the rows that come first, or, where there are none, of those of its own that do."""
         terms, output = split_spec(str(node.attr("spec")))
         labels = [term[axis] for term, arg in zip(terms, args, strict=True) if (axis := self.axis(arg)) is not None]
@@ -158,7 +158,7 @@ class _Work:
         given: list[Node] = []
         for term, arg in zip(terms, args, strict=True):
             if term.count(label) > 1:
-                raise Joined
+                raise _Inseparable
             own = self.axis(arg)
             arg = self.whole(arg) if own is not None and term[own] != label else arg
             given.append(self.rowed(arg, term.index(label) - len(term)) if label in term else arg)
@@ -168,10 +168,8 @@ class _Work:
         """A step along some axes: of the rows' own only one that what blocks give can be joined to."""
         if node.op.name == "part":
             return self._again(node, [x], axis if len(node.type.known) == len(x.type.known) else -1)
-        attrs = dict(node.attrs)
-        along = attrs.get("axes", attrs.get("axis"))
-        over_rows = along is None or axis in (along if isinstance(along, tuple) else (along,))
-        return apply(node.op, x, **attrs) if not over_rows or node.op.name in ("sum", "mean", *JOINED) else None
+        joined = not goes_along(node, (axis,)) or node.op.name in ("sum", "mean", *JOINED)
+        return apply(node.op, x, **dict(node.attrs)) if joined else None
 
     def _reshaped(self, node: Apply, x: Node) -> Node | None:
         """Only axes of size 1 come or go."""
@@ -181,11 +179,11 @@ class _Work:
 
     def _puts_on_diagonal(self, node: Apply) -> bool:
         places = node.args[1:]
-        return node.op.name == "scatter" and node.attr("items") == (("array", 0), ("array", 1)) and all(each is arange(self.dim) for each in places)
+        return node.op.name == "scatter" and node.attr("items") == _ENTRIES and all(each is arange(self.dim) for each in places)
 
     def _by_places(self, node: Apply, args: Sequence[Node]) -> Node | None:
         """An entry of each row is picked, or put there, where an array says."""
-        if node.op.name not in ("index", "scatter") or node.attr("items") != (("array", 0), ("array", 1)) or node.args[1] is not arange(self.dim):
+        if node.op.name not in ("index", "scatter") or node.attr("items") != _ENTRIES or node.args[1] is not arange(self.dim):
             return None
         x = self.rowed(args[0], -1) if node.op.name == "scatter" else args[0]
         if node.op.name == "index" and self.axis(x) != -2:

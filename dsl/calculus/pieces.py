@@ -105,9 +105,9 @@ def added_by(walk: Walk) -> list[tuple[Node, Pieces]]:
 def begun(of: Pieces, dim: Dim) -> Apply | None:
     """The piece whose rows along a dimension are not added to others but are the first to be written, where blocks come one after another: no
     block before has reached those of the one that begins last."""
-    starts = [(start, piece) for sign, piece in of.terms if sign > 0 and (start := _start(piece, dim)) is not None]
+    starts = [(start, piece) for sign, piece in of.terms if sign > 0 and (start := first_row(piece, dim)) is not None]
     last = max(starts, key=lambda each: each[0], default=None)
-    beyond = last is not None and all((start := _start(piece, dim)) is not None and start <= last[0] for _, piece in of.terms)
+    beyond = last is not None and all((start := first_row(piece, dim)) is not None and start <= last[0] for _, piece in of.terms)
     return last[1] if last is not None and beyond and of.base is None else None
 
 
@@ -116,7 +116,7 @@ def overlap(walk: Walk) -> int | None:
     found = 0
     for _, of in added_by(walk):
         if len(of.terms) > 1:
-            starts = [_start(piece, walk.dim) for _, piece in of.terms]
+            starts = [first_row(piece, walk.dim) for _, piece in of.terms]
             known = [start for start in starts if start is not None]
             if len(known) < len(starts):
                 return None
@@ -129,7 +129,7 @@ def on_threads(walks: Iterable[Walk]) -> bool:
     return any(overlap(walk) is not None for walk in walks)
 
 
-def _start(piece: Apply, dim: Dim) -> int | None:
+def first_row(piece: Apply, dim: Dim) -> int | None:
     """The first of the rows that a piece stands in; None where they are not next to each other, or the first is no number."""
     return start_of(slice_of(piece, piece.args[0].type.known.index(dim)))
 
@@ -196,4 +196,4 @@ def scalar_of(piece: Apply) -> Node:
     return g.args[0] if isinstance(g, Apply) and g.op.name == "broadcast_to" and g.args[0].type.shape == () else g
 
 
-__all__ = ["Pieces", "added_by", "begun", "corner", "on_threads", "overlap", "scalar_of", "slices_of", "sums_of_pieces", "together"]
+__all__ = ["Pieces", "added_by", "begun", "corner", "first_row", "on_threads", "overlap", "scalar_of", "slices_of", "sums_of_pieces", "together"]

@@ -44,6 +44,8 @@ def keeps_rows(node: Apply, axes: Axes, dim: Dim, places: Container[Node] = ()) 
     return rule is not None and rule(node, axes, places)
 
 
+# what goes along axes of its only argument, and says which by their places from the right
+ALONG = ("sum", "mean", "max", "min", "prod", "any", "all", "logsumexp", "softmax", "log_softmax", "softmax_and_log", "softmax_and_logsumexp", "norm")
 # what makes one of two blocks' results; of all others it is their sum
 JOINED = {"max": "np.maximum", "min": "np.minimum", "logsumexp": "np.logaddexp", "any": "np.logical_or", "all": "np.logical_and"}
 
@@ -76,11 +78,16 @@ def _has_or_shares(arg: Node, axis: int, axes: Axes) -> bool:
 # what keeps rows -----------------------------------------------------------------------------------------------------
 
 
+def goes_along(node: Apply, axes: Container[int]) -> bool:
+    """Whether an operation along some axes, or along all, goes along one of these."""
+    attrs = dict(node.attrs)
+    along = attrs["axes"] if "axes" in attrs else attrs["axis"]
+    return along is None or any(axis in axes for axis in (along if isinstance(along, tuple) else (along,)))
+
+
 def _along_others(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     """An operation along some axes, the rows' not among them."""
-    along = node.attr("axes") if any(key == "axes" for key, _ in node.attrs) else node.attr("axis")
-    mine = along if isinstance(along, tuple) else (along,)
-    return along is not None and len(set(axes.values())) == 1 and len(axes) == len(node.args) and not set(mine) & set(axes.values())
+    return len(set(axes.values())) == 1 and len(axes) == len(node.args) and not goes_along(node, axes.values())
 
 
 def _stack(node: Apply, axes: Axes, places: Container[Node]) -> bool:
@@ -170,8 +177,7 @@ def _picked(node: Apply, axes: Axes, places: Container[Node]) -> bool:
 
 Keeps = Callable[[Apply, Axes, Container[Node]], bool]
 _KEEPS: dict[str, Keeps] = {
-    **dict.fromkeys(("sum", "mean", "var", "prod", "prod_others", "max", "min", "any", "all", "argmax", "argmin", "logsumexp", "norm"), _along_others),
-    **dict.fromkeys(("softmax", "log_softmax", "softmax_and_log", "softmax_and_logsumexp", "cumsum", "cumprod"), _along_others),
+    **dict.fromkeys((*ALONG, "var", "prod_others", "argmax", "argmin", "cumsum", "cumprod"), _along_others),
     **dict.fromkeys(("argsort", "sort", "flip", "roll", "concatenate", "take_along_axis"), _along_others),
     **dict.fromkeys(("inv", "det", "cofactor", "solve", "cholesky", "pinv"), _matrices),
     **dict.fromkeys(("windows", "unwindows"), _windows),
@@ -191,4 +197,4 @@ def counts(node: Node, dim: Dim) -> bool:
     return isinstance(node, Apply) and node.op is ARANGE and dict(node.attrs) == {"start": Dim.number(0), "stop": dim, "step": Dim.number(1)}
 
 
-__all__ = ["JOINED", "Axes", "added_up", "axis_of_rows", "counts", "keeps_rows"]
+__all__ = ["ALONG", "JOINED", "Axes", "added_up", "axis_of_rows", "counts", "goes_along", "keeps_rows"]

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 
 from dsl.calculus.apart import usual
-from dsl.calculus.pieces import Pieces, added_by, begun, corner, overlap
+from dsl.calculus.pieces import Pieces, added_by, begun, corner, first_row, overlap
 from dsl.calculus.rows import JOINED
 from dsl.emit.body import accumulated, live
 from dsl.emit.guard import guarded, indented
@@ -20,34 +20,33 @@ _VIEWS = ("broadcast_to", "reshape", "index", "renamed")
 _ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "where", "equal", *_VIEWS)
 
 
-def prepare(body: Frugal, order: Sequence[Node], walks: Sequence[Walk]) -> None:
-    """Say, before anything is printed, what needs a name for blocks to read it."""
-    steps, inside = _inside(order, walks)
-    given = [node for walk in walks for node in walk.sequences if node not in inside]
-    cut = {node for node in given if node not in body.program.names and (applies(node, "renamed") or (corner(node) and not applies(node.args[0], *_VIEWS)))}
-    body.whole |= cut | {of.base for walk in walks for _, of in added_by(walk) if of.base is not None}
-    body.keep |= {node.args[0] if node in cut else node for node in given}
-    body.keep |= _read_dearly((arg for mine in steps for node in mine for arg in node.args), inside)
+class InWalks:
+    """A function's nodes, those of the walks as their blocks. Before anything is printed, what blocks read gets a name."""
 
+    def __init__(self, body: Frugal, order: Sequence[Node], walks: Sequence[Walk]) -> None:
+        sizes = [node for node in topological(chain(*map(_roots, walks))) if of_sizes(node)]
+        self.body, self.walks, self.order = body, walks, list(dict.fromkeys([*sizes, *order]))
+        self.steps = [_steps(walk, self.order) for walk in walks]
+        self.inside = {*chain(*self.steps), *(node for walk in walks for node, _ in walk.totals), *chain(*map(_added, walks))}
+        self._name()
 
-def emit_in_walks(body: Frugal, order: Sequence[Node], walks: Sequence[Walk], workers: str) -> None:
-    """Print a function's nodes, those of the walks as their blocks."""
-    sizes = [node for node in topological(chain(*map(_roots, walks))) if of_sizes(node)]
-    order = list(dict.fromkeys([*sizes, *order]))
-    steps, inside = _inside(order, walks)
-    done: set[Node] = set()
-    for walk, mine in zip(walks, steps, strict=True):
-        ready = _ready(order, inside, done)
-        body.emit(node for node in order if node in ready)
-        _Block(body, walk, mine, order).emit(workers)
-        done |= {node for node, _ in walk.totals} | {*walk.kept, *walk.added}
-    body.emit(node for node in order if node not in inside)
+    def _name(self) -> None:
+        body = self.body
+        given = [node for walk in self.walks for node in walk.sequences if node not in self.inside]
+        cut = {node for node in given if node not in body.program.names and (applies(node, "renamed") or (corner(node) and not applies(node.args[0], *_VIEWS)))}
+        body.whole |= cut | {of.base for walk in self.walks for _, of in added_by(walk) if of.base is not None}
+        body.keep |= {node.args[0] if node in cut else node for node in given}
+        body.keep |= _read_dearly((arg for mine in self.steps for node in mine for arg in node.args), self.inside)
 
-
-def _inside(order: Sequence[Node], walks: Sequence[Walk]) -> tuple[list[list[Node]], set[Node]]:
-    """The steps of each walk, and all that is computed in some."""
-    steps = [_steps(walk, order) for walk in walks]
-    return steps, {*chain(*steps), *(node for walk in walks for node, _ in walk.totals), *chain(*map(_added, walks))}
+    def emit(self, workers: str) -> None:
+        """Print them."""
+        body, done = self.body, set[Node]()
+        for walk, steps in zip(self.walks, self.steps, strict=True):
+            ready = _ready(self.order, self.inside, done)
+            body.emit(node for node in self.order if node in ready)
+            _Block(body, walk, steps, self.order).emit(workers)
+            done |= {node for node, _ in walk.totals} | {*walk.kept, *walk.added}
+        body.emit(node for node in self.order if node not in self.inside)
 
 
 def _roots(walk: Walk) -> list[Node]:
@@ -113,8 +112,8 @@ def _head(first: Apply | None, dim: Dim) -> str | None:
         return None
     rows = first.args[0].type.known
     axis = rows.index(dim)
-    start = corner(first)[axis] if len(corner(first)) > axis else 0
-    if first.type.known != (*rows[:axis], dim + start, *rows[axis + 1 :]):
+    start = first_row(first, dim)
+    if start is None or first.type.known != (*rows[:axis], dim + start, *rows[axis + 1 :]):
         return None
     return f"{':, ' * axis}:{start}" if start else ""
 
@@ -130,21 +129,21 @@ class _Block:
         self.outer, self.walk, self.steps, self.order = outer, walk, steps, order
 
     def emit(self, workers: str) -> None:
-        outer, walk = self.outer, self.walk
+        outer, walk, sums = self.outer, self.walk, added_by(self.walk)
         targets = [*(self._target(node, part) for node, part in walk.totals), *(self._array(node) for node in walk.kept)]
-        for node, of in added_by(walk):
+        for node, of in sums:
             outer.begin(node, of.base, _head(begun(of, walk.dim), walk.dim))
         name = outer.names.fresh("block")
         taken, chosen = set(outer.names.taken), dict(outer.names.chosen)
         inner = _Inner(outer, walk, self.steps)
         parts = [inner.of_sequence(node) for node in walk.sequences]
-        wholes = {piece: node for node, of in added_by(walk) for _, piece in of.terms}
-        first = {piece: wholes[piece] for _, of in added_by(walk) if (piece := begun(of, walk.dim)) is not None}
+        wholes = {piece: node for node, of in sums for _, piece in of.terms}
+        first = {piece: wholes[piece] for _, of in sums if (piece := begun(of, walk.dim)) is not None}
         # those that are written anew stand last
         wholes = {piece: node for piece, node in wholes.items() if piece not in first} | first
         slices = {piece: inner.of_slice(piece, node) for piece, node in wholes.items()}
         inner.emit(self.steps)
-        for _, of in added_by(walk):
+        for _, of in sums:
             inner.add(of, slices)
         counted = [f"{inner.count} = {parts[0]}.shape[{_axis(walk.sequences[0], walk.dim)}]"] if inner.counted else []
         floats = [part for part, node in zip(parts, walk.sequences, strict=True) if isinstance(node, Input) and node.type.dtype == "float"]
@@ -256,4 +255,4 @@ class _Inner(Frugal):
             self._line(g, self.fill(g, called[piece], self.texts[g].text) if piece is first else accumulated(called[piece], sign, self.texts[g]))
 
 
-__all__ = ["emit_in_walks", "in_double", "prepare"]
+__all__ = ["InWalks", "in_double"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dsl.calculus.apart import usual
 from dsl.calculus.pieces import on_threads
-from dsl.emit.blocks import emit_in_walks, prepare
+from dsl.emit.blocks import InWalks
 from dsl.emit.body import live, user_names
 from dsl.emit.function import (
     RESERVED,
@@ -51,12 +51,9 @@ def fused(program: Program, others: Sequence[Program] = (), workspace: bool = Fa
         called.append(f"{body.room} = _room({kept}, {body.dtype})")
     if program.walks:
         told.insert(0, _said_of_walks(program))
-        prepare(body, order, program.walks)
+    in_walks = InWalks(body, order, program.walks)
     _ask(body, order)
-    if program.walks:
-        emit_in_walks(body, order, program.walks, workers)
-    else:
-        body.emit(order)
+    in_walks.emit(workers)
     copies = fresh(program.fused[1:], body, {each.node for each in program.arguments})
     lines = body.reused(f"return {scalar(first, body.texts[first].text)}, Gradients({', '.join(copies)})")
     lines = live([*opening(program, body, ()), *called, *lines])
