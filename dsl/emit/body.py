@@ -159,8 +159,11 @@ class Body:
             if isinstance(node, Apply) and node.op.name == "part":
                 self._parts.setdefault(node.args[0], {})[int(str(node.attr("index")))] = node
         here = {*nodes} - self.texts.keys()
-        self._sums, self._pieces = sums_of_pieces(nodes, lambda node: node in here and self.uses[node] == 1 and not self.needs_name(node))
-        self.whole |= {made.base for made in self._sums.values() if made.base is not None}
+        sums, pieces = sums_of_pieces(nodes, lambda node: node in here and self.uses[node] == 1 and not self.needs_name(node))
+        # beside those of the nodes that are being printed: a loop among them prints what it begins with
+        self._sums |= sums
+        self._pieces |= pieces
+        self.whole |= {made.base for made in sums.values() if made.base is not None}
         self.waiting.update(arg for node in nodes for arg in node.args)
         for node in nodes:
             if isinstance(node, Const):
@@ -248,6 +251,7 @@ class Body:
     def _operands(self, node: Apply) -> list[Text]:
         """The texts of a node's arguments. Python, unlike NumPy, raises where a number is divided by the size of an empty batch."""
         texts = [self.texts[arg] for arg in node.args]
+        assert node.op.name == "part" or all(each.text for each in texts), f"{node.op.name} of what has no text"
         if node.op.name == "divide" and node.type.weak and not isinstance(node.args[1], Const) and of_sizes(node.args[1]):
             size = texts[1].text
             texts[1] = Text(f"max({size[1:-1] if size.startswith('(') and size.endswith(')') else size}, 1)")
