@@ -22,6 +22,7 @@ from dsl.passes.hasten import hasten
 from dsl.passes.hoist import hoist
 from dsl.passes.logsums import as_products, logsums
 from dsl.passes.moments import moments, multiplied_out
+from dsl.passes.recur import recur
 from dsl.passes.resolve import resolve
 from dsl.passes.share import share
 from dsl.passes.simplify import normalise, simplify
@@ -98,6 +99,7 @@ STAGES = (
     Stage("share", lambda job: share(job.product), optional=True),
     Stage("reuse", lambda job: reuse(job.product), optional=True),
     Stage("sink", lambda job: hoist(job.product), optional=True),
+    Stage("recur", lambda job: recur(job.product), optional=True),
     Stage("simplify", lambda job: simplify(job.product)),
     Stage("choose", lambda job: choose(job.product), optional=True),
     Stage("hasten", lambda job: hasten(job.product), optional=True),

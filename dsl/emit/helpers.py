@@ -7,6 +7,7 @@ scalars; no argument is written to; none warns under NumPy's default error state
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -317,6 +318,44 @@ def _prod_others(x: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> 
         before *= after
     out: NDArray[Any] = np.moveaxis(before.reshape(moved.shape), last, axes)[()]
     return out
+
+
+def _recurrence(start: Any, factors: Any, terms: NDArray[Any], backwards: bool = False) -> NDArray[Any]:
+    """x with x[0] = start and x[t + 1] = factors[t] * x[t] + terms[t]; backwards, x[T] = start and x[t] = factors[t] * x[t + 1] + terms[t]."""
+    if np.shape(factors) != terms.shape:
+        factors = np.full(terms.shape, factors) if terms.ndim == 1 else np.broadcast_to(factors, terms.shape)
+    if backwards:
+        return _recurrence(start, factors[::-1], terms[::-1])[::-1]
+    turns = len(terms)
+    if terms.ndim == 1 and turns < 1000:  # so many Python does faster
+        follow = itertools.accumulate(zip(factors.tolist(), terms.tolist(), strict=True), lambda x, turn: turn[0] * x + turn[1], initial=float(start))
+        return np.array(list(follow), terms.dtype)
+    x = np.empty((turns + 1, *terms.shape[1:]), terms.dtype)
+    x[0] = start
+    done = _side_by_side(x, factors, terms) if turns >= 64 and x[0].size <= 64 else 0
+    for t in range(done, turns):
+        after = np.multiply(factors[t], x[t], out=x[t + 1, ...])
+        after += terms[t]
+    return x
+
+
+def _side_by_side(x: NDArray[Any], factors: NDArray[Any], terms: NDArray[Any]) -> int:
+    """Fills x[1:] as _recurrence does, and tells how far: runs of turns, each as if it began with 0, a turn of all of them at a time; then every run
+    gets what the one before it leaves, times the factors in between. Where these are infinite, nothing is done."""
+    run = int(len(terms) ** 0.5)
+    done = len(terms) // run * run
+    runs = (len(terms) // run, run, *terms.shape[1:])
+    rows, by = x[1 : done + 1].reshape(runs), factors[:done].reshape(runs)
+    rows[...] = terms[:done].reshape(runs)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i in range(1, run):
+            rows[:, i] += by[:, i] * rows[:, i - 1]
+        grown = np.multiply.accumulate(by, axis=1)
+    if not (np.isfinite(grown[:, -1]).all() and np.isfinite(rows[:, -1]).all()):
+        return 0
+    for row, factor, before in zip(rows, grown, x[::run], strict=False):
+        row += factor * before
+    return done
 
 
 def _on_diagonal(shape: tuple[int, ...], view: str, values: Any) -> NDArray[Any]:

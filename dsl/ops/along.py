@@ -108,7 +108,7 @@ def runs_backwards(node: Apply) -> bool:
 
 def _vjp_cumsum(node: Apply, g: Node) -> Sequence[Node | None]:
     """The running sum the other way."""
-    return (apply(CUMSUM, g, axis=_axes(node), **({} if runs_backwards(node) else {"backwards": True})),)
+    return (running_sum(g, typing_cast(int, _axes(node)), not runs_backwards(node)),)
 
 
 def _vjp_cumprod(node: Apply, g: Node) -> Sequence[Node | None]:
@@ -132,12 +132,31 @@ def _running(op: Op, a: Node, axis: int | None) -> Node:
     return apply(op, a, axis=axis_of(-1 if axis is None else axis, len(shape_of(a))))
 
 
+def running_sum(x: Node, axis: int, backwards: bool) -> Node:
+    """That along an axis, counted from the right, and maybe from the end."""
+    return apply(CUMSUM, x, axis=axis, **({"backwards": True} if backwards else {}))
+
+
 def cumsum(a: Node, axis: int | None = None) -> Node:
     return _running(CUMSUM, a, axis)
 
 
 def cumprod(a: Node, axis: int | None = None) -> Node:
     return _running(CUMPROD, a, axis)
+
+
+def _infer_recurrence(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    turns, *row = types[2].known
+    return TensorType("float", (turns + ONE, *row))
+
+
+def _emit_recurrence(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    backwards = ", backwards=True" if node.attr("backwards") else ""
+    return Text(f"_recurrence({', '.join(arg.text for arg in args)}{backwards})")
+
+
+# x[0] = start and x[t + 1] = factors[t] * x[t] + terms[t], or the same from the end: made once derivatives are taken
+RECURRENCE = Op("recurrence", _infer_recurrence, _emit_recurrence)
 
 
 # order ---------------------------------------------------------------------------------------------------------------
@@ -176,7 +195,7 @@ def sort(a: Node, axis: int | None = -1, kind: str | None = None) -> Node:
     return apply(SORT, a, axis=axis_of(-1 if axis is None else axis, len(shape_of(a))))
 
 
-OPS = (SOFTMAX, LOG_SOFTMAX, *IN_PARTS, CUMSUM, CUMPROD, ARGSORT, SORT)
+OPS = (SOFTMAX, LOG_SOFTMAX, *IN_PARTS, CUMSUM, CUMPROD, RECURRENCE, ARGSORT, SORT)
 
 
 def along(name: str, x: Node, axis: object) -> Node:

@@ -83,16 +83,27 @@ class Loop:
 
     def before(self, i: int) -> Node:
         """Carry i as every turn is given it."""
-        return self._along(i, 1 if self.backwards else 0)
+        return self.given_of(self.trail(i))
 
     def after(self, i: int) -> Node:
         """Carry i as every turn leaves it."""
-        return self._along(i, 0 if self.backwards else 1)
+        return self.left_of(self.trail(i))
+
+    def last_of(self, trail: Node) -> Node:
+        """Of a carry before the first turn and after every one, that after the last turn."""
+        return index(trail, (("int", Dim.number(0) if self.backwards else self.length), *[FULL] * len(trail.type.known[1:])))
+
+    def given_of(self, trail: Node) -> Node:
+        """The carry as every turn is given it."""
+        return self._entries(trail, 1 if self.backwards else 0)
+
+    def left_of(self, trail: Node) -> Node:
+        """The carry as every turn leaves it."""
+        return self._entries(trail, 0 if self.backwards else 1)
 
     def split(self, trail: Node) -> tuple[Node, Node]:
         """A cotangent of a trail, as that of the carry after the last turn and those of the carries before every turn."""
-        end = Dim.number(0) if self.backwards else self.length
-        return index(trail, (("int", end), *[FULL] * len(trail.type.known[1:]))), self._entries(trail, 1 if self.backwards else 0)
+        return self.last_of(trail), self.given_of(trail)
 
     def put_after(self, trail: Node) -> Node | None:
         """The rows of a trail's cotangent, where they are those of the carries after every turn and of no other."""
@@ -102,9 +113,6 @@ class Loop:
         low = Dim.number(start)
         rows = ("slice", low if start else None, None if start else self.length, 1)
         return trail.args[0] if trail.attr("items") == (rows, *[FULL] * len(trail.type.known[1:])) else None
-
-    def _along(self, i: int, start: int) -> Node:
-        return self._entries(self.trail(i), start)
 
     def _entries(self, trail: Node, start: int) -> Node:
         low = Dim.number(start)
