@@ -124,8 +124,6 @@ def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:
         return None
     if is_number(partial, 1):
         return g
-    if is_number(partial, -1):
-        return neg(g)
     choice = g.args[0] if isinstance(g, Apply) and g.op.name in ("broadcast_to", "spread") else g
     if isinstance(choice, Apply) and choice.op.name == "where" and any(is_number(side, 0) for side in choice.args[1:]):
         # a branch that is not taken stays 0, whatever the partial is there
@@ -136,6 +134,8 @@ def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:
             taken = apply(g.op, taken, *g.args[1:], **dict(g.attrs))
         inner = scale(taken, _guarded(partial, condition, first), whole)
         return None if inner is None else where(condition, *((inner, right) if first else (left, inner)))
+    if is_number(partial, -1):
+        return neg(g)
     if isinstance(partial, Apply) and partial.op.name == "where":
         condition, left, right = partial.args
         if isinstance(left, Const) or isinstance(right, Const):

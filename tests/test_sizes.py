@@ -1,4 +1,5 @@
-"""Dimensions where a number usually stands: a shape with -1, the groups and the padding of a convolution. What must divide is checked when called."""
+"""Dimensions where a number usually stands: a shape with -1, the groups and the padding of a convolution, a divisor. What must divide is checked when
+called."""
 
 from types import ModuleType
 
@@ -54,3 +55,36 @@ def test_groups_that_must_share_the_channels() -> None:
     assert np.allclose(made.value(x, w), np.concatenate(expected, axis=1), rtol=1e-13)
     with pytest.raises(ValueError, match="2 must divide F: the groups must share the output channels"):
         made.value(x, w[:5])
+
+
+# what is made of sizes, and what it is for N = 5
+DIVISORS = {
+    "N": 5.0,
+    "(N / 10)": 0.5,
+    "(N - 5.5)": -0.5,
+    "(N - 9)": -4.0,
+    "sqrt(N / 20)": 0.5,
+    "(1 / N)": 0.2,
+    "(N / 10) ** 2": 0.25,
+    "tanh(0.5)": np.tanh(0.5),
+    "sigmoid(-1.0)": 1 / (1 + np.e),
+}
+
+
+@pytest.mark.parametrize("divisor", DIVISORS)
+def test_division_by_sizes(divisor: str) -> None:
+    """Only the size of what is empty is taken for 1: other numbers may be smaller than that, or negative."""
+    compiled = module(f"param x: [N]\nL = sum(x ** 2) / {divisor}\n")
+    x = np.arange(5.0)
+    L, tape = compiled.forward(x)
+    fused, gradients = compiled.value_and_grad(x)
+    np.testing.assert_allclose([L, fused], 30 / DIVISORS[divisor])
+    for found in (gradients.x, compiled.backward(tape).x):
+        np.testing.assert_allclose(found, 2 * x / DIVISORS[divisor])
+
+
+def test_division_by_a_size_that_is_checked() -> None:
+    """N - 1 is what a slice leaves: none, then, and not a negative number."""
+    text = "param x: [N]\nL = mean((x[1:] - x[:-1]) ** 2)\n"
+    assert "/ max(N - 1, 1)" in compile_text(text, "it") and "or np.nan" not in compile_text(text, "it")
+    assert module(text).value_and_grad(np.ones(2))[1].x.tolist() == [0.0, 0.0]

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from dsl.calculus.apart import usual
 from dsl.calculus.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.emit.loop import LoopPrinter, code, kept_by_loops
-from dsl.nodes import Apply, Const, Input, Node, Notes, Program, of_sizes
+from dsl.nodes import Apply, Const, Input, Node, Notes, Program, applies, of_sizes
 from dsl.ops.indexing import items_text
 from dsl.ops.loops import turn_raises
 from dsl.ops.spec import ATOM, PRODUCT, UNARY, Text
 from dsl.ops.words import phrase, word
-from dsl.types import Dim, Symbol
+from dsl.types import Check, Dim, Symbol
 
 _TARGETS = re.compile(r"(\w+(?:, \w+)*)(?:: [\w\[\]]+)? = ")
 _WORD = re.compile(r"(?<![\w.])\w+")
@@ -253,8 +253,7 @@ class Body:
         texts = [self.texts[arg] for arg in node.args]
         assert node.op.name == "part" or all(each.text for each in texts), f"{node.op.name} of what has no text"
         if node.op.name == "divide" and node.type.weak and not isinstance(node.args[1], Const) and of_sizes(node.args[1]):
-            size = texts[1].text
-            texts[1] = Text(f"max({size[1:-1] if size.startswith('(') and size.endswith(')') else size}, 1)")
+            texts[1] = _divisor(node.args[1], texts[1], self.program)
         return texts
 
     def _unpack(self, node: Apply, text: Text, parts: Mapping[int, Node]) -> None:
@@ -297,6 +296,26 @@ class Body:
         if cotangent := self.cotangent_name(node):
             return cotangent
         return phrase(node, [self._operand(arg) for arg in node.args if arg in self.texts])
+
+
+def _divisor(node: Node, text: Text, program: Program) -> Text:
+    """A number that is made of sizes as what may be divided by: 1 for the size of what is empty, no number for another that is 0."""
+    size = node.attr("dim") if applies(node, "dimension") else None
+    beyond = size.substitute(_beyond(program)) if isinstance(size, Dim) else None
+    counts = applies(node, "size") or (beyond is not None and beyond.certain)
+    if beyond is not None and counts and any(not monomial for monomial, _ in beyond.terms):
+        return text
+    bare = text.text[1:-1] if text.text.startswith("(") and text.text.endswith(")") else text.text
+    return Text(f"max({bare}, 1)" if counts else f"({bare} or np.nan)")
+
+
+def _beyond(program: Program) -> dict[Symbol, Dim]:
+    """Every size that is checked to be so large at least, as that and what it is beyond it."""
+    least: dict[Symbol, int] = {}
+    for check in program.checks:
+        if isinstance(check, Check) and check.relation == ">=" and check.left.single is not None and check.right.constant is not None:
+            least[check.left.single] = max(least.get(check.left.single, 0), check.right.constant)
+    return {symbol: Dim.of({(symbol,): 1, (): bound}) for symbol, bound in least.items()}
 
 
 def words(text: str) -> list[str]:
