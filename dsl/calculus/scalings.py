@@ -26,7 +26,7 @@ def scale_of(program: Program) -> Scale:
 
 
 def late(program: Program) -> Program:
-    """A number or a sign that does not change along the axes of a sum stands after it, where there are fewer entries."""
+    """A number or a sign that does not change along the axes of a sum stands after it, where there are fewer entries, and sums of sums are one."""
     readers, scale = readers_of(program), scale_of(program)
     data = {each.node.type.shape for each in program.arguments if each.node.name not in program.wrt}
     params = {each.node.type.shape for each in program.arguments if each.node.name in program.wrt}
@@ -40,7 +40,7 @@ def late(program: Program) -> Program:
             for arg in node.args:
                 if arg in scaled:
                     new = rewritten("negative", new) if applies(arg, "negative") else rewritten("multiply", mapped[arg.args[0]], new)
-            mapped[node] = new
+            mapped[node] = _at_once(new, node, readers)
         if (scales(node) or (applies(node, "negative") and node.type.shape)) and all(applies(each, "sum", "einsum") for each in readers[node]):
             after = sum((product(each.type.known) for each in readers[node]), Dim.number(0))
             # data are taken for larger than what is learnt from them
@@ -48,6 +48,19 @@ def late(program: Program) -> Program:
             if learning or scale.cheaper(after, product(node.type.known)):
                 scaled.add(node)
     return remapped(program, mapped)
+
+
+def _at_once(new: Node, node: Node, readers: Mapping[Node, list[Node]]) -> Node:
+    """The sum, which was another node, of sums that nothing else reads."""
+    inner = new.args[0] if applies(new, "sum") else None
+    if not (isinstance(new, Apply) and isinstance(inner, Apply) and inner.op is new.op and len(readers[node.args[0]]) == 1 and inner.args[0].type.shape):
+        return new
+    rank = len(inner.args[0].type.shape)
+    first = axes_of(inner.attr("axes"), rank)
+    left = [axis for axis in range(-rank, 0) if inner.attr("keepdims") or axis not in first]
+    axes = tuple(sorted({*first, *(left[axis] for axis in axes_of(new.attr("axes"), len(left)))}))
+    whole = rewrite(apply(new.op, inner.args[0], axes=axes, keepdims=new.attr("keepdims")))
+    return whole if whole.type == new.type else new
 
 
 def divided(program: Program) -> Program:

@@ -157,25 +157,27 @@ def _times(node: Node, of: Node) -> Node | None:
 
 
 def _alone(node: Apply, readers: Mapping[Node, int]) -> bool:
-    """Whether nothing else reads the terms of a sum, nor what they are a number times."""
-    terms = [*node.args, *(arg.args[1] for arg in node.args if applies(arg, "multiply") and is_factor(arg.args[0]))]
-    return applies(node, "add", "subtract") and all(readers[term] == 1 for term in terms)
+    """Whether nothing else reads the terms of a sum or the sides of a choice, nor what they are a number times."""
+    sides = node.args[-2:]
+    terms = [*sides, *(arg.args[1] for arg in sides if applies(arg, "multiply") and is_factor(arg.args[0]))]
+    return applies(node, "add", "subtract", "where") and all(readers[term] == 1 for term in terms)
 
 
 def _factored(node: Node) -> Node:
-    """An array that both terms of a sum are multiplied by, maybe in rows, stands before it: ``s * x - s * y`` is ``s * (x - y)``."""
+    """An array that both terms of a sum, or both sides of a choice, are multiplied by, maybe in rows, stands before it: ``s * x - s * y`` is
+    ``s * (x - y)``."""
     if applies(node, "multiply") and is_factor(node.args[0]):
         return rewritten("multiply", node.args[0], _factored(node.args[1]))
-    if not applies(node, "add", "subtract"):
+    if not applies(node, "add", "subtract", "where"):
         return node
-    x, y = node.args
+    *condition, x, y = node.args
     if not (isinstance(x, Apply) and isinstance(y, Apply) and x.op is y.op and x.attrs == y.attrs and x.type == y.type == node.type):
         return node
     if not (x.op.name == "multiply" or (x.op.name == "einsum" and _spreads(x))) or any(map(is_factor, (*x.args, *y.args))):
         return node
     for i, k in product((0, 1), repeat=2):
         if x.args[i] is y.args[k] and (i == k or x.op.name == "multiply"):
-            rest = rewritten(node.op.name, x.args[1 - i], y.args[1 - k])
+            rest = rewritten(node.op.name, *condition, x.args[1 - i], y.args[1 - k])
             return rewrite(apply(x.op, *((x.args[i], rest) if i == 0 else (rest, x.args[i])), **dict(x.attrs)))
     return node
 
