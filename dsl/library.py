@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from dsl import syntax
 from dsl.diagnostics import Source
-from dsl.parse import parse
+from dsl.elaborate import Elaborator, array
+from dsl.nodes import Node
+from dsl.parse import parse, parse_expression
 from dsl.rules import ruled
-from dsl.scope import Closure, RuleFunction, Scope
+from dsl.scope import Closure, RuleFunction, Scope, Value
 
 FILE = "library.expr"
 _BLOCK = re.compile(r"^((?:#.*\n)*)(def|rule) (\w+)\((.*?)\)(?: =| ->|:).*\n(?:[ \t].*\n|\n(?=[ \t]))*", re.MULTILINE)
@@ -56,6 +58,17 @@ class Library(Mapping[str, Closure | RuleFunction]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+def applied(name: str, *args: Node) -> Node:
+    """A function of the library, of values."""
+    names = [f"x{i}" for i in range(len(args))]
+    scope = Scope(values=dict(zip(names, args, strict=True)), parent=library().scope)
+    return array(Elaborator(_unknown).expression(parse_expression(Source(FILE, f"{name}({', '.join(names)})")), scope))
+
+
+def _unknown(name: syntax.Name, scope: Scope) -> Value:
+    raise AssertionError(f"the library names {name.id}, which it does not know")
 
 
 @cache

@@ -356,11 +356,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     event, log_risk, chosen, at_risk, X, dtype = tape
     dL = _cotangent(dL, "dL", (), dtype)
-    # L = sum(where(event, log_risk - eta, 0))
-    dL_ddifference = np.where(event, dL, 0.0)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    dL_dchosen = dL_ddifference[:, None] * np.exp(chosen - log_risk[:, None])
-    dL_deta = -dL_ddifference + _masked(at_risk, dL_dchosen).sum(axis=0)
+    dL_dchosen = np.where(event, dL, 0.0)[:, None] * np.exp(chosen - log_risk[:, None])
+    dL_deta = np.where(event, -dL, 0.0) + _masked(at_risk, dL_dchosen).sum(axis=0)
     # eta = X @ beta
     dL_dbeta = dL_deta @ X
     return Gradients(dL_dbeta)
@@ -419,11 +417,12 @@ def value_and_grad(
     L, dL_deta_sum = _in_blocks(
         block, (time, eta, event, dL_ddifference), N, 8 * (3 * N + 5), workers
     )
+    dL_deta = _where(event, dtype.type(-1.0), 0.0)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    dL_deta = dL_deta_sum - dL_ddifference
+    dL_deta += dL_deta_sum
     # eta = X @ beta
     dL_dbeta = dL_deta.dot(X)
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 9d4347e45c0e2cd20ea7662da6d73914a3a0b0b48d689a4d90c57ead2b517b38
+# gradc: db9e15f74e21df029ddf93cd885858cce274551ca953a2e90f9843404ee60738

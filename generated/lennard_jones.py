@@ -301,7 +301,7 @@ def backward(tape: Tape, denergy: Any = 1.0) -> Gradients:
     epsilon, pair, s6, ratio, r2, difference = tape
     denergy = _cotangent(denergy, "denergy", (), s6.dtype)
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
-    denergy_ds6 = -np.where(pair, 4 * denergy * epsilon, 0.0) + _masked(
+    denergy_ds6 = np.where(pair, -4 * denergy * epsilon, 0.0) + _masked(
         pair, 8 * denergy * epsilon * s6
     )
     # s6 = (sigma ** 2 / r2) ** 3
@@ -389,4 +389,4 @@ def value_and_grad(
     return energy, Gradients(denergy_dx)
 
 
-# gradc: 6715053d5ef209b948182dbdbc8d52751fac0ef0e6ebe5851ca7f2edf4e49ca1
+# gradc: 93b727deecc73ab0c454f364350df7f5b269667208438041548c0d0e20d9263e

@@ -78,18 +78,17 @@ def _float_number(x: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, not {x!r}") from None
 
 
-def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
-    """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast."""
-    if mask.size < 4096 or (dtype := np.result_type(x, y)).char not in "fd":
-        return np.asarray(np.where(mask, x, y))
-    bits = np.int32 if dtype == np.float32 else np.int64
-    keep: NDArray[Any] = mask.astype(bits)
+def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """np.where(mask, x, 0.0), of the shape of one of the two, in their bits: no branch for each entry, up to eight times as fast."""
+    if max(mask.size, x.size) < 4096:
+        return np.where(mask, x, x.dtype.type(0.0))
+    bits = np.int32 if x.dtype == np.float32 else np.int64
+    keep = mask.astype(bits)
     np.negative(keep, out=keep)
-    other: NDArray[Any] = np.asarray(y, dtype).view(bits)
-    change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
-    out ^= other
-    return out.view(dtype)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, x.view(bits), out=keep if keep.size >= x.size else None
+    )
+    return out.view(x.dtype)
 
 
 _BLOCK_BYTES = 2**22
@@ -222,8 +221,8 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    C: Any
     difference: NDArray[Any]
+    C: Any
     y: NDArray[Any]
     X: NDArray[Any]
     w: NDArray[Any]
@@ -276,16 +275,16 @@ def forward(
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
     difference = 1 - margin
     L = (w**2).sum() / 2 + C * np.maximum(difference, 0).sum()
-    tape = Tape(C, difference, y, X, w)
+    tape = Tape(difference, C, y, X, w)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    C, difference, y, X, w = tape
+    difference, C, y, X, w = tape
     dL = _cotangent(dL, "dL", (), difference.dtype)
     # margin = y * (X @ w + b)
-    dL_dadded = -(np.where(difference > 0, dL * C, 0.0) * y)
+    dL_dadded = _masked(difference > 0, -dL * C * y)
     dL_db = dL_dadded.sum()
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
     dL_dw = dL_dadded @ X + dL * w
@@ -316,7 +315,6 @@ def value_and_grad(
     if not X.dtype == y.dtype == w.dtype == b.dtype:
         X, y, w, b = _in_one_precision(X, y, w, b)
     N, D = X.shape
-    dtype = X.dtype
 
     def block(X_rows: Any, y_rows: Any) -> Any:
         # margin = y * (X @ w + b)
@@ -327,21 +325,21 @@ def value_and_grad(
         np.subtract(1, margin, out=margin)
         np.maximum(margin, 0, out=margin)
         total = margin.sum()
-        dL_ddifference = _where(margin > 0, dtype.type(C), 0.0)
         # margin = y * (X @ w + b)
-        total_2 = (dL_ddifference * y_rows).dot(X_rows)
-        dL_db_sum = dL_ddifference.dot(y_rows)
-        return total, total_2, dL_db_sum
+        chosen = _masked(margin > 0, y_rows)
+        total_2 = chosen.dot(X_rows)
+        total_3 = chosen.sum()
+        return total, total_2, total_3
 
-    total, total_2, dL_db_sum = _in_blocks(block, (X, y), N, 8 * (D + 3), workers)
+    total, total_2, total_3 = _in_blocks(block, (X, y), N, 8 * (D + 3), workers)
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
     L = w.dot(w) / 2 + C * total
     # margin = y * (X @ w + b)
-    dL_db = -dL_db_sum
-    dL_dw = -total_2
+    dL_db = -C * total_3
+    dL_dw = -C * total_2
     # L = sum(w ** 2) / 2 + C * sum(relu(1 - margin))
     dL_dw += w
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: e5066a0db0392641ec284210ba30b1bcabac5081972ed8740aaf397dd078da29
+# gradc: 81ffad24a5e8453706950c5bb00a2fc7ac473f407a697871df9862dca01a7ce3

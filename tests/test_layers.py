@@ -16,7 +16,7 @@ ORDER = (
     *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
     *(f"calculus.{name}" for name in ("owned", "rows", "diagonals", "factors", "tiles", "identities", "polynomials", "chains", "scalings", "pieces", "apart")),
     *("calculus.subproducts", "calculus.dots"),
-    *(f"calculus.{name}" for name in ("exponentials", "stability")),
+    *(f"calculus.{name}" for name in ("exponentials", "logarithms", "stability", "entropies")),
     *(f"calculus.{name}" for name in ("batching", "terms", "jacobians", "turns", "recurrences", "symmetry", "inverses")),
     *(f"calculus.{name}" for name in ("reverse", "directions", "derivatives", "loops")),
     *("calculus.within", "library", "recorder", "imports"),

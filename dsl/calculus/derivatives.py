@@ -12,6 +12,7 @@ from dsl.calculus.batching import Unbatchable
 from dsl.calculus.directions import directed
 from dsl.calculus.identities import rewrite
 from dsl.calculus.jacobians import for_every_unit
+from dsl.calculus.logarithms import Logarithms
 from dsl.calculus.reverse import pull_back
 from dsl.calculus.stability import stable
 from dsl.diagnostics import Code, DslError
@@ -131,7 +132,10 @@ def _cotangents(seeds: Sequence[tuple[Node, Node]], targets: Sequence[Node]) -> 
     direct = rebuild(roots, lambda node: directed(node, targets), {node: node for node in targets})
     seeds = [(direct[node], seed) for node, seed in seeds]
     roots = [node for node, _ in seeds]
-    mapped = rebuild(roots, _ready, {node: node for node in topological(roots) if isinstance(node, Apply) and node.op is NAMED})
+    # as it is best differentiated: what stands in a program passes the optimiser only later
+    logs = Logarithms()
+    named: dict[Node, Node] = {node: node for node in topological(roots) if isinstance(node, Apply) and node.op is NAMED}
+    mapped = rebuild(roots, lambda node: rewrite(stable(node, logs)), named)
     try:
         found = pull_back([(mapped[node], seed) for node, seed in seeds], targets, {})
     except DslError as problem:
@@ -141,11 +145,6 @@ def _cotangents(seeds: Sequence[tuple[Node, Node]], targets: Sequence[Node]) -> 
         # the place is that of the operator, which is being elaborated
         raise ShapeError(diagnostic.code, diagnostic.message, help=diagnostic.help) from None
     return [found.get(each) or spread(const(0.0), each) for each in targets]
-
-
-def _ready(node: Node) -> Node:
-    """A node as it is best differentiated: what stands in a program passes the optimiser only later."""
-    return rewrite(stable(node))
 
 
 def _as(wrt: Value, found: list[Node]) -> Value:

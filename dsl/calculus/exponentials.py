@@ -148,27 +148,32 @@ def _in_logistic(node: Apply, both: Container[Node], mapped: Mapping[Node, Node]
 
 
 def logistic(program: Program) -> Program:
-    """``relu(x) + log1p(exp(-abs(x)))``, which a cross-entropy has once its ``x * y`` is a product of its own, as the softplus that it is."""
+    """``relu(x) + log1p(exp(-abs(x)))``, which a cross-entropy has once its ``x * y`` is a product of its own, as the softplus that it is, and with
+    ``x * y`` taken away in between as what is left of that."""
     order = topological(program.roots)
-    spelled = {node: x for node in order if (x := _softplus_of(node)) is not None}
+    spelled = {node: found for node in order if (found := _softplus_of(node)) is not None}
     if not spelled:
         return program
-    named = {node: rewritten("softplus", x) for node, x in spelled.items()}
+    named = {node: rewritten("softplus", x) for node, (x, _) in spelled.items()}
     both = _logistic([*order, *named.values()])
     mapped: dict[Node, Node] = {}
     for node in order:
         each = named.get(node, node)
         made = _in_logistic(each, both, mapped) if isinstance(each, Apply) else None
         mapped[node] = made or upon(each, mapped)
+        if node in spelled and (less := spelled[node][1]) is not None:
+            mapped[node] = rewritten("subtract", mapped[node], mapped[less])
     return remapped(program, mapped)
 
 
-def _softplus_of(node: Node) -> Node | None:
-    """What a node is the softplus of, spelled out."""
+def _softplus_of(node: Node) -> tuple[Node, Node | None] | None:
+    """What a node is the softplus of, spelled out, and what is taken away from that."""
     for relu, log in (node.args, node.args[::-1]) if applies(node, "add") else ():
+        less = relu.args[1] if applies(relu, "subtract") else None
+        relu = relu.args[0] if less is not None else relu
         x = relu.args[0] if applies(relu, "relu") and relu.type.shape is not None and relu.type.matches(node.type) else None
         if x is not None and log is reduce(lambda arg, name: rewritten(name, arg), ("abs", "negative", "exp", "log1p"), x):
-            return x
+            return x, less
     return None
 
 

@@ -4,66 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dsl.nodes import Apply, Const, Node, applies, apply
-from dsl.ops.core import is_number
+from dsl.calculus.logarithms import Logarithms, one
+from dsl.nodes import Apply, Node, applies, apply
+from dsl.ops.core import axes_of, is_number
 from dsl.ops.elementwise import ew
-from dsl.ops.reduction import along, reduce
-
-MOVES = ("index", "reshape", "broadcast_to", "spread", "flip")
-
-
-def stable(node: Node) -> Node:
-    """The node in a form that is never less accurate: ``log(sum(exp(x)))`` as ``logsumexp(x)``."""
-    rule = _RULES.get(node.op.name) if isinstance(node, Apply) else None
-    new = rule(node) if rule is not None and isinstance(node, Apply) else None
-    return node if new is None or not (new.type.matches(node.type) and new.type.dtype == node.type.dtype) else new
+from dsl.ops.indexing import FULL
+from dsl.ops.reduction import along
+from dsl.types import ONE, Dim, Shape
 
 
-def _one_plus(node: Node) -> Node | None:
-    """x, where the node is 1 + x."""
-    if not applies(node, "add"):
-        return None
-    x, y = node.args
-    return y if is_number(x, 1) else x if is_number(y, 1) else None
-
-
-def _one_minus(node: Node) -> Node | None:
-    return node.args[1] if applies(node, "subtract") and is_number(node.args[0], 1) else None
-
-
-def _log(node: Apply) -> Node | None:
-    (x,) = node.args
-    if isinstance(x, Apply) and x.op.name in MOVES and _logs_well(x):
-        return apply(x.op, _log_of(x.args[0]), *x.args[1:], **dict(x.attrs))
-    if applies(x, "exp"):
-        return x.args[0]
-    if isinstance(x, Apply) and x.op.name == "softmax":
-        return along("log_softmax", x.args[0], x.attr("axis"))
-    if isinstance(x, Apply) and x.op.name in ("sigmoid", "expit"):
-        return ew("log_sigmoid", x.args[0])
-    if isinstance(x, Apply) and x.op.name == "sum" and isinstance(x.args[0], Apply) and x.args[0].op.name == "exp":
-        return reduce("logsumexp", x.args[0].args[0], x.attr("axes"), bool(x.attr("keepdims")))
-    rest = _one_minus(x)
-    if rest is not None and applies(rest, "sigmoid", "expit"):
-        return ew("log_sigmoid", ew("negative", rest.args[0]))
-    rest = _one_plus(x)
-    if rest is None or isinstance(rest, Const):
-        return None
-    return ew("softplus", rest.args[0]) if applies(rest, "exp") else ew("log1p", rest)
-
-
-def _logs_well(node: Apply) -> bool:
-    """Whether what a chain of moves takes its entries from is a softmax or a sigmoid."""
-    inner: Node = node
-    while isinstance(inner, Apply) and inner.op.name in MOVES:
-        inner = inner.args[0]
-    return applies(inner, "softmax", "sigmoid", "expit")
-
-
-def _log_of(x: Node) -> Node:
-    log = ew("log", x)
-    found = _log(log) if isinstance(log, Apply) and isinstance(x, Apply) else None
-    return log if found is None else found
+def stable(node: Node, logs: Logarithms) -> Node:
+    """The node in a form that is never less accurate: ``log(sum(exp(x)))`` as ``logsumexp(x)``. ``logs`` are those of its graph."""
+    while True:
+        rule = _RULES.get(node.op.name) if isinstance(node, Apply) else None
+        new = logs.of(node.args[0]) if applies(node, "log") else rule(node) if rule is not None and isinstance(node, Apply) else None
+        if new is None or not (new.type.matches(node.type) and new.type.dtype == node.type.dtype):
+            return node
+        node = new
 
 
 def _subtract(node: Apply) -> Node | None:
@@ -75,8 +32,104 @@ def _subtract(node: Apply) -> Node | None:
 
 def complement(node: Node) -> Node | None:
     """``sigmoid(-x)``, where the node is ``1 - sigmoid(x)``."""
-    rest = _one_minus(node)
+    rest = one(node, "subtract")
     return ew("sigmoid", ew("negative", rest.args[0])) if rest is not None and applies(rest, "sigmoid", "expit") else None
+
+
+def _where(node: Apply) -> Node | None:
+    """A choice of two values of one function as the function of a choice: it is not computed where it is not taken."""
+    condition, one, other = node.args
+    if isinstance(one, Apply) and isinstance(other, Apply) and one.op is other.op and one.op.name in _CHOSEN and one.type == other.type:
+        return ew(one.op.name, ew("where", condition, one.args[0], other.args[0]))
+    return None
+
+
+# functions of one argument that take long
+_CHOSEN = ("exp", "log", "log1p", "expm1", "sigmoid", "log_sigmoid", "softplus", "tanh", "erf", "gammaln")
+
+
+def _divide(node: Apply) -> Node | None:
+    """A logistic function or a softmax, as it is written where there is none."""
+    top, bottom = node.args
+    rest = one(bottom, "add")
+    if rest is not None and applies(rest, "exp"):
+        if top is rest:
+            return ew("sigmoid", rest.args[0])
+        logistic = ew("sigmoid", minus(rest.args[0]))
+        return logistic if is_number(top, 1) else ew("multiply", top, logistic)
+    total = _bare(bottom)
+    if not (applies(top, "exp") and isinstance(total, Apply) and total.op.name == "sum" and total.args[0] is top and top.type.shape):
+        return None
+    axes = _axes(total)
+    fits = len(axes) == len(top.type.shape) or bottom.type.known == _kept(top, axes)[-len(bottom.type.known) :]
+    return along("softmax", top.args[0], axes[0] if len(axes) == 1 else axes) if fits else None
+
+
+def minus(x: Node) -> Node:
+    """-x, and x of -x."""
+    return x.args[0] if applies(x, "negative") else ew("negative", x)
+
+
+def _axes(node: Apply) -> tuple[int, ...]:
+    return axes_of(node.attr("axes"), len(node.args[0].type.known))
+
+
+def _kept(x: Node, axes: tuple[int, ...]) -> Shape:
+    """The shape of an array once axes, counted from the right, have one entry."""
+    shape = x.type.known
+    return tuple(ONE if i - len(shape) in axes else dim for i, dim in enumerate(shape))
+
+
+def _bare(node: Node) -> Node:
+    """What a node is but for axes of one entry."""
+    while isinstance(node, Apply) and node.op.name in ("index", "reshape") and len(node.args) == 1 and _long(node) == _long(node.args[0]):
+        if node.op.name == "index" and not all(item == FULL or item[0] == "newaxis" for item in _items(node)):
+            break
+        node = node.args[0]
+    return node
+
+
+def _items(node: Apply) -> tuple[tuple[object, ...], ...]:
+    items = node.attr("items")
+    assert isinstance(items, tuple)
+    return items
+
+
+def _long(node: Node) -> list[Dim] | None:
+    return None if node.type.shape is None else [dim for dim in node.type.shape if dim != ONE]
+
+
+def _softmax(node: Apply) -> Node | None:
+    """What is taken away from all entries alike, so that exponentials do not overflow, is taken away by the function itself."""
+    unshifted = _unshifted(node.args[0], axes_of(node.attr("axis"), len(node.args[0].type.known)))
+    return None if unshifted is None else apply(node.op, unshifted[0], **dict(node.attrs))
+
+
+def _add(node: Apply) -> Node | None:
+    """``logsumexp(x - m) + m`` as ``logsumexp(x)``."""
+    for log, back in (node.args, node.args[::-1]):
+        if isinstance(log, Apply) and log.op.name == "logsumexp" and log.type == node.type:
+            unshifted = _unshifted(log.args[0], _axes(log))
+            if unshifted is not None and _same(unshifted[1], back):
+                return apply(log.op, unshifted[0], **dict(log.attrs))
+    return None
+
+
+def _unshifted(node: Node, axes: tuple[int, ...]) -> tuple[Node, Node] | None:
+    """What something that is the same along these axes is taken away from, and that."""
+    if not (applies(node, "subtract") and node.args[0].type == node.type and node.type.shape):
+        return None
+    x, shift = node.args
+    return (x, shift) if shift.type.shape in ((), _kept(x, axes)) else None
+
+
+def _same(one: Node, other: Node) -> bool:
+    """Whether two nodes are equal but for axes of one entry, those that a maximum keeps among them."""
+    one, other = _bare(one), _bare(other)
+    if one is other:
+        return True
+    largest = [each for each in (one, other) if isinstance(each, Apply) and each.op.name == "max"]
+    return len(largest) == 2 and one.args == other.args and _axes(largest[0]) == _axes(largest[1])
 
 
 def _sqrt(node: Apply) -> Node | None:
@@ -86,4 +139,12 @@ def _sqrt(node: Apply) -> Node | None:
     return ew("abs", x.args[0]) if applies(x, "multiply") and x.args[0] is x.args[1] else None
 
 
-_RULES: dict[str, Callable[[Apply], Node | None]] = {"log": _log, "subtract": _subtract, "sqrt": _sqrt}
+_RULES: dict[str, Callable[[Apply], Node | None]] = {
+    "subtract": _subtract,
+    "sqrt": _sqrt,
+    "divide": _divide,
+    "where": _where,
+    "softmax": _softmax,
+    "log_softmax": _softmax,
+    "add": _add,
+}

@@ -8,37 +8,64 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dsl.calculus.stability import MOVES, complement, stable
+from dsl.calculus.entropies import as_entropy
+from dsl.calculus.logarithms import MOVES, Logarithms
+from dsl.calculus.stability import complement, stable
+from dsl.library import applied
 from dsl.nodes import Apply, Nested, Node, Program, Rewrite, applies, rebuild, remapped, topological
 
+# what is said of a change, by the operation that was there and the one that is
 _SAID = {
-    "log_softmax": ("log(softmax(x))", "log_softmax(x)"),
-    "log_sigmoid": ("log(sigmoid(x))", "log_sigmoid(x)"),
-    "softplus": ("log(1 + exp(x))", "softplus(x)"),
-    "logsumexp": ("log(sum(exp(x)))", "logsumexp(x)"),
-    "log": ("log(exp(x))", "x"),
-    "log1p": ("log(1 + x)", "log1p(x)"),
-    "expm1": ("exp(x) - 1", "expm1(x)"),
-    "sigmoid": ("1 - sigmoid(x)", "sigmoid(-x)"),
-    "abs": ("sqrt(x ** 2)", "abs(x)"),
+    ("log", "log_softmax"): ("log(softmax(x))", "log_softmax(x)"),
+    ("log", "log_sigmoid"): ("log(sigmoid(x))", "log_sigmoid(x)"),
+    ("log", "softplus"): ("log(1 + exp(x))", "softplus(x)"),
+    ("log", "logsumexp"): ("log(sum(exp(x)))", "logsumexp(x)"),
+    ("log", "log"): ("log(exp(x))", "x"),
+    ("log", "log1p"): ("log(1 + x)", "log1p(x)"),
+    ("log", "add"): ("log(exp(x) * y)", "x + log(y)"),
+    ("log", "subtract"): ("log(exp(x) / y)", "x - log(y)"),
+    ("log", "multiply"): ("log(exp(x) ** y)", "y * x"),
+    ("log", "divide"): ("log(sqrt(exp(x)))", "x / 2"),
+    ("log", "logaddexp"): ("log(exp(x) + exp(y))", "logaddexp(x, y)"),
+    ("log", "where"): ("log(where(c, exp(x), exp(y)))", "where(c, x, y)"),
+    ("log", "sum"): ("log(prod(exp(x)))", "sum(x)"),
+    ("subtract", "expm1"): ("exp(x) - 1", "expm1(x)"),
+    ("subtract", "sigmoid"): ("1 - sigmoid(x)", "sigmoid(-x)"),
+    ("sqrt", "abs"): ("sqrt(x ** 2)", "abs(x)"),
+    ("where", "where"): ("where(c, f(x), f(y))", "f(where(c, x, y))"),
+    ("divide", "sigmoid"): ("1 / (1 + exp(-x))", "sigmoid(x)"),
+    ("divide", "softmax"): ("exp(x) / sum(exp(x))", "softmax(x)"),
+    ("softmax", "softmax"): ("softmax(x - max(x))", "softmax(x)"),
+    ("log_softmax", "log_softmax"): ("log_softmax(x - max(x))", "log_softmax(x)"),
+    ("add", "logsumexp"): ("logsumexp(x - max(x)) + max(x)", "logsumexp(x)"),
 }
+_ENTROPY = ("y * log(sigmoid(x)) + (1 - y) * log(1 - sigmoid(x))", "-sigmoid_binary_cross_entropy(x, y)")
 
 
 def stabilise(program: Program) -> Program:
     """The same values, never less accurate. Each change is listed in ``rewrites``."""
     found: list[Rewrite] = []
     cheap = _cheap(program.every_root)
+    logs = Logarithms({each.node for each in program.arguments if "positive" in each.words})
 
     def change(node: Node) -> Node:
-        new = stable(node)
+        new = stable(node, logs)
         if new is node and node not in cheap:
             new = complement(node) or node
         if new is not node and isinstance(node, Apply):
-            found.append(Rewrite(program.lines.get(node), *_SAID[_applied(node, new)]))
+            found.append(Rewrite(program.lines.get(node), *_said(node, new)))
+        entropy = as_entropy(new, _cross_entropy)
+        if entropy is not None and entropy.type == node.type:
+            found.append(Rewrite(program.lines.get(node), *_ENTROPY))
+            return entropy
         return new
 
     mapped = rebuild(program.every_root, change)
     return replace(remapped(program, mapped), rewrites=program.rewrites + tuple(found))
+
+
+def _cross_entropy(logits: Node, labels: Node) -> Node:
+    return applied("sigmoid_binary_cross_entropy", logits, labels)
 
 
 def _cheap(roots: Iterable[Node]) -> set[Node]:
@@ -84,10 +111,14 @@ def _factors(node: Node) -> set[Node]:
     return factors
 
 
-def _applied(node: Apply, new: Node) -> str:
-    """Which of the changes was made."""
-    if node.op.name == "log" and isinstance(node.args[0], Apply) and node.args[0].op.name == "exp":
-        return "log"
-    while isinstance(new, Apply) and new.op.name in (*MOVES, "negative"):
-        new = new.args[0]
-    return new.op.name if isinstance(new, Apply) else node.op.name
+def _said(node: Apply, new: Node) -> tuple[str, str]:
+    """A change as formulas."""
+    if applies(node, "where"):
+        return _SAID["where", "where"]
+    if applies(node, "log") and applies(node.args[0], "exp"):
+        return _SAID["log", "log"]
+    aside = MOVES if applies(node, "log") else ("negative", "multiply")
+    while isinstance(new, Apply) and new.op.name in aside:
+        new = new.args[-1 if new.op.name == "multiply" else 0]
+    name = new.op.name if isinstance(new, Apply) else "number"
+    return _SAID.get((node.op.name, name), (f"{node.op.name}(x)", f"{name}(x)"))

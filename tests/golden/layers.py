@@ -595,7 +595,7 @@ def value_and_grad(
         below = size <= 1.0
         total_2 = _where(below, 0.5 * (error * error), size - 0.5).sum()
         softmax[np.arange(n_rows), y_rows] -= 1.0
-        scaled = np.multiply(1.0 / max(N, 1), softmax, out=softmax)
+        scaled = np.multiply(1.0 / N, softmax, out=softmax)
         dL_ddifference = _where(below, error, np.sign(error))
         dL_ddifference *= 1.0 / max(D * N, 1)
         return total, total_2, scale, sigmoid, hidden, logits, scaled, dL_ddifference
@@ -671,4 +671,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 43bdbaff6745ff655a31c727e5fdd76f5378681dea5aa1327ba5876456e4c3fc
+# gradc: e8173ce3123a46d782c24da2fc094538c4dd5c0cbe23be721edbf1406471bd60

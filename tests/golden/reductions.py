@@ -450,11 +450,11 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         added += _masked(tied_3_rows, ratio_3)
         # top = max(x, axis=-1)
         number = tied_rows.sum(axis=-1, keepdims=True).astype(dtype)
-        dL_dx = _masked(tied_rows, 1.0 / max(B * N, 1) / number)
+        dL_dx = _masked(tied_rows, 1.0 / (B * N) / number)
         dL_dx += added
         # spread = std(x, axis=1, ddof=1)
         ratio_4 = _where(tied_4_rows, 1.0, spread_rows)
-        np.divide(1.0 / max(N - 1, 1), ratio_4, out=ratio_4)
+        np.divide(1.0 / (N - 1 or np.nan), ratio_4, out=ratio_4)
         scaled_2 = _where(tied_4_rows, 0.0, ratio_4)[:, None] * difference_rows
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
         centred = x_rows - ratio_2
@@ -479,4 +479,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: c8bd35766a5f2b01cccd5f0e4a3555164d1d48d2d3abd9195c80c6a5f11f7b9c
+# gradc: 77d7e2a784911041a1b19f4f169a890f92897178480567c9276409ad35c08955

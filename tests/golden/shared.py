@@ -70,6 +70,47 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+@functools.lru_cache(maxsize=8)
+def _ones(count: int, dtype: Any) -> NDArray[Any]:
+    """A vector of ones, made once, and not to be written to: x.dot(ones) is x.sum(axis=-1) in a half to a tenth of the time."""
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
+
+
+def _top(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+) -> NDArray[Any]:
+    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+    else:
+        out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+    return out
+
+
+def _added(x: NDArray[Any], axis: int | tuple[int, ...] | None) -> NDArray[Any]:
+    """The sums along axes, which are kept."""
+    if axis == -1 and x.ndim:
+        ones = _ones(x.shape[-1], x.dtype)
+        out: NDArray[Any] = (x.dot(ones) if x.ndim < 3 else x @ ones)[..., None]
+    else:
+        out = np.add.reduce(x, axis=axis, keepdims=True)
+    return out
+
+
+@np.errstate(invalid="ignore", over="ignore")
+def _softmax(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+) -> NDArray[Any]:
+    """exp(x) / sum(exp(x)), shifted by the largest entry."""
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
+    np.exp(e, out=e)
+    e /= _added(e, axis)
+    return e
+
+
 _BLOCK_BYTES = 2**22
 
 
@@ -244,7 +285,7 @@ def forward(A: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
     total_exp_b = exp_b.sum()
     u = tanh * total_exp_b
     # v = exp(b) / sum(exp(b))
-    v = exp_b / total_exp_b
+    v = _softmax(b, axis=-1)
     # L = sum(u * tanh(A @ b)) + v @ v
     L = (u * tanh).sum() + v @ v
     tape = Tape(v, tanh, total_exp_b, exp_b, A, b)
@@ -260,9 +301,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dv = scaled * v
     dL_du = dL * tanh
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dtotal_exp_b = -((dL_dv * v).sum() / total_exp_b) + (dL_du * tanh).sum()
     dL_dproduct = scaled * tanh * total_exp_b * (1 - tanh**2)
-    dL_db = (dL_dv / total_exp_b + dL_dtotal_exp_b) * exp_b + dL_dproduct @ A
+    added = v * (dL_dv - (dL_dv * v).sum(keepdims=True)) + (dL_du * tanh).sum() * exp_b
+    dL_db = added + dL_dproduct @ A
     dL_dA = np.outer(dL_dproduct, b)
     return Gradients(dL_dA, dL_db)
 
@@ -272,11 +313,9 @@ def value(A: ArrayLike, b: ArrayLike) -> Any:
     A, b = _checked(A, b)
     # u = tanh(A @ b) * sum(exp(b))
     tanh = np.tanh(A @ b)
-    exp_b = np.exp(b)
-    total_exp_b = exp_b.sum()
-    u = tanh * total_exp_b
+    u = tanh * np.exp(b).sum()
     # v = exp(b) / sum(exp(b))
-    v = exp_b / total_exp_b
+    v = _softmax(b, axis=-1)
     # L = sum(u * tanh(A @ b)) + v @ v
     L = (u * tanh).sum() + v @ v
     return L
@@ -298,8 +337,7 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     exp_b = np.exp(b)
     total_exp_b = exp_b.sum()
     # v = exp(b) / sum(exp(b))
-    ratio = 1.0 / total_exp_b
-    v = exp_b * ratio
+    v = _softmax(b, axis=-1)
     # L = sum(u * tanh(A @ b)) + v @ v
     dL_dv = 2 * v
 
@@ -311,26 +349,25 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
         # L = sum(u * tanh(A @ b)) + v @ v
         L_sum = u.dot(tanh)
         # u = tanh(A @ b) * sum(exp(b))
-        dL_dtotal_exp_b_sum = tanh.dot(tanh)
+        dL_dtotal_exp_b = tanh.dot(tanh)
         dL_dproduct = np.multiply(2, u, out=u)
         dL_dproduct *= 1 - tanh * tanh
         dL_db_sum = dL_dproduct.dot(A_rows)
         dL_dA = dL_dproduct[:, None] * b
-        return L_sum, dL_dtotal_exp_b_sum, dL_db_sum, dL_dA
+        return L_sum, dL_dtotal_exp_b, dL_db_sum, dL_dA
 
-    L_sum, dL_dtotal_exp_b_sum, dL_db_sum, dL_dA = _in_blocks(
+    L_sum, dL_dtotal_exp_b, dL_db_sum, dL_dA = _in_blocks(
         block, (A,), N, 8 * (2 * D + 3), workers, kept=(0,)
     )
     L = L_sum + v.dot(v)
-    # u = tanh(A @ b) * sum(exp(b))
-    dL_dtotal_exp_b = -(dL_dv.dot(v) / total_exp_b) + dL_dtotal_exp_b_sum
     # v = exp(b) / sum(exp(b))
-    dL_db = np.multiply(dL_dv, ratio, out=dL_dv)
+    total = (dL_dv * v).sum(keepdims=True)
+    dL_db = np.subtract(dL_dv, total, out=dL_dv)
+    dL_db *= v
     # u = tanh(A @ b) * sum(exp(b))
-    dL_db += dL_dtotal_exp_b
-    dL_db *= exp_b
+    dL_db += dL_dtotal_exp_b * exp_b
     dL_db += dL_db_sum
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 25513f055de8e3b70b3e651f6002cc537264d5068048c4abf4ddb8a5ff62db46
+# gradc: fe0945a2e21bb1926ec227458eaf2a7e2e4d9d109e738ccae0e70d7f59962147

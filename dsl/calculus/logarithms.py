@@ -1,0 +1,187 @@
+"""Logarithms of what is made of exponentials: of their products as sums, of their sums as ``logsumexp``, so that none of them overflows or vanishes.
+
+Before: ``log(softmax(x))``, ``log(exp(-z ** 2 / 2) / s)``, ``log(sum(p * exp(x)))`` where p is positive. After: ``log_softmax(x)``,
+``-z ** 2 / 2 - log(s)``, ``logsumexp(log(p) + x)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import NamedTuple
+
+from dsl.nodes import Apply, Const, Input, Node, applies, apply, const
+from dsl.ops.contraction import split_spec
+from dsl.ops.core import axes_of, is_number
+from dsl.ops.elementwise import ew
+from dsl.ops.making import size_of
+from dsl.ops.reduction import along, reduce
+from dsl.ops.shaping import reshape
+from dsl.types import ONE
+
+MOVES = ("index", "reshape", "broadcast_to", "spread", "flip")
+
+
+class Known(NamedTuple):
+    """Whether a value is above 0 for certain, and its logarithm, where there is a better form than ``log`` of it."""
+
+    positive: bool
+    log: Node | None
+
+
+class Logarithms:
+    """The logarithms of a graph's nodes, where some ``above`` 0 are known. What was looked at once is remembered."""
+
+    def __init__(self, above: Container[Node] = ()) -> None:
+        self.above = above
+        self.known: dict[Node, Known] = {}
+
+    def of(self, x: Node) -> Node | None:
+        """The logarithm in a better form; None where there is none."""
+        stack = [x]
+        while stack:
+            node = stack[-1]
+            missing = [arg for arg in node.args if arg not in self.known] if isinstance(node, Apply) and node.op.name in _LOOKED_INTO else []
+            if node not in self.known and not missing:
+                self.known[node] = self._look(node)
+            if missing:
+                stack += missing
+            else:
+                stack.pop()
+        found = self.known[x].log
+        return _log1p(x) if found is None else found
+
+    def _look(self, node: Node) -> Known:
+        if not isinstance(node, Apply):
+            return Known(node.value > 0 if isinstance(node, Const) else isinstance(node, Input) and node in self.above, None)
+        rule = _RULES.get(node.op.name)
+        return Known(False, None) if rule is None else rule(self, node)
+
+    def positive(self, *nodes: Node) -> bool:
+        return all(self.known[node].positive for node in nodes)
+
+    def better(self, *nodes: Node) -> bool:
+        """Whether the logarithm of any has a better form."""
+        return any(self.known[node].log is not None for node in nodes)
+
+    def log(self, node: Node) -> Node:
+        found = self.known[node].log
+        return found if found is not None else _log1p(node) or ew("log", node)
+
+
+Rule = Callable[[Logarithms, Apply], Known]
+
+
+def one(node: Node, name: str) -> Node | None:
+    """x, where a node is 1 + x, or 1 - x."""
+    if not applies(node, name):
+        return None
+    x, y = node.args
+    return y if is_number(x, 1) else x if is_number(y, 1) and name == "add" else None
+
+
+def _log1p(node: Node) -> Node | None:
+    rest = one(node, "add")
+    return None if rest is None or isinstance(rest, Const) else ew("log1p", rest)
+
+
+def _product(logs: Logarithms, node: Apply) -> Known:
+    combined = "add" if node.op.name == "multiply" else "subtract"
+    return Known(logs.positive(*node.args), ew(combined, *map(logs.log, node.args)) if logs.better(*node.args) else None)
+
+
+def _power(logs: Logarithms, node: Apply) -> Known:
+    x, exponent = node.args
+    positive = logs.positive(x)
+    return Known(positive, ew("multiply", exponent, logs.log(x)) if positive and logs.better(x) else None)
+
+
+def _sqrt(logs: Logarithms, node: Apply) -> Known:
+    (x,) = node.args
+    return Known(logs.positive(x), ew("divide", logs.log(x), const(2)) if logs.better(x) else None)
+
+
+def _add(logs: Logarithms, node: Apply) -> Known:
+    rest = one(node, "add")
+    if rest is not None and applies(rest, "exp"):
+        return Known(True, ew("softplus", rest.args[0]))
+    positive = logs.positive(*node.args)
+    both = positive and all(logs.better(arg) for arg in node.args)
+    return Known(positive, ew("logaddexp", *map(logs.log, node.args)) if both else None)
+
+
+def _subtract(logs: Logarithms, node: Apply) -> Known:
+    """``1 - sigmoid(x)``, whose entries may have been moved about."""
+    moves: list[Apply] = []
+    rest = one(node, "subtract")
+    while isinstance(rest, Apply) and rest.op.name in MOVES:
+        moves.append(rest)
+        rest = rest.args[0]
+    if rest is None or not applies(rest, "sigmoid", "expit"):
+        return Known(False, None)
+    log = ew("log_sigmoid", ew("negative", rest.args[0]))
+    for move in reversed(moves):
+        log = apply(move.op, log, *move.args[1:], **dict(move.attrs))
+    return Known(True, log)
+
+
+def _choice(logs: Logarithms, node: Apply) -> Known:
+    condition, *sides = node.args
+    better = all(logs.better(side) for side in sides)
+    return Known(logs.positive(*sides), ew("where", condition, *map(logs.log, sides)) if better else None)
+
+
+def _move(logs: Logarithms, node: Apply) -> Known:
+    x = node.args[0]
+    return Known(logs.positive(x), apply(node.op, logs.log(x), *node.args[1:], **dict(node.attrs)) if logs.better(x) else None)
+
+
+def _sum(logs: Logarithms, node: Apply) -> Known:
+    (x,) = node.args
+    whole = logs.positive(x) and logs.better(x)
+    log = reduce("logsumexp", logs.log(x), node.attr("axes"), bool(node.attr("keepdims"))) if whole else None
+    if log is not None and node.op.name == "mean":
+        log = ew("subtract", log, ew("log", size_of(x, None if x.type.shape is None else axes_of(node.attr("axes"), len(x.type.shape)))))
+    return Known(logs.positive(x), log)
+
+
+def _prod(logs: Logarithms, node: Apply) -> Known:
+    (x,) = node.args
+    whole = logs.positive(x) and logs.better(x)
+    return Known(logs.positive(x), reduce("sum", logs.log(x), node.attr("axes"), bool(node.attr("keepdims"))) if whole else None)
+
+
+def _einsum(logs: Logarithms, node: Apply) -> Known:
+    """A sum of products that are no more than what one of them is: ``exp(x) @ p``."""
+    positive = logs.positive(*node.args)
+    labels, output = split_spec(str(node.attr("spec")))
+    if len(labels) != 2 or not positive or not logs.better(*node.args):
+        return Known(positive, None)
+    (large, wide), (small, narrow) = sorted(zip(labels, node.args, strict=True), key=lambda each: -len(each[0]))
+    ordered = [label for label in large if label in small] == list(small) and [label for label in large if label in output] == list(output)
+    if not ordered or len(set(large)) < len(large) or not set(small) <= set(large) or len(output) == len(large):
+        return Known(positive, None)
+    shape = tuple(dim if label in small else ONE for label, dim in zip(large, wide.type.known, strict=True))
+    log = ew("add", logs.log(wide), reshape(logs.log(narrow), shape))
+    return Known(positive, reduce("logsumexp", log, tuple(i - len(large) for i, label in enumerate(large) if label not in output)))
+
+
+_RULES: dict[str, Rule] = {
+    "exp": lambda logs, node: Known(True, node.args[0]),
+    **dict.fromkeys(("sigmoid", "expit"), lambda logs, node: Known(True, ew("log_sigmoid", node.args[0]))),
+    "softmax": lambda logs, node: Known(True, along("log_softmax", node.args[0], node.attr("axis"))),
+    "softplus": lambda logs, node: Known(True, None),
+    **dict.fromkeys(("multiply", "divide"), _product),
+    **dict.fromkeys(MOVES, _move),
+    **dict.fromkeys(("sum", "mean"), _sum),
+    "power": _power,
+    "sqrt": _sqrt,
+    "add": _add,
+    "subtract": _subtract,
+    "where": _choice,
+    "prod": _prod,
+    "einsum": _einsum,
+}
+# of what else nothing is known, so that it need not be looked into
+_LOOKED_INTO = _RULES.keys() - {"exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
+
+__all__ = ["MOVES", "Logarithms", "one"]

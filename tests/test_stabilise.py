@@ -1,0 +1,125 @@
+"""Formulas as they stand in textbooks: computed in a form that does not overflow, with the same values and gradients where the written ones are good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dsl.api import module_of
+from dsl.diagnostics import Source
+from dsl.pipeline import Options, compile_source, dump_source
+
+HEAD = "input x: [N, K]\ninput y: [N]\nparam z: [N]\nparam a: [K]\nparam s: []\nparam w: [K] positive\n"
+BELL = "bells = exp(-(y[:, None] - a) ** 2 / 2) / sqrt(2 * pi)\n"
+P = "p = sigmoid(z)\n"
+# a program, and what stands in it once it is stable
+FORMS = {
+    "L = sum(1 / (1 + exp(-z)))": "sigmoid(z)",
+    "L = sum(exp(z) / (exp(z) + 1))": "sigmoid(z)",
+    "L = sum(y / (1 + exp(z)))": "y * sigmoid(-z)",
+    "L = sum(1 - 1 / (1 + exp(-z)))": "sigmoid(-z)",
+    "L = y @ (exp(z) / sum(exp(z)))": "softmax(z)",
+    "E = exp(x * a)\nL = sum((E / sum(E, axis=1, keepdims=True))[:, 0])": "softmax(v0)",
+    "E = exp(x * a)\nL = sum((E / sum(E, axis=1)[:, None])[:, 0])": "softmax(v0)",
+    "E = exp(x * a)\nL = sum((E / sum(E, axis=0))[0])": "softmax(v0, axis=-2)",
+    "S = x * a\nE = exp(S - max(S, axis=1, keepdims=True))\nL = sum((E / sum(E, axis=1, keepdims=True))[:, 0])": "softmax(S)",
+    "S = x * a\nm = max(S, axis=1)\nL = sum(m + log(sum(exp(S - m[:, None]), axis=1)))": "logsumexp(S, axis=-1)",
+    "L = log(sum(exp(z - max(z)))) + max(z)": "logsumexp(z)",
+    "L = log(mean(exp(z)))": "logsumexp(z) - log(N)",
+    "L = log(sum(w * exp(a)))": "logsumexp(log(w) + a)",
+    f"{BELL}L = sum(log(bells))": "v0 - log(",
+    f"{BELL}L = sum(log(sum(w * bells, axis=1)))": "logsumexp(log(w) + (",
+    f"{BELL}L = sum(log(bells @ softmax(w)))": "logsumexp(",
+    f"{BELL}q = sigmoid(s)\nL = sum(log(q * bells[:, 0] + (1 - q) * bells[:, 1]))": "logaddexp(log_sigmoid(s) + ",
+    f"{BELL}L = log(prod(bells * w))": "sum(",
+    "L = log(exp(s) ** 3) - log(sqrt(exp(s)))": "3 * s - s / 2",
+    f"{P}L = sum(y * log(p) + (1 - y) * log(1 - p))": "sum(-sigmoid_binary_cross_entropy(z, y))",
+    f"{P}L = sum(-y * log(p) - (1.0 - y) * log(1.0 - p))": "sum(sigmoid_binary_cross_entropy(z, y))",
+    f"{P}L = y @ log(p) + (1 - y) @ log(1 - p)": "sum(-sigmoid_binary_cross_entropy(z, y))",
+    f"{P}L = -mean(y * log(p)) - mean((1 - y) * log(1 - p))": "mean(sigmoid_binary_cross_entropy(z, y))",
+    f"{P}L = sum((1 - y) * y * log(p) * s + y * s * (1 - (1 - y)) * log(1 - p))": "sigmoid_binary_cross_entropy(z, v",
+    f"{P}L = log(prod(p ** y * (1 - p) ** (1 - y)))": "sum(-sigmoid_binary_cross_entropy(z, y))",
+    "q = sigmoid(x @ a[:, None])\nL = sum(y * log(q[:, 0]) + (1 - y) * log(1 - q[:, 0]))": "-sigmoid_binary_cross_entropy(",
+    "q = sigmoid(-z)\nL = sum(y * log(q) + (1 - y) * log(1 - q))": "-sigmoid_binary_cross_entropy(",
+    f"{P}L = sum(log(where(y > 0.5, p, 1 - p)))": "log_sigmoid(where(y > 0.5, z, -z))",
+}
+ALONE = [
+    "L = log(sum(a * exp(a)) ** 2)",
+    "L = sum(log(a * a * 2))",
+    "L = log(prod(a) ** 2)",
+    "L = sum(exp(z) / (2 + exp(z)))",
+    "E = exp(x * a)\nL = sum((E / sum(E, axis=0, keepdims=True) ** 2))",
+    "L = sum(exp(z) / sum(exp(2 * z)))",
+    "L = max(z) + log(sum(exp(z - sum(z))))",
+    f"{P}L = sum(y * log(p + 0.1) + (1 - y) * log(1 - p + 0.1))",
+    f"{P}L = sum(y * log(p) + (2 - y) * log(1 - p))",
+    f"{P}L = sum(y * log(p) - (1 - y) * log(1 - p))",
+    f"{P}L = sum(y * log(p)) + mean((1 - y) * log(1 - p))",
+    f"{P}L = sum(y * log(p) + (1 - y) * log(1 - sigmoid(2 * z)))",
+]
+
+
+def source(text: str) -> Source:
+    return Source("it.expr", HEAD + text + "\n")
+
+
+def modules(text: str) -> tuple[Any, Any]:
+    made = (compile_source(source(text), "it", Options(without=without)).text for without in ((), ("stabilise",)))
+    stable, written = (module_of(each, "it") for each in made)
+    return stable, written
+
+
+def arguments() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    x, y, z, a = (rng.normal(size=shape) for shape in ((4, 3), 4, 4, 3))
+    return {"x": x, "y": (y > 0) * 1.0, "z": z, "a": a, "s": 0.4, "w": np.array([0.2, 0.5, 0.4])}
+
+
+def given(module: Any, **values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in module.value.__code__.co_varnames[: module.value.__code__.co_argcount]}
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_is_recognised(text: str) -> None:
+    assert FORMS[text] in dump_source(source(text), "it", "stabilise")
+    stable, written = modules(text)
+    values = arguments()
+    (value, gradients), (expected, others) = (module.value_and_grad(**values) for module in (stable, written))
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    for found, other in zip(gradients, others, strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("text", ALONE)
+def test_is_not_mistaken(text: str) -> None:
+    """What only looks alike keeps its value."""
+    stable, written = modules(text)
+    values = {**arguments(), "a": np.array([-0.3, -0.2, 0.7])}
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(stable.value(**values), written.value(**values), rtol=1e-12)
+
+
+FAR = {
+    "L = sum(1 / (1 + exp(-z)))": 0.0,
+    "L = sum(exp(z) / (1 + exp(z)))": 0.0,
+    f"{P}L = -sum(0.0 * log(p) + (1 - 0.0) * log(1 - p))": 0.0,
+    "L = sum(5 * exp(z) / (1 + exp(z)))": 0.0,
+    "p = 1 / (1 + exp(-z))\nL = -mean(y * log(p) + (1 - y) * log(1 - p))": 1000.0,
+    "L = -sum(log(exp(-(z + 40) ** 2 / 2) / 3)) / 4": 960**2 / 2 + np.log(3),
+    "L = -log(prod(exp(z[:2]) / (1 + exp(z[:2]))))": 2000.0,
+}
+
+
+@pytest.mark.parametrize("text", FAR)
+def test_far_out(text: str) -> None:
+    """Values and gradients stay numbers, without a warning, where exponentials overflow or vanish."""
+    values = {**arguments(), "z": np.full(4, -1000.0), "y": np.ones(4)}
+    stable, _ = modules(text)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        value, gradients = stable.value_and_grad(**values)
+        outcome, tape = stable.forward(**values)
+        pair = stable.backward(tape)
+    np.testing.assert_allclose([value, outcome], FAR[text], rtol=1e-12, atol=1e-300)
+    assert all(np.isfinite(each).all() for each in (*gradients, *pair))
