@@ -85,6 +85,24 @@ def test_what_both_terms_are_multiplied_by_stands_before_their_sum() -> None:
     np.testing.assert_allclose(gradients.w, (np.exp(0.3 * s * (x - y)) * s * y * s * (x - y)).sum(), rtol=1e-12)
 
 
+def test_what_both_sides_of_a_choice_are_multiplied_by_stands_before_it() -> None:
+    """The pinball loss of a quantile regression: one choice serves the value and the gradient, and one sum the mean of the sums."""
+    module, text = compiled("input X: [N, D]\nparam W: [D, Q]\ninput tau: [Q]\ne = X @ W\nL = mean(sum(where(e > 0, tau * e, (tau - 1) * e), axis=1))\n")
+    assert text.count("_where(") == 1 and "_ones(Q" not in text, text
+    X, W, tau = np.random.default_rng(0).normal(size=(7, 3)), np.random.default_rng(1).normal(size=(3, 2)), np.array([0.1, 0.6])
+    chosen = np.where(X @ W > 0, tau, tau - 1)
+    value, gradients = module.value_and_grad(X, W, tau)
+    np.testing.assert_allclose(value, (chosen * (X @ W)).sum() / 7)
+    np.testing.assert_allclose(gradients.W, X.T @ chosen / 7)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_choice_by_a_number_of_pythons(k: int) -> None:
+    module, _ = compiled("param x: [N]\nconst k = 2\nL = sum(where(k == 2, x ** 3, x))\n")
+    x = np.arange(3.0)
+    assert module.value_and_grad(x, k=k)[1].x.tolist() == ([0, 3, 12] if k == 2 else [1, 1, 1])
+
+
 def test_sums_of_many_short_rows_are_products() -> None:
     _, text = compiled("input X: [N, D]\nparam w: [D]\nL = sum(tanh(sum(exp(X * w), axis=1))) + sum(tanh(sum(sin(X * w), axis=0)))\n")
     assert ".dot(_ones(D, dtype))" in text and re.search(r"_ones\(\w+, dtype\)\.dot\(", text), text

@@ -17,7 +17,7 @@ from dsl.ops.contraction import einsum, permute, split_spec
 from dsl.ops.core import typed
 from dsl.ops.elementwise import Elementwise, cast, ew
 from dsl.ops.indexing import FULL, index, narrow, scatter
-from dsl.ops.loops import LOOP, Turn, as_loop, loop
+from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 from dsl.ops.making import arange
 from dsl.ops.signal_ops import full, valid
 from dsl.rules import RuleOp
@@ -195,15 +195,34 @@ def _loop(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
         if not more:
             break
         varying |= more
-    wide: dict[Node, Input] = {given: argument(given.name, given.role, typed(given.type, lead + given.type.known)) for given in turn.given if given in varying}
-    inner = batched(turn.made, wide, lead, repeat=False)
-    mapped = dict(zip(turn.made, inner, strict=True))
-    notes = turn.notes.mapped(mapped, inner)
-    carries, elements, constants = (tuple(wide.get(each, each) for each in part) for part in turn.inputs)
-    new = Turn(carries, elements, constants, tuple(mapped[each] for each in turn.nexts), tuple(mapped[each] for each in turn.outs), notes)
-    args = [_given(made, arg, given, given in varying, given in turn.elements, lead) for given, arg in zip(turn.given, node.args, strict=True)]
+    given = {each: _wide(old, each, lead) for each in turn.given if each in varying}
+    rank = len(lead)
+    within: dict[Node, Node] = {each: _led(wide, rank) if old.by_block(each) else wide for each, wide in given.items()}
+    mapped = dict(zip(turn.made, batched(turn.made, within, lead, repeat=False), strict=True))
+    carries, elements, constants = (tuple(given.get(each, each) for each in part) for part in turn.inputs)
+    # a carry that varies in the first turn alone has the leading axes in all
+    nexts = tuple(broadcast_to(mapped[after], carry.type.known) for carry, after in zip(carries, turn.nexts, strict=True))
+    outs = tuple(_stacked(mapped[each], rank) if old.by_block(each) and mapped[each] is not each else mapped[each] for each in turn.outs)
+    new = Turn(carries, elements, constants, nexts, outs, turn.notes.mapped(mapped, (*nexts, *outs)))
+    args = [_given(made, arg, each, each in varying, each in turn.elements, lead) for each, arg in zip(turn.given, node.args, strict=True)]
     first, last = len(carries), len(carries) + len(elements)
-    return loop(new, args[:first], args[first:last], args[last:], old.length, old.backwards).node
+    return old.again(new, args[:first], args[first:last], args[last:]).node
+
+
+def _wide(old: Loop, given: Input, lead: Shape) -> Input:
+    """What varies of what a turn is given: an array with the leading axes, behind the rows of a block."""
+    shape = given.type.known
+    return argument(given.name, given.role, typed(given.type, shape[:1] + lead + shape[1:] if old.by_block(given) else lead + shape))
+
+
+def _stacked(x: Node, rank: int) -> Node:
+    """An array with the axis behind so many leading ones in front of them."""
+    return permute(x, [rank, *range(rank), *range(rank + 1, len(x.type.known))])
+
+
+def _led(x: Node, rank: int) -> Node:
+    """An array with its first axis behind so many leading ones."""
+    return permute(x, [*range(1, rank + 1), 0, *range(rank + 1, len(x.type.known))])
 
 
 def _given(made: Mapping[Node, Node], arg: Node, given: Node, varies: bool, element: bool, lead: Shape) -> Node:
@@ -211,8 +230,7 @@ def _given(made: Mapping[Node, Node], arg: Node, given: Node, varies: bool, elem
     if not varies:
         return arg
     if element:
-        rank = len(lead)
-        return permute(made[arg], [rank, *range(rank), *range(rank + 1, rank + 1 + len(given.type.known))])
+        return _stacked(made[arg], len(lead))
     return made[arg] if arg in made else broadcast_to(arg, lead + given.type.known)
 
 
@@ -231,13 +249,12 @@ def _part(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
     if not (isinstance(whole, Apply) and whole.op is LOOP):
         return apply(node.op, whole, **{**dict(node.attrs), "shape": lead + node.type.known})
     turn, n, place = as_loop(whole).turn, len(as_loop(whole).turn.carries), int(str(node.attr("index")))
-    inner = turn.carries[place % n].type if place < 2 * n else turn.outs[place - 2 * n].type
+    inner = turn.carries[place % n] if place < 2 * n else turn.outs[place - 2 * n]
     own, stacked = node.type.known, place >= n
-    if len(inner.known) == len(own) - stacked:
+    if len(inner.type.known) == len(own) - (stacked and not as_loop(whole).by_block(inner)):
         return broadcast_to(apply(node.op, whole, **dict(node.attrs)), lead + own)
     taken = apply(node.op, whole, **{**dict(node.attrs), "shape": (*own[:stacked], *lead, *own[stacked:])})
-    rank = len(lead)
-    return permute(taken, [*range(1, rank + 1), 0, *range(rank + 1, rank + len(own))]) if stacked else taken
+    return _led(taken, len(lead)) if stacked else taken
 
 
 def _solve(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:

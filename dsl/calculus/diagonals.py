@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_letters
 from typing import TypeGuard
 
 from dsl.nodes import Apply, Node, apply, const
@@ -80,7 +81,10 @@ def added_in_place(node: Node) -> Node:
         values = x.args[0]
         if node.op.name == "subtract":
             other, values = (other, ew("negative", values)) if i else (_negated(other), values)
-        return plus_diagonal(other, spec, values)
+        labels, output = spec.split("->")
+        # of several matrices each gets the diagonal
+        more = [label for label in ascii_letters if label not in output][: len(other.type.known) - len(output)]
+        return plus_diagonal(other, f"{labels}->{''.join(more)}{output}", values)
     return node
 
 

@@ -83,7 +83,7 @@ def _loop_cotangents(made: Loop, parts: Mapping[int, Node], reaching: Container[
     lines = dict(back.lines)
     found = pull_back(back.seeds, wanted, lines)
     carries = [each for each in turn.carries if each in back.cotangents]
-    sums = {each: argument(f"d{each.name}", back.role, each.type) for each in turn.constants if each in wanted and each in found}
+    sums = {each: back.named(f"d{each.name}", each.type) for each in turn.constants if each in wanted and each in found}
     elements = [each for each in turn.elements if each in wanted and each in found]
     nexts = [back.carried(each, found) for each in carries] + [add(sums[each], found[each]) for each in sums]
     initial = [back.initial[each] for each in carries] + [broadcast_to(const(0.0), each.type.known) for each in sums]
@@ -140,7 +140,8 @@ class _Backwards:
     def __init__(self, made: Loop, parts: Mapping[int, Node]) -> None:
         self.made, turn, n = made, made.turn, len(made.turn.carries)
         self.role = f"{turn.given[0].role} cotangent"
-        self.cotangents = {each: argument(f"d{each.name}", self.role, each.type) for each in turn.carries if each.type.dtype == "float"}
+        self.taken = {each for each in turn.given if each.role == self.role}
+        self.cotangents = {each: self.named(f"d{each.name}", each.type) for each in turn.carries if each.type.dtype == "float"}
         self.initial: dict[Node, Node] = {}
         self.elements: dict[Input, Node] = {}
         self.trails: dict[Node, Input] = {}
@@ -170,12 +171,17 @@ class _Backwards:
         self.initial[carry] = broadcast_to(const(0.0), carry.type.known) if end is None else end
 
     def _element(self, name: str, type: TensorType, sequence: Node) -> Input:
-        # a function that is called twice names two values alike: of one name and type, they would be one node
-        taken = {each.name for each in self.elements}
-        name = next(each for each in chain((name,), (f"{name}_{i}" for i in count(2))) if each not in taken)
-        element = argument(name, self.role, type)
+        element = self.named(name, type)
         self.elements[element] = sequence
         return element
+
+    def named(self, name: str, type: TensorType) -> Input:
+        """Something that the turn is given. A value of the turn may be called as another, or as a cotangent of one: of one name and type, they would
+        be one node."""
+        names = chain((name,), (f"{name}_{i}" for i in count(2)))
+        given = next(each for each in (argument(name, self.role, type) for name in names) if each not in self.taken)
+        self.taken.add(given)
+        return given
 
     def told(self, found: Mapping[Node, Node], lines: Mapping[Node, Line]) -> Notes:
         """Cotangents are called after their primals; that of what a carry becomes, which a sum with that of the carry given out may be, after this."""

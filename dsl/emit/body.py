@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from dsl.calculus.apart import usual
 from dsl.calculus.pieces import Pieces, scalar_of, sums_of_pieces
-from dsl.emit.loop import LoopPrinter, code, kept_by_loops
+from dsl.emit.loop import LoopPrinter, code, kept_by_loops, rows
 from dsl.nodes import Apply, Const, Input, Node, Notes, Program, applies, of_sizes
 from dsl.ops.indexing import items_text
 from dsl.ops.loops import turn_raises
@@ -125,8 +125,10 @@ class Body:
         """The names of steps that nothing below reads, which a turn may use."""
         if self.depth:
             return set()
-        alive = (text for node, text in self.texts.items() if node in self.keep or node not in self.made or self.left[node] > 0 or self.waiting[node] > 0)
-        read = {name for text in alive for name in _WORD.findall(text.text)}
+        alive = [node for node in self.texts if node in self.keep or node not in self.made or self.left[node] > 0 or self.waiting[node] > 0]
+        # of rows a loop reads what they are rows of
+        alive += [found[0] for node in alive if (found := rows(node)) is not None and found[0] in self.texts]
+        read = {name for node in alive for name in _WORD.findall(self.texts[node].text)}
         return {text.text for node, text in self.texts.items() if node in self.made and text.text.isidentifier()} - read
 
     def needs_name(self, node: Node) -> bool:

@@ -134,9 +134,10 @@ class Frugal(Body):
         done: dict[int, str] = {}
         for i, line in enumerate(lines):
             row, _, name = line.partition(" = ")
-            # a value may be put together in place before it is kept, and nothing may change it afterwards
+            # a value may be put together in place before it is kept, and nothing may change it afterwards; the array may be of the turn itself
             start = made.get(name, i)
-            if name in self.last and row.endswith("]") and start != i and start not in done and changed[name] < i:
+            there = made.get(row.partition("[")[0], -1) < start
+            if name in self.last and row.endswith("]") and start != i and there and start not in done and changed[name] < i:
                 if text := _into_row(self.last[name], lines[start].partition(" = ")[2], row):
                     done |= {start: f"{name} = {text}", i: ""}
         return [line for i, each in enumerate(lines) if (line := done.get(i, each))]
@@ -178,6 +179,8 @@ class Frugal(Body):
         owned = {name for name, node in self.steps.values() if owns(node)} | self.unpacked
         ends = _ends(lines, owned | {name for name, node in self.steps.values() if node.type.shape == ()})
         shared = {word for line in lines if "\n" in line for word in words(line)}
+        turns = {i: {name for name, _ in _assigned(line)} for i, line in enumerate(lines) if line.startswith("for ")}
+        begun = {name: i for i, (name, _) in reversed(self.steps.items())}
         # the names of the values that one array holds in turn, by each of them; the first tells how many of them a loop or a block has too
         chains: dict[str, list[str]] = {}
         outside: Counter[str] = Counter()
@@ -191,7 +194,10 @@ class Frugal(Body):
                 chain = chains.get(old, [old])
                 many = (outside[chain[0]] if old in chains else int(old in shared)) + (name in shared)
                 both = all(self.last[each] in self.program.names for each in (chain[-1], name))
-                if self.uses[arg] == 1 and many < 2 and not both and old not in self.unpacked:
+                # what a loop in between calls its own so
+                first = begun.get(chain[0], -1)
+                theirs = any(name in mine if first < j < i else i < j <= ends[name] and not mine.isdisjoint(chain) for j, mine in turns.items())
+                if self.uses[arg] == 1 and many < 2 and not (both or theirs) and old not in self.unpacked:
                     lines[i] = self._overwriting(node, place, old)
                     chain.append(name)
                     chains[old] = chains[name] = chain
@@ -251,7 +257,44 @@ def _ends(lines: Sequence[str], owned: set[str]) -> dict[str, int]:
         end = max((ends.get(each, i) for each in targets if each not in owned), default=i)
         for word in words(rest if sign else lines[i]):
             ends[word] = max(ends.get(word, i), end)
+        for name, seen in _carried(lines[i]):
+            ends[seen] = max(ends[seen], ends[name])
     return ends
+
+
+def _carried(text: str) -> list[tuple[str, str]]:
+    """The variables of a loop that may be a view of something after it, each with what it may be seen in, also in a later turn."""
+    if not text.startswith("for "):
+        return []
+    pairs: dict[str, set[str]] = {}
+    for name, value in _assigned(text):
+        pairs.setdefault(name, set()).update(_seen(value))
+    found = {(name, seen) for name, each in pairs.items() for seen in each}
+    while more := {(name, far) for name, seen in found for far in pairs.get(seen, ())} - found:
+        found |= more
+    return sorted(found)
+
+
+def _assigned(text: str) -> list[tuple[str, ast.expr]]:
+    """The variables that a loop's turn gives a value, each with that."""
+    found: list[tuple[str, ast.expr]] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assign):
+            (target,), values = node.targets, node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            found += [(name.id, value) for name, value in zip(names, values * (len(names) // len(values)), strict=True) if isinstance(name, ast.Name)]
+    return found
+
+
+def _seen(value: ast.expr) -> list[str]:
+    """The array that a formula is a view of."""
+    while isinstance(value, (ast.Attribute, ast.Subscript, ast.Call)):
+        if isinstance(value, ast.Call):
+            whole = isinstance(value.func, ast.Attribute) and isinstance(value.func.value, ast.Name) and value.func.value.id == "np"
+            value = value.args[0] if whole and value.args else value.func
+        else:
+            value = value.value
+    return [value.id] if isinstance(value, ast.Name) else []
 
 
 def _renamed(line: str, called: Mapping[str, str]) -> str:

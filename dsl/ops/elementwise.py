@@ -127,8 +127,14 @@ def _emit(stanza: Stanza, node: Apply, args: Sequence[Text], printer: Printer) -
 
 def _form(stanza: Stanza, node: Apply, printer: Printer) -> str:
     """Which of a stanza's lines of NumPy prints a node."""
-    special = (("zero", _masks), ("signs", _chooses_sign), ("quick", lambda node: printer.fast and node.type.shape and node.type.dtype == "float"))
+    special = (("zero", _masks), ("signs", _chooses_sign), ("quick", lambda node: printer.fast and _is_array(node)))
     return next((form for form, fits in special if form in stanza.lines and fits(node)), "numpy")
+
+
+def _is_array(node: Node) -> bool:
+    """Whether a value is an array of floats, and not a choice by a truth value of Python's."""
+    condition = node.args[0].type
+    return bool(node.type.shape) and node.type.dtype == "float" and not (condition.weak and condition.dtype == "bool")
 
 
 def _chooses_sign(node: Apply) -> bool:
