@@ -189,3 +189,16 @@ def test_solving_by_the_inverse_of_a_symmetric_matrix_is_as_accurate() -> None:
     r = S @ weights
     errors = [np.abs(found - weights).max() for found in (module.forward(S, r)[0].x, module.value(S, r).x)]
     assert errors[0] < 2 * errors[1]
+
+
+def test_solutions_that_need_each_other_stay_apart() -> None:
+    """Of two matrices, each solved for what comes of the other: of no two could one be a column beside the other's that needs it."""
+    text = "input P, Q: [K, K]\nparam a, b: [K]\nL = sum(solve(P, solve(Q, a)) * solve(Q, solve(P, b)))\n"
+    rng = np.random.default_rng(0)
+    P, Q = rng.normal(size=(2, 3, 3)) + 3 * np.eye(3)
+    a, b = rng.normal(size=(2, 3))
+    value, gradients = module_of(dsl.compile_text(text, "it"), "it").value_and_grad(P, Q, a, b)
+    x, y = np.linalg.solve(P, np.linalg.solve(Q, a)), np.linalg.solve(Q, np.linalg.solve(P, b))
+    np.testing.assert_allclose(value, x @ y)
+    np.testing.assert_allclose(gradients.a, np.linalg.solve(Q.T, np.linalg.solve(P.T, y)))
+    np.testing.assert_allclose(gradients.b, np.linalg.solve(P.T, np.linalg.solve(Q.T, x)))

@@ -7,7 +7,7 @@ that is there anyway, is factorised once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 
 from dsl.calculus.inverses import by_inverse, inverse_for, inverses_in, transposed
@@ -177,19 +177,35 @@ def _stacked(order: Sequence[Node], roots: Sequence[Node], apart: Container[Node
 def _groups(order: Sequence[Node], apart: Container[Node]) -> list[list[Apply]]:
     """Solves for one matrix that can be done together."""
     groups: list[list[Apply]] = []
-    # of every node, the groups that it needs
+    # of every node, the groups that it needs, and of every group those that any of it needs
     needs: dict[Node, frozenset[int]] = {}
+    between: list[frozenset[int]] = []
     for node in order:
         needed = frozenset().union(*(needs[arg] for arg in node.args))
         if isinstance(node, Apply) and node.op is SOLVE and [len(arg.type.known) for arg in node.args] in ([2, 1], [2, 2]) and node not in apart:
-            found = next((i for i, group in enumerate(groups) if _alike(group[0], node) and i not in needed), None)
+            before = _reached(needed, between)
+            found = next((i for i, group in enumerate(groups) if _alike(group[0], node) and i not in before), None)
             if found is None:
                 found = len(groups)
                 groups.append([])
+                between.append(frozenset())
             groups[found].append(node)
+            between[found] |= needed
             needed |= {found}
         needs[node] = needed
     return [group for group in groups if len(group) > 1]
+
+
+def _reached(groups: Iterable[int], between: Sequence[Iterable[int]]) -> set[int]:
+    """The groups, and those that they need, and so on."""
+    found: set[int] = set()
+    stack = list(groups)
+    while stack:
+        group = stack.pop()
+        if group not in found:
+            found.add(group)
+            stack += between[group]
+    return found
 
 
 def _alike(one: Apply, other: Apply) -> bool:
