@@ -88,3 +88,8 @@ def test_division_by_a_size_that_is_checked() -> None:
     text = "param x: [N]\nL = mean((x[1:] - x[:-1]) ** 2)\n"
     assert "/ max(N - 1, 1)" in compile_text(text, "it") and "or np.nan" not in compile_text(text, "it")
     assert module(text).value_and_grad(np.ones(2))[1].x.tolist() == [0.0, 0.0]
+
+
+def test_a_size_is_cancelled_as_often_as_it_is_there() -> None:
+    made = module("param x: [N]\nL = sum(x ** 2) * (N / N / N)\n")
+    assert np.allclose(made.value_and_grad(np.arange(4.0))[1].x, 2 * np.arange(4.0) / 4)

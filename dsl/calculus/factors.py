@@ -54,9 +54,10 @@ def in_lowest_terms(node: Apply) -> Node | None:
             (factors if above else divisors).append(each)
     if max(abs(top), abs(bottom)) >= LARGEST or not top:
         return None
-    for each in [each for each in divisors if each in factors and of_sizes(each)]:
-        factors.remove(each)
-        divisors.remove(each)
+    for each in list(divisors):
+        if each in factors and of_sizes(each):
+            factors.remove(each)
+            divisors.remove(each)
     common = math.gcd(top, bottom) * (1 if bottom > 0 else -1)
     top, bottom = top // common, bottom // common
     if factors:
