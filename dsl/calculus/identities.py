@@ -12,12 +12,14 @@ from dsl.calculus import diagonals
 from dsl.calculus.factors import FACTORS, LARGEST, in_lowest_terms, is_factor, is_negative, leads_negative
 from dsl.calculus.tiles import added_up, joined
 from dsl.nodes import Apply, Const, Node, applies, apply, const
+from dsl.ops.along import CUMSUM, running_sum, runs_backwards
 from dsl.ops.contraction import einsum, split_spec
-from dsl.ops.core import is_number
+from dsl.ops.core import axis_of, is_number
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.indexing import FULL
 from dsl.ops.linalg_ops import SOLVE
 from dsl.ops.making import dimension
+from dsl.ops.moving import flip
 from dsl.ops.shaping import broadcast_to, reshape, spread
 from dsl.types import ONE, Dim, product
 
@@ -383,7 +385,8 @@ def _total(node: Apply) -> Node | None:
 
 
 def _index(node: Apply) -> Node | None:
-    """An index that only inserts axes is a reshape, and so is its adjoint; a part of equal entries is fewer of them."""
+    """An index that only inserts axes is a reshape, and so is its adjoint; one that turns axes round is a flip; a part of equal entries is fewer of
+    them."""
     items = node.attr("items")
     if len(node.args) > 1 or not isinstance(items, tuple) or node.type.shape is None:
         return None
@@ -392,6 +395,8 @@ def _index(node: Apply) -> Node | None:
         return broadcast_to(x.args[0], node.type.shape)
     if all(item == FULL or item[0] == "newaxis" for item in items):
         return rewrite(reshape(node.args[0], node.type.shape))
+    if all(item in (FULL, _BACK) for item in items):
+        return rewrite(flip(x, tuple(i - len(node.type.shape) for i, item in enumerate(items) if item == _BACK)))
     shape = node.args[0].type.shape
     if (
         node.op.name == "index"
@@ -403,10 +408,18 @@ def _index(node: Apply) -> Node | None:
     return None
 
 
+_BACK = ("slice", None, None, -1)
+
+
 def _flip(node: Apply) -> Node | None:
-    """Turned round twice is as it was."""
+    """Turned round twice is as it was, and a running sum of what is turned round, turned round, is one from the end."""
     (x,) = node.args
-    return x.args[0] if isinstance(x, Apply) and x.op is node.op and x.attrs == node.attrs else None
+    if isinstance(x, Apply) and x.op is node.op and x.attrs == node.attrs:
+        return x.args[0]
+    turned = x.args[0] if isinstance(x, Apply) and x.op is CUMSUM and x.attr("axis") == node.attr("axis") else None
+    if isinstance(x, Apply) and isinstance(turned, Apply) and turned.op is node.op and turned.attrs == node.attrs:
+        return running_sum(turned.args[0], axis_of(x.attr("axis"), len(x.type.known)), not runs_backwards(x))
+    return None
 
 
 _RULES: dict[str, Callable[[Apply], Node | None]] = {

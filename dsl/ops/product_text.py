@@ -96,15 +96,21 @@ def as_dot(node: Apply, args: Sequence[Text], printer: Printer) -> Text | None:
     """``x.dot(y)`` of matrices and vectors, which takes less than half of the time that ``x @ y`` does to begin, and ``x[:, None] * y`` for their
     outer product; None where it is neither. Leading axes that are summed are one axis."""
     (left, right), output = split_spec(str(node.attr("spec")))
+    for i, (wide, flat) in enumerate(((left, right), (right, left))):
+        if len(wide) > 2 and len(set(wide)) == len(wide) and flat == wide[:-1] and output == wide[-1]:
+            shape = node.args[i].type.known
+            lead = printer.dim(product(shape[:-1]))
+            return Text(f"{args[1 - i].at(ATOM)}.reshape({lead}).dot({args[i].at(ATOM)}.reshape({lead}, {printer.dim(shape[-1])}))")
     if len(left) > 2 and len(set(left + right)) == len(left) + 1 and left[:-1] == right[:-1] and output in (left[-1] + right[-1], right[-1] + left[-1]):
         lead = printer.dim(product(node.args[0].type.known[:-1]))
         one, two = (f"{arg.at(ATOM)}.reshape({lead}, {printer.dim(each.type.known[-1])})" for arg, each in zip(args, node.args, strict=True))
         return Text(f"{one}.T.dot({two})" if output[0] == left[-1] else f"{two}.T.dot({one})")
     for i, (wide, matrix) in enumerate(((left, right), (right, left))):
-        if len(wide) > 2 and len(matrix) == 2 and len(set(wide + matrix)) == len(wide) + 1 and output == wide[:-1] + matrix.replace(wide[-1], ""):
+        rest = matrix.replace(wide[-1:], "")
+        if len(wide) > 2 and len(rest) < 2 and len(matrix) == 1 + len(rest) and len(set(wide + rest)) == len(wide + rest) and output == wide[:-1] + rest:
             shape = node.args[i].type.known
             flat = f"{args[i].at(ATOM)}.reshape({printer.dim(product(shape[:-1]))}, {printer.dim(shape[-1])})"
-            turned = _transposed(args[1 - i], matrix, wide[-1] + output[-1])
+            turned = _transposed(args[1 - i], matrix, wide[-1] + rest)
             return Text(f"{flat}.dot({turned.text}).reshape({', '.join(map(printer.dim, node.type.known))})")
     if any(len(set(side)) < len(side) or not 0 < len(side) < 3 for side in (left, right)):
         return None
@@ -163,9 +169,9 @@ def _as_sum(left: str, right: str, output: str, x: Text, y: Text) -> Text | None
 
 
 def _as_rows(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
-    """``x @ W``: the last axis of x, whatever stands before it, by a matrix."""
+    """``x @ W``: the last axis of x, whatever stands before it, by a matrix or a vector."""
     shared = [label for label in right if label in left]
-    if len(right) != 2 or len(shared) != 1 or shared[0] in output or len(left) < 3:
+    if len(right) > 2 or len(shared) != 1 or shared[0] in output or len(left) < 3:
         return None
     (inner,) = shared
     outer = right.replace(inner, "")

@@ -302,7 +302,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # L = sum(quadratic * traces) + sum(tanh(mixed))
     dL_dv = dL * scaled_A
     dL_dscaled_A = dL * v
-    dL_dscaled = np.tensordot(A, dL_dscaled_A, axes=((2,), (0,)))
+    dL_dscaled = A @ dL_dscaled_A
     # traces = einsum('bii->b', A)
     spread = np.broadcast_to(np.vecdot(dL_dscaled, u)[:, None], (B, N))
     dL_dA = _plus_diagonal(dL_dscaled_A * scaled[:, :, None], spread, "bii->bi")
@@ -350,7 +350,7 @@ def value_and_grad(
         # L = sum(quadratic * traces) + sum(tanh(mixed))
         reshaped_traces = traces[:, None]
         scaled = u_rows * reshaped_traces
-        total = np.tensordot(A_rows, scaled, axes=((0, 1), (0, 1)))
+        total = scaled.reshape(n_rows * N).dot(A_rows.reshape(n_rows * N, N))
         # mixed = einsum('bi,ijd->bjd', u, T)
         mixed = np.tensordot(u_rows, T, axes=((1,), (0,)))
         # L = sum(quadratic * traces) + sum(tanh(mixed))
@@ -362,7 +362,7 @@ def value_and_grad(
         dL_dT = np.tensordot(u_rows, dL_dmixed, axes=((0,), (0,)))
         # L = sum(quadratic * traces) + sum(tanh(mixed))
         product = v * scaled[:, :, None]
-        dL_dscaled = np.tensordot(A_rows, v, axes=((2,), (0,)))
+        dL_dscaled = A_rows.reshape(n_rows * N, N).dot(v).reshape(n_rows, N)
         # traces = einsum('bii->b', A)
         spread = np.broadcast_to(_dot_rows(dL_dscaled, u_rows)[:, None], (n_rows, N))
         # mixed = einsum('bi,ijd->bjd', u, T)
@@ -382,4 +382,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_du, total, dL_dT)
 
 
-# gradc: 785278a47385f1e05fd19dc8dd89b0e0a0b9117787c4a2c1ae017550e4e5e111
+# gradc: fa5b3e4074792332696e8fc5c5a4ea2b511d7fd3fc7f96738c19194da67ab16a

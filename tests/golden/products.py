@@ -267,7 +267,7 @@ def forward(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> tuple[Any
     # batched = A @ M
     batched = A @ M
     # rows = v @ batched
-    rows = np.tensordot(batched, v, axes=((1,), (0,)))
+    rows = batched.swapaxes(-1, -2) @ v
     # both = outer(v, w)
     both = np.outer(v, w)
     # dots = tensordot(batched, both, axes=2)
@@ -310,7 +310,7 @@ def value(A: ArrayLike, M: ArrayLike, v: ArrayLike, w: ArrayLike) -> Any:
     # batched = A @ M
     batched = A @ M
     # rows = v @ batched
-    rows = np.tensordot(batched, v, axes=((1,), (0,)))
+    rows = batched.swapaxes(-1, -2) @ v
     # both = outer(v, w)
     both = np.outer(v, w)
     # dots = tensordot(batched, both, axes=2)
@@ -346,7 +346,7 @@ def value_and_grad(
         # batched = A @ M
         batched = A_rows.reshape(n_rows * B, D).dot(M).reshape(B, n_rows, K)
         # rows = v @ batched
-        rows = np.tensordot(batched, v_rows, axes=((1,), (0,)))
+        rows = batched.swapaxes(-1, -2) @ v_rows
         # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
         total = v_rows.dot(v_rows)
         # both = outer(v, w)
@@ -404,4 +404,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: 71b39005e747d26d06b3b22ecae7456e5a870f21089a49d9901a4c59829e8efc
+# gradc: b47abda4a212bf83df4798e0dc05cabd459ae3a3597a48779715a87de73c5db5
