@@ -5,14 +5,14 @@ Before: ``log(sum(exp(x)))``. After: ``logsumexp(x)``. Runs ahead of differentia
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dsl.calculus.entropies import as_entropy
 from dsl.calculus.logarithms import MOVES, Logarithms
 from dsl.calculus.stability import complement, stable
 from dsl.library import applied
-from dsl.nodes import Apply, Nested, Node, Program, Rewrite, applies, rebuild, remapped, topological
+from dsl.nodes import Apply, Line, Nested, Node, Program, Rewrite, applies, rebuild, remapped, topological
 
 # what is said of a change, by the operation that was there and the one that is
 _SAID = {
@@ -42,26 +42,47 @@ _SAID = {
 _ENTROPY = ("y * log(sigmoid(x)) + (1 - y) * log(1 - sigmoid(x))", "-sigmoid_binary_cross_entropy(x, y)")
 
 
+Rule = Callable[[Node], tuple[Node, tuple[str, str]] | None]
+
+
 def stabilise(program: Program) -> Program:
     """The same values, never less accurate. Each change is listed in ``rewrites``."""
-    found: list[Rewrite] = []
-    cheap = _cheap(program.every_root)
     logs = Logarithms({each.node for each in program.arguments if "positive" in each.words})
 
-    def change(node: Node) -> Node:
+    def safely(node: Node) -> tuple[Node, tuple[str, str]] | None:
         new = stable(node, logs)
-        if new is node and node not in cheap:
-            new = complement(node) or node
-        if new is not node and isinstance(node, Apply):
-            found.append(Rewrite(program.lines.get(node), *_said(node, new)))
-        entropy = as_entropy(new, _cross_entropy)
-        if entropy is not None and entropy.type == node.type:
-            found.append(Rewrite(program.lines.get(node), *_ENTROPY))
-            return entropy
-        return new
+        return None if new is node or not isinstance(node, Apply) else (new, _said(node, new))
+
+    program = _by_rule(program, safely)
+    cheap = _cheap(program.every_root)
+
+    def exactly(node: Node) -> tuple[Node, tuple[str, str]] | None:
+        if node not in cheap and (new := complement(node)) is not None:
+            return new, _SAID["subtract", "sigmoid"]
+        entropy = as_entropy(node, _cross_entropy)
+        return None if entropy is None or entropy.type != node.type else (entropy, _ENTROPY)
+
+    return _by_rule(program, exactly)
+
+
+def _by_rule(program: Program, rule: Rule) -> Program:
+    """The program with every node that a rule has something better for."""
+    found: list[tuple[Node, tuple[str, str]]] = []
+
+    def change(node: Node) -> Node:
+        better = rule(node)
+        if better is None:
+            return node
+        found.append(better)
+        return better[0]
 
     mapped = rebuild(program.every_root, change)
-    return replace(remapped(program, mapped), rewrites=program.rewrites + tuple(found))
+    lines: dict[Node, Line] = {}
+    for node, new in mapped.items():
+        if node in program.lines:
+            lines.setdefault(new, program.lines[node])
+    rewrites = tuple(Rewrite(lines.get(new), *said) for new, said in found)
+    return replace(remapped(program, mapped), rewrites=program.rewrites + rewrites)
 
 
 def _cross_entropy(logits: Node, labels: Node) -> Node:
