@@ -18,6 +18,8 @@ from dsl.ops.elementwise import ew
 from dsl.ops.reduction import reduce
 
 Entropy = Callable[[Node, Node], Node]
+# so many factors, or moves of entries, are looked at: more than anyone writes
+MOST = 16
 
 
 class _Term(NamedTuple):
@@ -59,7 +61,7 @@ def _is_rest(rest: Node, y: Node) -> bool:
 def _term(node: Node) -> _Term | None:
     sign, factors, logs = 1, Counter[Node](), list[Node]()
     stack = [node]
-    while stack:
+    while stack and factors.total() < MOST:
         each = stack.pop()
         if applies(each, "multiply", "negative"):
             sign = -sign if applies(each, "negative") else sign
@@ -68,20 +70,22 @@ def _term(node: Node) -> _Term | None:
             logs.append(z)
         else:
             factors[each] += 1
-    return _Term(sign, factors, logs[0]) if len(logs) == 1 else None
+    return _Term(sign, factors, logs[0]) if len(logs) == 1 and not stack else None
 
 
 def _logit(node: Node) -> Node | None:
     """What a node is the logarithm of the sigmoid of, its entries maybe moved about; with its sign before it."""
-    if applies(node, "log_sigmoid"):
-        return node.args[0]
-    if not (isinstance(node, Apply) and node.op.name in MOVES):
+    moves: list[Apply] = []
+    while isinstance(node, Apply) and node.op.name in MOVES and len(moves) < MOST:
+        moves.append(node)
+        node = node.args[0]
+    if not applies(node, "log_sigmoid"):
         return None
-    z = _logit(node.args[0])
-    if z is None:
-        return None
-    moved = apply(node.op, z.args[0] if applies(z, "negative") else z, *node.args[1:], **dict(node.attrs))
-    return neg(moved) if applies(z, "negative") else moved
+    negative = bool(moves) and applies(node.args[0], "negative")
+    z = minus(node.args[0]) if negative else node.args[0]
+    for move in reversed(moves):
+        z = apply(move.op, z, *move.args[1:], **dict(move.attrs))
+    return neg(z) if negative else z
 
 
 def _of_sums(node: Apply, of: Entropy) -> Node | None:
