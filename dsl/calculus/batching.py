@@ -16,6 +16,7 @@ from dsl.ops.broadcasting import broadcast_to, reshape
 from dsl.ops.contraction import einsum, permute, split_spec
 from dsl.ops.core import typed
 from dsl.ops.elementwise import Elementwise, cast, ew
+from dsl.ops.factorisations import place_of
 from dsl.ops.indexing import FULL, index, narrow, scatter
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 from dsl.ops.making import arange
@@ -248,7 +249,7 @@ def _part(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
     whole = made[node.args[0]]
     if not (isinstance(whole, Apply) and whole.op is LOOP):
         return apply(node.op, whole, **{**dict(node.attrs), "shape": lead + node.type.known})
-    turn, n, place = as_loop(whole).turn, len(as_loop(whole).turn.carries), int(str(node.attr("index")))
+    turn, n, place = as_loop(whole).turn, len(as_loop(whole).turn.carries), place_of(node)
     inner = turn.carries[place % n] if place < 2 * n else turn.outs[place - 2 * n]
     own, stacked = node.type.known, place >= n
     if len(inner.type.known) == len(own) - (stacked and not as_loop(whole).by_block(inner)):

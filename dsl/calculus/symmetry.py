@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dsl.nodes import Apply, Const, Node, topological
 from dsl.ops.contraction import split_spec
 from dsl.ops.elementwise import Elementwise
-from dsl.ops.factorisations import PART
+from dsl.ops.factorisations import PART, place_of
 from dsl.ops.linalg_ops import INV, SOLVE
 from dsl.ops.loops import LOOP, Loop, as_loop
 from dsl.rules import RuleOp
@@ -84,7 +84,7 @@ class Symmetry:
 
     def _is_carry(self, node: Apply) -> bool:
         """Whether a part of a loop's result is the last of a carry, or all of its values, that is symmetric in every turn."""
-        (whole,), place = node.args, int(str(node.attr("index")))
+        (whole,), place = node.args, place_of(node)
         if whole not in self.turns or not isinstance(whole, Apply):
             return False
         carries = as_loop(whole).turn.carries

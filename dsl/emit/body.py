@@ -11,6 +11,7 @@ from dsl.calculus.apart import usual
 from dsl.calculus.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.emit.loop import LoopPrinter, code, kept_by_loops, rows
 from dsl.nodes import Apply, Const, Input, Node, Notes, Program, applies, of_sizes
+from dsl.ops.factorisations import place_of
 from dsl.ops.indexing import items_text
 from dsl.ops.loops import turn_raises
 from dsl.ops.spec import ATOM, PRODUCT, UNARY, Text
@@ -159,7 +160,7 @@ class Body:
         self.keep |= kept_by_loops(nodes)
         for node in nodes:
             if isinstance(node, Apply) and node.op.name == "part":
-                self._parts.setdefault(node.args[0], {})[int(str(node.attr("index")))] = node
+                self._parts.setdefault(node.args[0], {})[place_of(node)] = node
         here = {*nodes} - self.texts.keys()
         sums, pieces = sums_of_pieces(nodes, lambda node: node in here and self.uses[node] == 1 and not self.needs_name(node))
         # beside those of the nodes that are being printed: a loop among them prints what it begins with

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from dsl.nodes import Apply, Const, Input, Node, topological
 from dsl.ops.broadcasting import dtype_text
 from dsl.ops.core import is_number
-from dsl.ops.factorisations import PART
+from dsl.ops.factorisations import PART, place_of
 from dsl.ops.indexing import FULL
 from dsl.ops.loops import as_loop
 from dsl.ops.spec import ATOM
@@ -52,7 +52,7 @@ def last_carry(node: Node) -> tuple[Node, Node] | None:
     """What a node is where it is a loop's last carry: the first one if there is no turn, else what a turn makes of it."""
     if not (isinstance(node, Apply) and node.op is PART and isinstance(node.args[0], Apply) and node.args[0].op.nested):
         return None
-    made, i = as_loop(node.args[0]), int(str(node.attr("index")))
+    made, i = as_loop(node.args[0]), place_of(node)
     return (made.initial[i], made.turn.nexts[i]) if i < len(made.turn.carries) else None
 
 

@@ -48,7 +48,7 @@ def _emit_unpart(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
 
 
 def _latex_part(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    whole, number = node.args[0], int(str(node.attr("index")))
+    whole, number = node.args[0], place_of(node)
     parts = whole.op.parts if isinstance(whole, Apply) else ()
     return Text(rf"{{{args[0].text}}}_{{\text{{{parts[number] if parts else number + 1}}}}}")
 
@@ -60,6 +60,11 @@ UNPART = Op("unpart", _infer_unpart, _emit_unpart)
 def part(node: Apply, index: int, shape: Shape, dtype: str = "float") -> Node:
     """One result of a factorisation. ``shape`` is its own."""
     return apply(PART, node, index=index, shape=shape, dtype=dtype)
+
+
+def place_of(part: Apply) -> int:
+    """Which of several results a part is."""
+    return int(str(part.attr("index")))
 
 
 def cotangents(node: Apply, g: Node) -> list[Node | None]:
@@ -76,7 +81,7 @@ def unparted(g: Node) -> dict[int, Node]:
         each = stack.pop()
         assert isinstance(each, Apply)
         if each.op is UNPART:
-            index = int(str(each.attr("index")))
+            index = place_of(each)
             found[index] = add(found[index], each.args[0]) if index in found else each.args[0]
         else:
             assert each.op.name == "add"
@@ -323,4 +328,4 @@ def lstsq(A: Node, b: Node, rcond: float | None = None) -> tuple[Node, Node, Nod
 
 OPS = (PART, UNPART, SLOGDET, GAPS, EIGH, SVD, QR, LSTSQ)
 
-__all__ = ["OPS", "PART", "cotangents", "eigh", "lstsq", "part", "qr", "slogdet", "svd"]
+__all__ = ["OPS", "PART", "cotangents", "eigh", "lstsq", "part", "place_of", "qr", "slogdet", "svd"]

@@ -31,7 +31,7 @@ from dsl.nodes import (
     with_fused,
     with_value,
 )
-from dsl.ops.factorisations import PART
+from dsl.ops.factorisations import PART, place_of
 from dsl.ops.spec import Text
 from dsl.types import Dim
 
@@ -232,7 +232,7 @@ def _name(program: Program, node: Node, depth: int = 2) -> Text:
     if known or not isinstance(node, Apply):
         return Text(known or _plain(node))
     of = node.args[0] if node.op is PART else None
-    name = of.op.parts[int(str(node.attr("index")))] if isinstance(of, Apply) and of.op.parts else node.op.name
+    name = of.op.parts[place_of(node)] if isinstance(of, Apply) and of.op.parts else node.op.name
     whole = f"{name}(…)"
     if not depth or node.op.nested:
         return Text(whole)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dsl.calculus.turns import moved
 from dsl.nodes import Apply, Node, Notes, Program, apply, remapped, topological
-from dsl.ops.factorisations import PART
+from dsl.ops.factorisations import PART, place_of
 from dsl.ops.loops import LOOP, as_loop
 
 
@@ -36,7 +36,7 @@ class _Graph:
         self.used: dict[Node, dict[int, Node]] = {}
         for node in order:
             if isinstance(node, Apply) and node.op is PART:
-                self.used.setdefault(node.args[0], {})[_place(node)] = node
+                self.used.setdefault(node.args[0], {})[place_of(node)] = node
         for node in order:
             self.mapped[node] = self._changed(node)
 
@@ -44,7 +44,7 @@ class _Graph:
         if not isinstance(node, Apply):
             return node
         if node.op is PART and node.args[0] in self.loops:
-            return self.loops[node.args[0]][_place(node)]
+            return self.loops[node.args[0]][place_of(node)]
         args = tuple(self.mapped[arg] for arg in node.args)
         if node.op is not LOOP:
             return apply(node.op, *args, **dict(node.attrs)) if args != node.args else node
@@ -56,10 +56,6 @@ class _Graph:
         new, self.loops[node], called = moved(made, self.used.get(node, {}))
         self.names |= called
         return new
-
-
-def _place(part: Apply) -> int:
-    return int(str(part.attr("index")))
 
 
 __all__ = ["hoist"]

@@ -14,7 +14,7 @@ from dsl.calculus.recurrences import as_recurrences
 from dsl.calculus.within import within
 from dsl.nodes import Apply, Node, Program, apply, fused_only, remapped, topological, with_fused
 from dsl.ops.along import RECURRENCE
-from dsl.ops.factorisations import PART
+from dsl.ops.factorisations import PART, place_of
 from dsl.ops.loops import LOOP, Loop, as_loop
 
 # as many entries as helpers.py takes side by side
@@ -38,7 +38,7 @@ def _recurring(program: Program) -> Program:
     used: dict[Node, dict[int, Node]] = {}
     for node in order:
         if isinstance(node, Apply) and node.op is PART:
-            used.setdefault(node.args[0], {})[_place(node)] = node
+            used.setdefault(node.args[0], {})[place_of(node)] = node
     mapped: dict[Node, Node] = {}
     found: dict[Node, dict[int, Node]] = {}
     names: dict[Node, str] = {}
@@ -47,7 +47,7 @@ def _recurring(program: Program) -> Program:
         if not isinstance(node, Apply):
             continue
         if node.args and node.args[0] in found:
-            mapped[node] = found[node.args[0]][_place(node)]
+            mapped[node] = found[node.args[0]][place_of(node)]
             continue
         mapped[node] = new = apply(node.op, *(mapped[arg] for arg in node.args), **dict(node.attrs))
         if node.op is LOOP and not _is_wide(program, made := as_loop(new)) and (recurring := as_recurrences(made, used.get(node, {}))) is not None:
@@ -67,10 +67,6 @@ def _is_wide(program: Program, made: Loop) -> bool:
 def _recurs(roots: Iterable[Node]) -> bool:
     """Whether there is such an operation in a graph, or in the turns of its loops."""
     return any(isinstance(node, Apply) and (node.op is RECURRENCE or (node.op is LOOP and _recurs(as_loop(node).turn.made))) for node in topological(roots))
-
-
-def _place(part: Apply) -> int:
-    return int(str(part.attr("index")))
 
 
 __all__ = ["recur"]

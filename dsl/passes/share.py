@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dsl.nodes import Apply, Node, Notes, Program, apply, remapped, topological
-from dsl.ops.factorisations import PART
+from dsl.ops.factorisations import PART, place_of
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 
 Key = tuple[tuple[Node, ...], Turn, object, bool, object]
@@ -49,7 +49,7 @@ def _with(node: Node, args: tuple[Node, ...], turns: dict[Key, Turn]) -> Node:
         return made.again(turns[_key(made)], args[:n], args[n:m], args[m:]).node
     if node.op is PART and isinstance(node.args[0], Apply) and node.args[0].op is LOOP:
         made = as_loop(node.args[0])
-        place, first = int(str(node.attr("index"))), 2 * len(made.turn.carries)
+        place, first = place_of(node), 2 * len(made.turn.carries)
         if place >= first:
             place = first + turns[_key(made)].outs.index(made.turn.outs[place - first])
         return apply(PART, *args, **{**dict(node.attrs), "index": place})
