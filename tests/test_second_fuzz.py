@@ -81,6 +81,8 @@ def test_derivatives_of_derivatives(text: str, end: str, names: tuple[str, str])
             "of a Hessian",
             "w",
         ),
+        # a turn that has nothing to do
+        ("def f((h, s)) = tanh(sum((s * A).T, axis=1)), tanh(sum(u))\nrh, rs = scan(f, (h0, c), 4)", "of a Hessian times something", "A"),
         # a diagonal that is added in every turn
         (
             "def f((h, P)) = tanh(-(w / (1 + w ** 2)) - c ** 2 * sum(P * B) * u / (1 + w ** 2)), 0.5 * tanh(B * (A @ A + P))\nrh, rP = scan(f, (h0, A), T)",

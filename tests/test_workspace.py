@@ -89,6 +89,19 @@ def test_no_dict() -> None:
         keeping(KERNEL).value_and_grad(np.ones((2, 2)), np.ones((2, 2)), workspace=[])
 
 
+def test_a_product_that_is_put_into_shape() -> None:
+    """NumPy's `reshape` takes no array to write to, whatever function its rows come of."""
+    text = (
+        "input X: [T, D]\nparam A: [K, K]\nparam u, w: [K]\n"
+        "def step((h, s), x) = tanh(h), tanh(sum(logsumexp((h * w)[:, None] + A, axis=0) * sum(u * A, axis=0)))\n"
+        "rh, rs = scan(step, (zeros(K), 0.0), X)\nL = sum(sin(rh)) + sum(sin(rs))\n"
+    )
+    rng, kept = np.random.default_rng(0), dict[str, np.ndarray]()
+    arguments = rng.normal(size=(4, 2)), rng.normal(size=(3, 3)), rng.normal(size=3), rng.normal(size=3)
+    plain = module_of(compile_source(Source("program.expr", text), "program", Options()).text, "program").value_and_grad(*arguments)
+    assert all(map(np.array_equal, flat(keeping(text).value_and_grad(*arguments, workspace=kept)), flat(plain))) and kept
+
+
 def test_names_of_the_user() -> None:
     module = keeping(KERNEL.replace("Q", "workspace").replace("K", "room"))
     arguments, kept = np.random.default_rng(0).normal(size=(2, 4, 3)), dict[str, np.ndarray]()

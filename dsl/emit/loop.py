@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dsl.nodes import Apply, Const, Input, Node, topological
@@ -75,7 +76,7 @@ def _tidied(lines: Sequence[str]) -> list[str]:
     """The lines without comments over nothing, and without those that say again what still holds; one that holds for all comes first."""
     kept: list[str] = []
     said = ""
-    for line, below in zip(lines, (*lines[1:], "#"), strict=True):
+    for line, below in pairwise((*lines, "#")):
         if not line.startswith("#"):
             kept.append(line)
         elif line != said and not below.startswith("#"):

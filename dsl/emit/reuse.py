@@ -242,7 +242,8 @@ def _into_row(node: Node, text: str, row: str) -> str | None:
         return f"np.negative({ast.get_source_segment(text, made.operand)}, out={row})"
     if isinstance(made, ast.Call) and isinstance(made.func, ast.Attribute) and all(each.arg == "axis" for each in made.keywords):
         whole = made.func.attr in ("dot", "concatenate") and plain
-        return f"{text[:-1]}, out={row})" if whole or _UFUNC.match(text) else None
+        own = isinstance(made.func.value, ast.Name) and _UFUNC.match(text)
+        return f"{text[:-1]}, out={row})" if whole or own else None
     return None
 
 
