@@ -94,7 +94,8 @@ def write_whole(text: str, target: Path) -> None:
         os.chmod(temporary, target.stat().st_mode & 0o777 if target.exists() else 0o644)
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        # an interruption may come when it has its name already, and must not become an error of this
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
