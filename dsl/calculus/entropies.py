@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dsl.calculus.logarithms import MOVES
+from dsl.calculus.logarithms import moved, unmoved
 from dsl.calculus.stability import minus
 from dsl.nodes import Apply, Node, applies, apply
 from dsl.ops.contraction import split_spec
@@ -18,7 +18,7 @@ from dsl.ops.elementwise import ew
 from dsl.ops.reduction import reduce
 
 Entropy = Callable[[Node, Node], Node]
-# so many factors, or moves of entries, are looked at: more than anyone writes
+# so many factors are looked at: more than anyone writes
 MOST = 16
 
 
@@ -75,17 +75,11 @@ def _term(node: Node) -> _Term | None:
 
 def _logit(node: Node) -> Node | None:
     """What a node is the logarithm of the sigmoid of, its entries maybe moved about; with its sign before it."""
-    moves: list[Apply] = []
-    while isinstance(node, Apply) and node.op.name in MOVES and len(moves) < MOST:
-        moves.append(node)
-        node = node.args[0]
-    if not applies(node, "log_sigmoid"):
+    log, moves = unmoved(node)
+    if not applies(log, "log_sigmoid"):
         return None
-    negative = bool(moves) and applies(node.args[0], "negative")
-    z = minus(node.args[0]) if negative else node.args[0]
-    for move in reversed(moves):
-        z = apply(move.op, z, *move.args[1:], **dict(move.attrs))
-    return neg(z) if negative else z
+    (z,) = log.args
+    return neg(moved(minus(z), moves)) if moves and applies(z, "negative") else moved(z, moves)
 
 
 def _of_sums(node: Apply, of: Entropy) -> Node | None:

@@ -6,7 +6,7 @@ Before: ``log(softmax(x))``, ``log(exp(-z ** 2 / 2) / s)``, ``log(sum(p * exp(x)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 from dsl.nodes import Apply, Const, Input, Node, applies, apply, const
@@ -111,17 +111,27 @@ def _add(logs: Logarithms, node: Apply) -> Known:
 
 def _subtract(logs: Logarithms, node: Apply) -> Known:
     """``1 - sigmoid(x)``, whose entries may have been moved about."""
-    moves: list[Apply] = []
     rest = one(node, "subtract")
-    while isinstance(rest, Apply) and rest.op.name in MOVES:
-        moves.append(rest)
-        rest = rest.args[0]
-    if rest is None or not applies(rest, "sigmoid", "expit"):
+    inner, moves = (None, []) if rest is None else unmoved(rest)
+    if inner is None or not applies(inner, "sigmoid", "expit"):
         return Known(False, None)
-    log = ew("log_sigmoid", ew("negative", rest.args[0]))
+    return Known(True, moved(ew("log_sigmoid", ew("negative", inner.args[0])), moves))
+
+
+def unmoved(node: Node) -> tuple[Node, list[Apply]]:
+    """What a chain of moves takes its entries from, and the moves, the last first."""
+    moves: list[Apply] = []
+    while isinstance(node, Apply) and node.op.name in MOVES:
+        moves.append(node)
+        node = node.args[0]
+    return node, moves
+
+
+def moved(node: Node, moves: Sequence[Apply]) -> Node:
+    """A node moved about as another was."""
     for move in reversed(moves):
-        log = apply(move.op, log, *move.args[1:], **dict(move.attrs))
-    return Known(True, log)
+        node = apply(move.op, node, *move.args[1:], **dict(move.attrs))
+    return node
 
 
 def _choice(logs: Logarithms, node: Apply) -> Known:
@@ -184,4 +194,4 @@ _RULES: dict[str, Rule] = {
 # of what else nothing is known, so that it need not be looked into
 _LOOKED_INTO = _RULES.keys() - {"exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
 
-__all__ = ["MOVES", "Logarithms", "one"]
+__all__ = ["MOVES", "Logarithms", "moved", "one", "unmoved"]

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.calculus.identities import rewritten
-from dsl.nodes import Apply, Const, Input, Node, apply, argument, const, made_of, substituted, topological
+from dsl.calculus.turns import everywhere
+from dsl.nodes import Apply, Input, Node, apply, argument, const, made_of, substituted, topological
 from dsl.ops.along import RECURRENCE, running_sum
 from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import add, is_number
@@ -81,7 +82,7 @@ def _through_an_out(made: Loop, used: Collection[int]) -> Recurring | None:
     """The one carry of a derivative's loop, which begins with 0, gives out ``y = carry + q`` and carries on ``r * y`` with the same r in all turns: then
     the next turn's y is ``r * y + q``, and nothing else need be known of the carry."""
     turn = made.turn
-    if len(turn.carries) != 1 or min(used, default=0) < 2 or not _is_zero(made.initial[0]):
+    if len(turn.carries) != 1 or min(used, default=0) < 2 or not is_number(everywhere(made.initial[0]) or made.initial[0], 0):
         return None
     (carry,), (after,) = turn.carries, turn.nexts
     for node in turn.outs:
@@ -181,12 +182,6 @@ def _added(name: str, x: Node | None, y: Node | None) -> Node | None:
 
 def _chosen(condition: Node, x: Node | None, y: Node | None) -> Node | None:
     return None if x is None and y is None else rewritten("where", condition, *(const(0.0) if each is None else each for each in (x, y)))
-
-
-def _is_zero(node: Node) -> bool:
-    while isinstance(node, Apply) and node.op.name == "broadcast_to":
-        node = node.args[0]
-    return isinstance(node, Const) and is_number(node, 0)
 
 
 __all__ = ["as_recurrences"]

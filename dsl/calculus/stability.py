@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from dsl.calculus.logarithms import Logarithms, one
 from dsl.nodes import Apply, Node, applies, apply
+from dsl.ops.broadcasting import reduced
 from dsl.ops.core import axes_of, is_number
 from dsl.ops.elementwise import ew
 from dsl.ops.indexing import FULL
 from dsl.ops.reduction import along
-from dsl.types import ONE, Dim, Shape
+from dsl.types import ONE, Dim
 
 
 def stable(node: Node, logs: Logarithms) -> Node:
@@ -61,7 +62,8 @@ def _divide(node: Apply) -> Node | None:
     if not (applies(top, "exp") and isinstance(total, Apply) and total.op.name == "sum" and total.args[0] is top and top.type.shape):
         return None
     axes = _axes(total)
-    fits = len(axes) == len(top.type.shape) or bottom.type.known == _kept(top, axes)[-len(bottom.type.known) :]
+    kept = reduced(top.type.shape, axes, keepdims=True) or ()
+    fits = len(axes) == len(top.type.shape) or bottom.type.known == kept[-len(bottom.type.known) :]
     return along("softmax", top.args[0], axes[0] if len(axes) == 1 else axes) if fits else None
 
 
@@ -72,12 +74,6 @@ def minus(x: Node) -> Node:
 
 def _axes(node: Apply) -> tuple[int, ...]:
     return axes_of(node.attr("axes"), len(node.args[0].type.known))
-
-
-def _kept(x: Node, axes: tuple[int, ...]) -> Shape:
-    """The shape of an array once axes, counted from the right, have one entry."""
-    shape = x.type.known
-    return tuple(ONE if i - len(shape) in axes else dim for i, dim in enumerate(shape))
 
 
 def _bare(node: Node) -> Node:
@@ -120,7 +116,7 @@ def _unshifted(node: Node, axes: tuple[int, ...]) -> tuple[Node, Node] | None:
     if not (applies(node, "subtract") and node.args[0].type == node.type and node.type.shape):
         return None
     x, shift = node.args
-    return (x, shift) if shift.type.shape in ((), _kept(x, axes)) else None
+    return (x, shift) if shift.type.shape in ((), reduced(x.type.shape, axes, keepdims=True)) else None
 
 
 def _same(one: Node, other: Node) -> bool:

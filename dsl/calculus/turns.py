@@ -105,8 +105,8 @@ def _settle(work: _Work) -> None:
     """A carry that never changes is a constant."""
     for i, (carry, start) in enumerate(list(work.initial.items())):
         node = work.nexts[carry]
-        value = _everywhere(node)
-        same = node is carry or (value is not None and value is _everywhere(start))
+        value = everywhere(node)
+        same = node is carry or (value is not None and value is everywhere(start))
         if not same or work.n + i in work.used:
             continue
         new = start if isinstance(start, Const) else node
@@ -118,7 +118,7 @@ def _settle(work: _Work) -> None:
         work.replace(substituted(work.roots, {carry: new}))
 
 
-def _everywhere(node: Node) -> Node | None:
+def everywhere(node: Node) -> Node | None:
     """The number that fills an array."""
     while isinstance(node, Apply) and node.op.name == "broadcast_to":
         node = node.args[0]
@@ -292,7 +292,7 @@ def _after(work: _Work) -> tuple[Node, dict[int, Node], dict[Node, str]]:
     for carry in work.nexts:
         if carry in plan.sums and work.places[carry] in work.used:
             total = _total(work, sums[carry], rows)
-            start = _everywhere(work.initial[carry])
+            start = everywhere(work.initial[carry])
             found[work.places[carry]] = total if start is not None and is_number(start, 0) else add(work.initial[carry], total)
     for place in plan.outs:
         found[2 * work.n + place] = value = _later(work, work.outs[place], rows)
@@ -447,4 +447,4 @@ def _total(work: _Work, term: Node, rows: Mapping[Node, Node]) -> Node:
     return total
 
 
-__all__ = ["moved"]
+__all__ = ["everywhere", "moved"]

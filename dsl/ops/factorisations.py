@@ -10,7 +10,7 @@ again, so that a rule sees all its parts' cotangents at once, ``None`` for those
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast as typing_cast
 
 from dsl.diagnostics import Code
@@ -65,6 +65,15 @@ def part(node: Apply, index: int, shape: Shape, dtype: str = "float") -> Node:
 def place_of(part: Apply) -> int:
     """Which of several results a part is."""
     return int(str(part.attr("index")))
+
+
+def parts_of(order: Iterable[Node]) -> dict[Node, dict[int, Node]]:
+    """Of every node with several results those parts that are among the nodes, by their place."""
+    found: dict[Node, dict[int, Node]] = {}
+    for node in order:
+        if isinstance(node, Apply) and node.op is PART:
+            found.setdefault(node.args[0], {})[place_of(node)] = node
+    return found
 
 
 def cotangents(node: Apply, g: Node) -> list[Node | None]:
@@ -328,4 +337,4 @@ def lstsq(A: Node, b: Node, rcond: float | None = None) -> tuple[Node, Node, Nod
 
 OPS = (PART, UNPART, SLOGDET, GAPS, EIGH, SVD, QR, LSTSQ)
 
-__all__ = ["OPS", "PART", "cotangents", "eigh", "lstsq", "part", "place_of", "qr", "slogdet", "svd"]
+__all__ = ["OPS", "PART", "cotangents", "eigh", "lstsq", "part", "parts_of", "place_of", "qr", "slogdet", "svd"]

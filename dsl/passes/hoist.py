@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from dsl.calculus.turns import moved
 from dsl.nodes import Apply, Node, Notes, Program, apply, remapped, topological
-from dsl.ops.factorisations import PART, place_of
+from dsl.ops.factorisations import PART, parts_of, place_of
 from dsl.ops.loops import LOOP, as_loop
 
 
@@ -33,10 +33,7 @@ class _Graph:
         self.loops: dict[Node, dict[int, Node]] = {}
         self.mapped: dict[Node, Node] = {}
         self.names: dict[Node, str] = {}
-        self.used: dict[Node, dict[int, Node]] = {}
-        for node in order:
-            if isinstance(node, Apply) and node.op is PART:
-                self.used.setdefault(node.args[0], {})[place_of(node)] = node
+        self.used = parts_of(order)
         for node in order:
             self.mapped[node] = self._changed(node)
 

@@ -14,7 +14,7 @@ from dsl.calculus.recurrences import as_recurrences
 from dsl.calculus.within import within
 from dsl.nodes import Apply, Node, Program, apply, fused_only, remapped, topological, with_fused
 from dsl.ops.along import RECURRENCE
-from dsl.ops.factorisations import PART, place_of
+from dsl.ops.factorisations import parts_of, place_of
 from dsl.ops.loops import LOOP, Loop, as_loop
 
 # as many entries as helpers.py takes side by side
@@ -35,10 +35,7 @@ def _recurring(program: Program) -> Program:
     """A graph, and those of the turns of its loops, with fewer loops."""
     program = within(program, lambda turn, _: _recurring(turn))
     order = topological(program.roots)
-    used: dict[Node, dict[int, Node]] = {}
-    for node in order:
-        if isinstance(node, Apply) and node.op is PART:
-            used.setdefault(node.args[0], {})[place_of(node)] = node
+    used = parts_of(order)
     mapped: dict[Node, Node] = {}
     found: dict[Node, dict[int, Node]] = {}
     names: dict[Node, str] = {}
