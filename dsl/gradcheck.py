@@ -132,12 +132,12 @@ def _compare(module: ModuleType, program: Program, arrays: Arrays, rng: np.rando
     for name, _ in program.cotangents:
         if not np.all(np.isfinite(values[name])):
             raise error(Code.E0601, f"`{name}` is not finite for the sampled arguments", help="state where they lie, as in `x: [N] positive`")
-    cotangents = {f"d{name}": rng.standard_normal(np.shape(values[name])) for name, _ in program.cotangents}
-    gradients = module.backward(tape, **cotangents)
+    weights = {name: rng.standard_normal(np.shape(values[name])) for name, _ in program.cotangents}
+    gradients = module.backward(tape, **{seed.name: weights[name] for name, seed in program.cotangents})
 
     def scalar(changed: Arrays) -> float:
         found = named(module.value(**changed))
-        return float(sum(np.sum(found[key[1:]] * weight) for key, weight in cotangents.items()))
+        return float(sum(np.sum(found[name] * weight) for name, weight in weights.items()))
 
     rows = [_row(name, values[name], other) for name, other in named(module.value(**arrays)).items() if np.size(other)]
     for name in program.wrt:

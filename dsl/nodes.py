@@ -389,6 +389,11 @@ def applies(node: Node, *names: str) -> TypeGuard[Apply]:
     return isinstance(node, Apply) and node.op.name in names
 
 
+def is_view(node: Node) -> TypeGuard[Apply]:
+    """Whether a node has the entries of its first argument, moved about, repeated or left out."""
+    return isinstance(node, Apply) and node.op.view
+
+
 def put_on_line(node: Node, line: Line, lines: dict[Node, Line]) -> None:
     """A node, and whatever below it stands on no line yet, on a line of the source."""
     stack = [node]

@@ -191,7 +191,8 @@ def program_of(text: str, stem: str, rules: Mapping[str, Op] | None = None) -> P
     outputs = tuple((name, array(made.values[name])) for name in names.split(", "))
     floats = [(name, node) for name, node in outputs if node.type.dtype == "float"]
     statements, _, equations = _parts(below)
-    cotangents = tuple((name, argument(f"d{name}", "cotangent", node.type)) for (name, node), _ in zip(floats, statements, strict=False))
+    seeds = [each.id for statement in statements if isinstance(statement, syntax.Declare) for each in statement.names]
+    cotangents = tuple((name, argument(seed, "cotangent", node.type)) for (name, node), seed in zip(floats, seeds, strict=False))
     made.values.update({node.name: node for _, node in cotangents})
     made.equations(equations)
     wrt = tuple(each.id for each in made.settings.get("_wrt", ()) if isinstance(each, syntax.Name))

@@ -9,7 +9,8 @@ from functools import cache
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source
 from dsl.elaborate import Elaborator, array
-from dsl.nodes import Apply, Const, Node, apply, const, of_sizes
+from dsl.nodes import Apply, Const, Node, applies, apply, const, of_sizes
+from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import Undecided, div, is_number, mul, neg, where
 from dsl.ops.elementwise import Elementwise, ew
 from dsl.ops.reduction import sum_to
@@ -95,11 +96,7 @@ def _rule_cotangent(rule: syntax.Rule, line: syntax.RuleLine | None, name: str, 
 
 def _check_partial(partial: Node, out: Node, body: syntax.Expr, name: str) -> None:
     """A partial derivative is entry by entry. Raises DslError for one that does not broadcast to the value's shape."""
-    try:
-        fits = broadcast((out.type, partial.type)) == out.type.shape
-    except ShapeError:
-        fits = False
-    if not fits and out.type.shape is not None:
+    if not _fits(partial, out) and out.type.shape is not None:
         message = f"the partial derivative by {name} has shape {partial.type}, and the value has {out.type}"
         raise DslError(Diagnostic(Code.E0403, message, body.span, "", f"a cotangent that is not entry by entry is a line `vjp {name.strip('`')}  EXPR`"))
 
@@ -114,7 +111,25 @@ def _emit_value(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
 
 def _scaled(g: Node, partial: Node, arg: Node, whole: Container[Node]) -> Node | None:
     scaled = scale(g, partial, whole)
-    return None if scaled is None else sum_to(scaled, arg)
+    return None if scaled is None else _summed(scaled, arg)
+
+
+def _summed(g: Node, arg: Node) -> Node:
+    """A cotangent summed back to its argument's shape. A choice that is the same in all that is added up stays outside."""
+    if not applies(g, "where") or g.type.shape is None or g.type.matches(arg.type) or not _fits(g.args[0], arg):
+        return sum_to(g, arg)
+    condition, *sides = g.args
+    if not any(is_number(side, 0) for side in sides):
+        return sum_to(g, arg)
+    return where(condition, *(side if is_number(side, 0) else sum_to(broadcast_to(side, g.type.shape), arg) for side in sides))
+
+
+def _fits(node: Node, into: Node) -> bool:
+    """Whether a value broadcasts to another's shape."""
+    try:
+        return into.type.shape is not None and broadcast((node.type, into.type)) == into.type.shape
+    except ShapeError:
+        return False
 
 
 def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:

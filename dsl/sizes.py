@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dsl.nodes import Declared
-from dsl.types import Dim, Monomial, Symbol
+from dsl.types import ONE, ZERO, Dim, Monomial, Symbol
 
 
 class Solved(NamedTuple):
@@ -22,8 +22,8 @@ class Solved(NamedTuple):
     def text(self) -> str:
         size = f"{self.argument}.shape[{self.axis}]"
         if self.rest.terms:
-            size = f"{size} - {self.rest.text(2)}" if self.factor == Dim.number(1) else f"({size} - {self.rest.text(2)})"
-        return size if self.factor == Dim.number(1) else f"{size} // {self.factor.text(3)}"
+            size = f"{size} - {self.rest.text(2)}" if self.factor == ONE else f"({size} - {self.rest.text(2)})"
+        return size if self.factor == ONE else f"{size} // {self.factor.text(3)}"
 
 
 def solve(arguments: Iterable[Declared]) -> list[Solved]:
@@ -32,7 +32,7 @@ def solve(arguments: Iterable[Declared]) -> list[Solved]:
     found: dict[Symbol, Solved] = {}
     for name, axis, dim in places:
         if dim.single is not None and not dim.single.flexible and dim.single not in found:
-            found[dim.single] = Solved(dim.single, name, axis, Dim.number(0), Dim.number(1))
+            found[dim.single] = Solved(dim.single, name, axis, ZERO, ONE)
     progress = True
     while progress:
         progress = False

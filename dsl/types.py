@@ -260,6 +260,7 @@ def product(dims: Shape) -> Dim:
     return reduce(mul, dims, Dim.number(1))
 
 
+ZERO = Dim.number(0)
 ONE = Dim.number(1)
 Shape = tuple[Dim, ...]
 

@@ -77,7 +77,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -291,4 +291,4 @@ def value(
     return Y
 
 
-# gradc: e3330c897544e0f90638b6d98c365fda3ee9a91a9b83903d4d6ea731f430f099
+# gradc: 55bdb63f698857801cd18cc38d270961f3b4826c07f952df41bd4aeeefb3856f

@@ -110,7 +110,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -151,13 +151,17 @@ def _log_softmax(
 def _softmax_and_picked(
     x: NDArray[Any], places: NDArray[Any], out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    """The softmax of each row along the last axis, and its logarithm at one place of each."""
     e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
-    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    picked: NDArray[Any] = (
+        e[np.arange(len(x)), places]
+        if x.ndim == 2
+        else np.take_along_axis(e, places[..., None], -1)[..., 0]
+    )
     np.exp(e, out=e)
     total = _added(e, -1)
     e /= total
-    picked -= np.log(total[:, 0])
+    picked -= np.log(total[..., 0])
     return e, picked
 
 
@@ -487,4 +491,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: e5747d674b489357e74e220a7d57eff42b573c4988fdb826d0ba9e670e1de1eb
+# gradc: cbbb658f2420b0866a4e9d2ed90c66fa7a1c57a4887686a102e3ad2cd650486c

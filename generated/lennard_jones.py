@@ -96,7 +96,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -110,7 +110,9 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     np.negative(keep, out=keep)
     other: NDArray[Any] = np.asarray(y, dtype).view(bits)
     change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, change, out=keep if np.broadcast(keep, change).shape == keep.shape else None
+    )
     out ^= other
     return out.view(dtype)
 
@@ -360,19 +362,17 @@ def value_and_grad(
         r2 = _where(pair, _dot_rows(difference, difference), 1)
         # s6 = (sigma ** 2 / r2) ** 3
         ratio = sigma_squared / r2
-        s6 = ratio**3
+        s6 = ratio * ratio
+        s6 *= ratio
         # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
         total = _masked(pair, s6 * s6 - s6).sum()
         denergy_ds6 = _where(pair, dtype.type(epsilon), 0.0)
         denergy_ds6 *= -4
         denergy_ds6 += 8 * epsilon * _masked(pair, s6)
         # s6 = (sigma ** 2 / r2) ** 3
-        denergy_dr2 = ratio * ratio
-        denergy_dr2 *= denergy_ds6
-        denergy_dr2 *= 3
-        denergy_dr2 *= ratio
+        denergy_dr2 = np.multiply(denergy_ds6, s6, out=denergy_ds6)
         denergy_dr2 /= r2
-        np.negative(denergy_dr2, out=denergy_dr2)
+        denergy_dr2 *= -3
         # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
         product = _masked(pair, denergy_dr2)[:, :, None] * difference
         # difference = x[:, None, :] - x
@@ -389,4 +389,4 @@ def value_and_grad(
     return energy, Gradients(denergy_dx)
 
 
-# gradc: 93b727deecc73ab0c454f364350df7f5b269667208438041548c0d0e20d9263e
+# gradc: 6f242f5ca50469f41fc2b3b2ee68d18925f93299c2470b5aa00e60c7f893dbb0

@@ -163,13 +163,17 @@ def _log_softmax(
 def _softmax_and_picked(
     x: NDArray[Any], places: NDArray[Any], out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    """The softmax of each row along the last axis, and its logarithm at one place of each."""
     e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
-    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    picked: NDArray[Any] = (
+        e[np.arange(len(x)), places]
+        if x.ndim == 2
+        else np.take_along_axis(e, places[..., None], -1)[..., 0]
+    )
     np.exp(e, out=e)
     total = _added(e, -1)
     e /= total
-    picked -= np.log(total[:, 0])
+    picked -= np.log(total[..., 0])
     return e, picked
 
 
@@ -470,4 +474,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: c4e62b766d5ff7ddf4f3679f76966429c189ac04037214216ed6318bdfd2fd92
+# gradc: 7b0aba9c0bcfc5ad3d78acec54766f51d358e9e57dd2eeb9166145ec7b98fff6

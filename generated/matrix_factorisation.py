@@ -100,7 +100,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -364,4 +364,4 @@ def value_and_grad(
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: ec64932d096bc4d08a9689d137ebaa1d0805f57f7c1c37e6314d89668e72062e
+# gradc: ab2a209fb27cd54a6158189d9134e22c674204bcd97f1a5bbe4fc5e5af864f16

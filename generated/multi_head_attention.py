@@ -77,7 +77,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -231,4 +231,4 @@ def value(X: ArrayLike, Wq: ArrayLike, Wk: ArrayLike, Wv: ArrayLike, Wo: ArrayLi
     return Y
 
 
-# gradc: c71a3da5845190cd52e5db20263b88653f47e8645107688e4406754547d36316
+# gradc: fc9933067d65569cbc916e5180f2d9bdfc4e27d545fd3faebd0867a65d0c5a3f

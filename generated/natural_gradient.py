@@ -157,13 +157,17 @@ def _log_softmax(
 def _softmax_and_picked(
     x: NDArray[Any], places: NDArray[Any], out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    """The softmax of each row along the last axis, and its logarithm at one place of each."""
     e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
-    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    picked: NDArray[Any] = (
+        e[np.arange(len(x)), places]
+        if x.ndim == 2
+        else np.take_along_axis(e, places[..., None], -1)[..., 0]
+    )
     np.exp(e, out=e)
     total = _added(e, -1)
     e /= total
-    picked -= np.log(total[:, 0])
+    picked -= np.log(total[..., 0])
     return e, picked
 
 
@@ -590,4 +594,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 9c626adb90e287be1a67e5c461151d223a59ac7c942ce5092da2b3be620c0b81
+# gradc: 361f8e7d175800daea88f88cac49a7050ceb2ca102d04c9efdff6d22a951f75f

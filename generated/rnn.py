@@ -132,16 +132,21 @@ def _log_softmax(
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_log(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, out: Any = None
+def _softmax_and_picked(
+    x: NDArray[Any], places: NDArray[Any], out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Softmax and its logarithm, of one exponential."""
-    z: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
-    e: NDArray[Any] = np.exp(z)
-    total = _added(e, axis)
+    """The softmax of each row along the last axis, and its logarithm at one place of each."""
+    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
+    picked: NDArray[Any] = (
+        e[np.arange(len(x)), places]
+        if x.ndim == 2
+        else np.take_along_axis(e, places[..., None], -1)[..., 0]
+    )
+    np.exp(e, out=e)
+    total = _added(e, -1)
     e /= total
-    z -= np.log(total)
-    return e, z
+    picked -= np.log(total[..., 0])
+    return e, picked
 
 
 def _rows(x: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
@@ -192,7 +197,7 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    reshaped: NDArray[Any]
+    picked_text_2: NDArray[Any]
     log_probs: NDArray[Any]
     hs: NDArray[Any]
     Wo: NDArray[Any]
@@ -298,18 +303,20 @@ def forward(
     logits = hidden @ Wo + c
     # L = cross_entropy(logits, text[1:])
     log_probs = _log_softmax(logits, axis=-1)
-    reshaped = text[1:][:, :, None]
-    average = np.take_along_axis(log_probs, reshaped, axis=-1).mean()
+    reshaped = np.arange(T - 1)[:, None]
+    arange = np.arange(B)
+    picked_text_2 = text[1:]
+    average = log_probs[reshaped, arange, picked_text_2].mean()
     L = -average
-    tape = Tape(reshaped, log_probs, hs, Wo, Wh, picked, Wx, picked_text, dtype)
+    tape = Tape(picked_text_2, log_probs, hs, Wo, Wh, picked, Wx, picked_text, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    reshaped, log_probs, hs, Wo, Wh, picked, Wx, picked_text, dtype = tape
-    B = reshaped.shape[1]
+    picked_text_2, log_probs, hs, Wo, Wh, picked, Wx, picked_text, dtype = tape
     T = hs.shape[0]
+    B = picked_text_2.shape[1]
     V = log_probs.shape[2]
     H = hs.shape[2]
     D = picked.shape[2]
@@ -317,14 +324,13 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # hidden = scan(step, zeros((B, H)), E[text[:-1]])
     hidden = hs[1:]
     # L = cross_entropy(logits, text[1:])
-    dL_dtake_along_axis = np.full((T - 1, B, 1), -dL / (B * T - B), dtype=dtype)
+    ratio = -dL / (B * T - B)
     dL_dlog_probs = _scatter(
         (T - 1, B, V),
-        (np.arange(T - 1)[:, None, None], np.arange(B)[:, None], reshaped),
-        dL_dtake_along_axis,
+        (np.arange(T - 1)[:, None], np.arange(B), picked_text_2),
+        np.full((T - 1, B), ratio, dtype=dtype),
     )
-    scaled = np.exp(log_probs) * dL_dlog_probs.sum(axis=-1, keepdims=True)
-    dL_dlogits = dL_dlog_probs - scaled
+    dL_dlogits = dL_dlog_probs - ratio * np.exp(log_probs)
     # logits = hidden @ Wo + c
     dL_dc = dL_dlogits.sum(axis=(0, 1))
     dL_dWo = np.tensordot(hidden, dL_dlogits, axes=((0, 1), (0, 1)))
@@ -369,10 +375,8 @@ def value(
     # logits = hidden @ Wo + c
     logits = hidden @ Wo + c
     # L = cross_entropy(logits, text[1:])
-    take_along_axis = np.take_along_axis(
-        _log_softmax(logits, axis=-1), text[1:][:, :, None], axis=-1
-    )
-    L = -take_along_axis.mean()
+    picked = _log_softmax(logits, axis=-1)[np.arange(T - 1)[:, None], np.arange(B), text[1:]]
+    L = -picked.mean()
     return L
 
 
@@ -411,18 +415,11 @@ def value_and_grad(
     logits = hidden.reshape(B * T - B, H).dot(Wo).reshape(T - 1, B, V)
     logits += c
     # L = cross_entropy(logits, text[1:])
-    softmax, log_probs = _softmax_and_log(logits, axis=-1, out=logits)
-    reshaped = text[1:][:, :, None]
-    total = np.take_along_axis(log_probs, reshaped, axis=-1).sum()
-    L = -(total / (B * T - B))
-    dL_dtake_along_axis = np.full((T - 1, B, 1), -1.0 / max(B * T - B, 1), dtype=dtype)
-    dL_dlog_probs = _scatter(
-        (T - 1, B, V),
-        (np.arange(T - 1)[:, None, None], np.arange(B)[:, None], reshaped),
-        dL_dtake_along_axis,
-    )
-    dL_dlogits = np.multiply(softmax, (dL_dlog_probs @ _ones(V, dtype))[:, :, None], out=softmax)
-    np.subtract(dL_dlog_probs, dL_dlogits, out=dL_dlogits)
+    picked_text_2 = text[1:]
+    softmax, picked_2 = _softmax_and_picked(logits, picked_text_2, out=logits)
+    L = -(picked_2.sum() / (B * T - B))
+    softmax[np.arange(T - 1)[:, None], np.arange(B), picked_text_2] -= 1.0
+    dL_dlogits = np.multiply(1.0 / max(B * T - B, 1), softmax, out=softmax)
     # logits = hidden @ Wo + c
     dL_dc = _ones(B * T - B, dtype).dot(dL_dlogits.reshape(B * T - B, V))
     dL_dWo = hidden.reshape(B * T - B, H).T.dot(dL_dlogits.reshape(B * T - B, V))
@@ -443,4 +440,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: e12298fcbb8d0c2e08319c784903e25319773739d88134bbe55202312f9e8e00
+# gradc: 5aad6578d76861b12d910f9f6a0e7154ebe1d26c2670f1fa82b07568920cd1a2

@@ -86,7 +86,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -342,4 +342,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 81ffad24a5e8453706950c5bb00a2fc7ac473f407a697871df9862dca01a7ce3
+# gradc: 9bb8e104ab6b918e54d9e5835e7ff1f0f641e4ae3afeb954fe3793d49752b1e1

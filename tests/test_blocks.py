@@ -68,6 +68,9 @@ PROGRAMS = {
     "means": "L = mean((x @ w - y[:, 0]) ** 2) + mean(exp(x), axis=0) @ w",
     "rows": "L = sum(softmax(x * w) * tanh(y))",
     "gathered": "L = -mean(log_softmax(x * w)[arange(N), i])",
+    "gathered from stacks": "z = stack([x * w, y * w, x + w], axis=1)\nL = -mean(log_softmax(z)[arange(N)[:, None], arange(3), stack([i, i, i], axis=1)])",
+    "labelled stacks": "z = stack([x * w, y * w, x + w], axis=1)\nL = cross_entropy(tanh(z), stack([i, D - 1 - i, i], axis=1))",
+    "labelled columns": "z = stack([x * w, y * w, x + w], axis=0)\nL = cross_entropy(tanh(z), stack([i, D - 1 - i, i], axis=0))",
     "counted": "L = sum(tanh(x @ w) * exp(-arange(N) / N))",
     "picked": "L = sum(tanh(w[i] * x[:, 0]) * sin(w[i]))",
     "pairs": "L = sum(tanh(w[stack([i, D - 1 - i], axis=1)] * x[:, :1]) * sin(w[i])[:, None] * cos(y[:, :1]))",
@@ -86,6 +89,11 @@ PROGRAMS = {
     "twice": "s = sum(tanh(x @ w) * sin(x @ w))\nL = s * exp(-(s ** 2))",
     "moments": "L = sum(inv(einsum('ni,nj->ij', tanh(sin(x * w)), tanh(sin(x) * y)) + 9 * eye(D)) ** 2)",
 }
+# a difference does, and a mean
+NEED_A_ROW = (
+    *("apart", "means", "gathered", "gathered from stacks", "labelled stacks", "labelled columns"),
+    *("normed", "largest", "shifted", "rooted", "weighted"),
+)
 HEAD = "input x: [N, D]\ninput y: [N, D]\ninput i: int[N] in 0:D\nparam w: [D]\n"
 
 
@@ -96,8 +104,7 @@ def test_programs(name: str, wrt: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = made(text.replace("param i", "input i") + PROGRAMS[name])
     assert "_in_blocks" in module.value_and_grad.__code__.co_names
     small_blocks(module, monkeypatch)
-    # a difference needs a row, a mean too
-    for rows in range(1 if name in ("apart", "means", "gathered", "normed", "largest", "shifted", "rooted", "weighted") else 0, 3 * BLOCK + 1):
+    for rows in range(1 if name in NEED_A_ROW else 0, 3 * BLOCK + 1):
         rng = np.random.default_rng(rows)
         with np.errstate(all="ignore"):
             arguments = {"x": rng.normal(size=(rows, 3)), "y": rng.normal(size=(rows, 3)), "i": rng.integers(0, 3, rows), "w": rng.normal(size=3)}

@@ -59,6 +59,20 @@ def test_samples_fit(tmp_path: Path, text: str) -> None:
     assert checked(tmp_path, text).ok
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "param x: [N]\nparam dt: []\nt = sum((x + dt * x) ** 2)\n",
+        "param x: [N]\nconst dt = 0.1\nt = sum((x + dt * x) ** 2)\n",
+        "input dx: [N]\nparam w: [N]\nL = sum(w ** 2 * dx)\nx = w * dx\noutput L, x\n",
+        "param x: [N, dL]\ndL_2 = sum(x) * dL\nL = dL_2 ** 2\n",
+    ],
+)
+def test_what_is_called_as_a_cotangent_would_be(tmp_path: Path, text: str) -> None:
+    """A time step dt beside a time t: the cotangent takes another name."""
+    assert checked(tmp_path, text).ok
+
+
 @pytest.mark.parametrize("size", [0, 1])
 def test_small_sizes(tmp_path: Path, size: int) -> None:
     report = checked(tmp_path, "param x: [N]\nL = sum(x ** 2)", {"N": size})

@@ -87,8 +87,8 @@ L = sum((y + sum(A ** 2, axis=0) + sum(V ** 2, axis=0)) / exp(2 * s)) + sum(A)
 def test_random_sums_keep_their_values() -> None:
     rng = np.random.default_rng(3)
     collected_some = 0
-    for _ in range(300):
-        pool: list[Node] = [X, T, S, const(2), const(-3), const(0.5)]
+    for _ in range(600):
+        pool: list[Node] = [X, T, S, ew("divide", X, T), const(2), const(-3), const(0.5)]
         for _ in range(12):
             name = str(rng.choice(["add", "subtract", "multiply", "multiply", "power", "negative", "divide"]))
             one, other = (pool[int(i)] for i in rng.integers(len(pool), size=2))
@@ -100,6 +100,23 @@ def test_random_sums_keep_their_values() -> None:
             with np.errstate(all="ignore"):
                 np.testing.assert_allclose(evaluated(new, at), evaluated(pool[-1], at), rtol=1e-9)
     assert collected_some > 20
+
+
+def test_what_is_divided_by_itself_is_no_factor() -> None:
+    """``a * v / v`` and ``a`` are one term: neither is lost."""
+    quotient = ew("divide", ew("multiply", T, X), X)
+    found = collected(ew("add", quotient, ew("multiply", const(2), T)))
+    np.testing.assert_allclose(evaluated(found, 0.7), 3 * np.tanh(0.7), rtol=1e-15)
+    text = """
+param y: []
+v = sqrt(y ** 2 + 0.1)
+L0 = (v / (1 + v ** 2)) ** 2
+G = grad(L0, y)
+L = grad(G, y)
+"""
+    with mpmath.workdps(30):
+        exact = mpmath.diff(lambda y: (y**2 + mpmath.mpf(0.1)) / (1 + y**2 + mpmath.mpf(0.1)) ** 2, 0.3, 2)
+    np.testing.assert_allclose(module_of(dsl.compile_text(text), "program").value(0.3), float(exact), rtol=1e-14)
 
 
 def test_a_sum_that_vanishes_with_another_is_not_multiplied_out() -> None:

@@ -70,8 +70,14 @@ def test_formulas_are_written_as_a_person_would() -> None:
         assert formula in shown
 
 
-def test_names_that_are_taken_give_way() -> None:
-    source = "param inf, x0, v0: [N]\n\ndL_dx0 = where(x0 > 0, x0, 1e308 * 10) * inf\nL = sum(exp(dL_dx0) * exp(v0) * (exp(v0) + 1))\n"
+TAKEN = (
+    "param inf, x0, v0: [N]\n\ndL_dx0 = where(x0 > 0, x0, 1e308 * 10) * inf\nL = sum(exp(dL_dx0) * exp(v0) * (exp(v0) + 1))\n",
+    "param x: [N]\nconst dt = 0.1\n\nt = sum((x + dt * x) ** 2)\n",
+)
+
+
+@pytest.mark.parametrize("source", TAKEN)
+def test_names_that_are_taken_give_way(source: str) -> None:
     for stage in GRAPHS:
         text = dump_source(Source("it.expr", source), "it", stage)
         assert printed(program_of(text, "it")) == text

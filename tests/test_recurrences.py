@@ -47,6 +47,19 @@ def step((u, v), x):
 u, v = scan(step, (1.0, 2.0), x)
 L = sum(u * v)
 """,
+    "what the turns before were given": """
+input x: [T]
+param a, b, c: [] unit
+def step((e, before, earlier), x) = x - a * before - b * earlier - c * e, x, before
+e, before, earlier = scan(step, (a, 0.0, b), x)
+L = sum(e ** 2) + before[-1] * earlier[-1]
+""",
+    "the derivative of where it starts": """
+input x: [T]
+param a, b: [] unit
+def step(e, x) = x - a - b * e
+L = sum(scan(step, 2 * a, x) ** 2)
+""",
     "vectors": """
 input x: [T]
 param a: [3] unit

@@ -32,3 +32,33 @@ def test_a_slice_that_does_not_fit_is_refused(text: str) -> None:
     module = module_of(compile_text(f"param x: [N]\ninput y: [K]\ninput z: [M]\nL = sum({text}) + sum(y) + sum(z)", format=False), "slices")
     with pytest.raises(ValueError, match="the slice must fit"):
         module.forward(np.ones(4), np.ones(4), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("joined", "whole"),
+    [
+        ("concatenate([x[:2], x[2:]])", "x"),
+        ("concatenate([x[0][None], x[1:]])", "x"),
+        ("concatenate([x[:-1], x[-1][None]])", "x"),
+        ("concatenate([x[1:3], x[3:4], x[4:]])", "x[1:]"),
+        ("concatenate([x[:, :1], x[:, 1][:, None], x[:, 2:]], axis=1)", "x"),
+        ("concatenate([x[:-2], x[-2:]])", "x"),
+    ],
+)
+def test_slices_joined_again_are_one(joined: str, whole: str) -> None:
+    found, expected = (body(f"param x: [N, D]\nL = sum(sin({each}))\n") for each in (joined, whole))
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "joined",
+    ["concatenate([x[1:], x[:1]])", "concatenate([x[:2], x[3:]])", "concatenate([x[-1][None], x[:-1]])", "concatenate([x[:2, 0], x[2:, 1]])"],
+)
+def test_slices_that_do_not_follow_each_other_are_joined(joined: str) -> None:
+    assert "np.concatenate" in body(f"param x: [N, D]\nL = sum(sin({joined}))\n")
+
+
+def body(text: str) -> str:
+    """The statements of a module's value."""
+    lines = compile_text(text).split("def value(")[1].split("def value_and_grad")[0].split("\n")
+    return "\n".join(line for line in lines if "#" not in line and "raise" not in line)

@@ -22,7 +22,7 @@ from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 from dsl.ops.making import arange
 from dsl.ops.signal_ops import full, valid
 from dsl.rules import RuleOp
-from dsl.types import ONE, Dim, Shape, as_dim, product
+from dsl.types import ONE, ZERO, Shape, as_dim, product
 
 
 class Unbatchable(Exception):
@@ -135,7 +135,7 @@ def _gathers(node: Apply, arrays: Sequence[Node], made: Mapping[Node, Node], lea
 def _pad(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
     widths = node.attr("widths")
     assert isinstance(widths, tuple)
-    return apply(node.op, made[node.args[0]], **{**dict(node.attrs), "widths": (*[(Dim.number(0), Dim.number(0))] * len(lead), *widths)})
+    return apply(node.op, made[node.args[0]], **{**dict(node.attrs), "widths": (*[(ZERO, ZERO)] * len(lead), *widths)})
 
 
 def _tile(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
@@ -143,7 +143,7 @@ def _tile(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:
     assert isinstance(reps, tuple)
     x = made[node.args[0]]
     own = len(x.type.known) - len(lead)
-    return apply(node.op, _aligned(x, lead, max(own, len(reps))), reps=(*[Dim.number(1)] * (len(lead) + max(own - len(reps), 0)), *reps))
+    return apply(node.op, _aligned(x, lead, max(own, len(reps))), reps=(*[ONE] * (len(lead) + max(own - len(reps), 0)), *reps))
 
 
 def _roll(node: Apply, made: Mapping[Node, Node], lead: Shape) -> Node:

@@ -23,7 +23,7 @@ from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import axes_of, is_number
 from dsl.ops.making import eye
 from dsl.ops.shaping import reshape
-from dsl.types import ONE, Dim, Shape, Symbol, product
+from dsl.types import ONE, ZERO, Dim, Shape, Symbol, product
 
 Labels = tuple[int, ...]
 Tree = int | tuple["Tree", "Tree"]
@@ -254,7 +254,7 @@ class Order:
 
     @cached_property
     def cost(self) -> Dim:
-        return sum((step.cost(self.of.sizes) for step in _steps(self.of, self.tree)), Dim.number(0))
+        return sum((step.cost(self.of.sizes) for step in _steps(self.of, self.tree)), ZERO)
 
     @property
     def rearranges(self) -> bool:
@@ -381,7 +381,7 @@ def own_cost(node: Node) -> Dim:
     found = as_product(node)
     assert found is not None and isinstance(node, Apply)
     if node.op.name == "negative" or is_view(node):
-        return Dim.number(0)
+        return ZERO
     if len(found.factors) > 2:
         every = dict.fromkeys(label for factor in found.factors for label in factor.labels)
         return product(tuple(found.sizes[label] for label in every)) * len(found.factors)

@@ -29,7 +29,7 @@ def dotted(program: Program) -> Program:
         mapped[node] = upon(node, mapped)
         x = node.args[0] if isinstance(node, Apply) and node.op is SUM and not node.type.shape else None
         if x is not None and x.type.shape and x.type.dtype == "float":
-            new = _added(list(_terms(x, readers, const(1))), made, mapped)
+            new = _added(list(_terms(x, readers)), made, mapped)
             mapped[node] = new if new is not None and new.type == node.type else mapped[node]
     return remapped(program, mapped)
 
@@ -51,20 +51,22 @@ def _added(terms: Sequence[tuple[Node, Node]], made: Mapping[tuple[Node, ...], N
     return sums if sums is None or rest is None else rewritten("add", total(rest), sums)
 
 
-def _terms(x: Node, readers: Readers, number: Node) -> Iterator[tuple[Node, Node]]:
+def _terms(x: Node, readers: Readers) -> Iterator[tuple[Node, Node]]:
     """What a sum adds up in each entry, each times a number, where nothing else reads it."""
-    args = x.args if isinstance(x, Apply) and len(readers[x]) == 1 else ()
-    same = bool(args) and all(arg.type == x.type for arg in args)
-    name = x.op.name if isinstance(x, Apply) else ""
-    if name in ("add", "subtract") and same:
-        yield from _terms(args[0], readers, number)
-        yield from _terms(args[1], readers, number if name == "add" else rewritten("negative", number))
-    elif name == "negative" and same:
-        yield from _terms(args[0], readers, rewritten("negative", number))
-    elif name == "multiply" and args and is_factor(args[0]) and args[1].type == x.type:
-        yield from _terms(args[1], readers, rewritten("multiply", number, args[0]))
-    else:
-        yield number, x
+    stack: list[tuple[Node, Node]] = [(const(1), x)]
+    while stack:
+        number, node = stack.pop()
+        args = node.args if isinstance(node, Apply) and len(readers[node]) == 1 else ()
+        same = bool(args) and all(arg.type == node.type for arg in args)
+        name = node.op.name if isinstance(node, Apply) else ""
+        if name in ("add", "subtract") and same:
+            stack += [(number if name == "add" else rewritten("negative", number), args[1]), (number, args[0])]
+        elif name == "negative" and same:
+            stack.append((rewritten("negative", number), args[0]))
+        elif name == "multiply" and args and is_factor(args[0]) and args[1].type == node.type:
+            stack.append((rewritten("multiply", number, args[0]), args[1]))
+        else:
+            yield number, node
 
 
 def _factors(node: Node) -> list[Node]:

@@ -11,12 +11,12 @@ from functools import reduce
 
 from dsl.calculus.chains import Scale
 from dsl.calculus.identities import rewritten
-from dsl.calculus.rows import counts
 from dsl.calculus.scalings import readers_of, upon
 from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
 from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID
 from dsl.ops.core import axes_of
 from dsl.ops.factorisations import PART, part
+from dsl.ops.indexing import place_in_rows
 from dsl.ops.shaping import reshape
 from dsl.types import ONE, Shape
 
@@ -39,7 +39,7 @@ class Joint:
 def picked(program: Program) -> Program:
     """A logarithm of a softmax of which each row is read in one place, as a cross-entropy does: only there is it taken."""
     order, readers = topological(program.roots), readers_of(program)
-    found = {both: node.args[2] for node in order if (both := _picked_from(node)) is not None and len(readers[node.args[0]]) == 1}
+    found = {both: node.args[-1] for node in order if (both := _picked_from(node)) is not None and len(readers[node.args[0]]) == 1}
     places = {both: where for both, where in found.items() if both not in topological([where])}
     mapped: dict[Node, Node] = {}
     for node in topological([*places.values(), *program.roots]):
@@ -53,11 +53,11 @@ def picked(program: Program) -> Program:
 
 def _picked_from(node: Node) -> Node | None:
     """The softmax beside the logarithm of which a node takes one entry of each row."""
-    log = node.args[0] if isinstance(node, Apply) and node.op.name == "index" and node.attr("items") == (("array", 0), ("array", 1)) else None
-    if not (isinstance(log, Apply) and log.op is PART and log.attr("index") == 1 and counts(node.args[1], log.type.known[0])):
+    log = node.args[0] if applies(node, "index") and place_in_rows(node) else None
+    if not (isinstance(log, Apply) and log.op is PART and log.attr("index") == 1):
         return None
     both = log.args[0]
-    return both if isinstance(both, Apply) and both.op is SOFTMAX_AND_LOG and both.attr("axis") == -1 and len(node.args[2].type.known) == 1 else None
+    return both if isinstance(both, Apply) and both.op is SOFTMAX_AND_LOG and both.attr("axis") == -1 else None
 
 
 # a softmax -------------------------------------------------------------------------------------------------------------

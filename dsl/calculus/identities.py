@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from dsl.calculus import diagonals
 from dsl.calculus.factors import FACTORS, LARGEST, in_lowest_terms, is_factor, is_negative, leads_negative
-from dsl.calculus.tiles import added_up, joined
+from dsl.calculus.tiles import added_up, joined, rejoined
 from dsl.nodes import Apply, Const, Node, applies, apply, const
 from dsl.ops.along import CUMSUM, running_sum, runs_backwards
 from dsl.ops.contraction import einsum, split_spec
@@ -21,7 +21,7 @@ from dsl.ops.linalg_ops import SOLVE
 from dsl.ops.making import dimension
 from dsl.ops.moving import flip
 from dsl.ops.shaping import broadcast_to, reshape, spread
-from dsl.types import ONE, Dim, product
+from dsl.types import ONE, ZERO, product
 
 _FOLD: dict[str, Callable[..., float | int | bool]] = {
     "add": lambda x, y: x + y,
@@ -357,7 +357,7 @@ def _dropped(node: Apply, part: Apply) -> Node | None:
     for axis, item in enumerate(items):
         if shape is not None and len(items) == len(shape) and item[0] == "slice" and shape[axis] == ONE and item[3] == 1:
             if node.type.shape == shape[:axis] + shape[axis + 1 :]:
-                entry = ("int", Dim.number(0) if item[1] is None else item[1])
+                entry = ("int", ZERO if item[1] is None else item[1])
                 return apply(part.op, *part.args, items=(*items[:axis], entry, *items[axis + 1 :]))
     return None
 
@@ -438,6 +438,7 @@ _RULES: dict[str, Callable[[Apply], Node | None]] = {
     "inv": diagonals.inverted,
     "solve": _solve,
     "solve_triangular": _solve,
+    "concatenate": rejoined,
     "flip": _flip,
     "reshape": _reshape,
     "index": _index,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
-from dsl.nodes import Apply, Const, Input, Node, applies, apply, const
+from dsl.nodes import Apply, Const, Input, Node, applies, apply, const, is_view
 from dsl.ops.contraction import split_spec
 from dsl.ops.core import axes_of, is_number
 from dsl.ops.elementwise import ew
@@ -17,8 +17,6 @@ from dsl.ops.making import size_of
 from dsl.ops.reduction import along, reduce
 from dsl.ops.shaping import reshape
 from dsl.types import ONE
-
-MOVES = ("index", "reshape", "broadcast_to", "spread", "flip")
 
 
 class Known(NamedTuple):
@@ -40,7 +38,7 @@ class Logarithms:
         stack = [x]
         while stack:
             node = stack[-1]
-            missing = [arg for arg in node.args if arg not in self.known] if isinstance(node, Apply) and node.op.name in _LOOKED_INTO else []
+            missing = [arg for arg in node.args if arg not in self.known] if isinstance(node, Apply) and _is_looked_into(node) else []
             if node not in self.known and not missing:
                 self.known[node] = self._look(node)
             if missing:
@@ -53,7 +51,7 @@ class Logarithms:
     def _look(self, node: Node) -> Known:
         if not isinstance(node, Apply):
             return Known(node.value > 0 if isinstance(node, Const) else isinstance(node, Input) and node in self.above, None)
-        rule = _RULES.get(node.op.name)
+        rule = _move if is_view(node) else _RULES.get(node.op.name)
         return Known(False, None) if rule is None else rule(self, node)
 
     def positive(self, *nodes: Node) -> bool:
@@ -121,7 +119,7 @@ def _subtract(logs: Logarithms, node: Apply) -> Known:
 def unmoved(node: Node) -> tuple[Node, list[Apply]]:
     """What a chain of moves takes its entries from, and the moves, the last first."""
     moves: list[Apply] = []
-    while isinstance(node, Apply) and node.op.name in MOVES:
+    while is_view(node):
         moves.append(node)
         node = node.args[0]
     return node, moves
@@ -181,7 +179,6 @@ _RULES: dict[str, Rule] = {
     "softmax": lambda logs, node: Known(True, along("log_softmax", node.args[0], node.attr("axis"))),
     "softplus": lambda logs, node: Known(True, None),
     **dict.fromkeys(("multiply", "divide"), _product),
-    **dict.fromkeys(MOVES, _move),
     **dict.fromkeys(("sum", "mean"), _sum),
     "power": _power,
     "sqrt": _sqrt,
@@ -191,7 +188,11 @@ _RULES: dict[str, Rule] = {
     "prod": _prod,
     "einsum": _einsum,
 }
-# of what else nothing is known, so that it need not be looked into
-_LOOKED_INTO = _RULES.keys() - {"exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
 
-__all__ = ["MOVES", "Logarithms", "moved", "one", "unmoved"]
+
+def _is_looked_into(node: Apply) -> bool:
+    """Whether anything is known of a node by what is known of its arguments."""
+    return is_view(node) or node.op.name in _RULES.keys() - {"exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
+
+
+__all__ = ["Logarithms", "moved", "one", "unmoved"]

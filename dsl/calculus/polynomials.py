@@ -152,7 +152,8 @@ class _Collector:
         return self.multiplied[node, opened]
 
     def term(self, powers: Powers) -> Term:
-        return tuple(sorted((self.factors.setdefault(each, len(self.factors)), power) for each, power in powers.items()))
+        """A product's factors by their place; what it is multiplied with and divided by as often is none, so that equal products are one term."""
+        return tuple(sorted((self.factors.setdefault(each, len(self.factors)), power) for each, power in powers.items() if power))
 
     def is_of_one_array(self) -> bool:
         """Whether there is a sum among the factors, and all of them are made of the same array, entry by entry."""

@@ -15,7 +15,9 @@ from dsl.ops.core import add, is_number
 from dsl.ops.elementwise import cast
 from dsl.ops.loops import Loop
 from dsl.ops.reduction import reduce
+from dsl.ops.shaping import concatenate, reshape
 from dsl.ops.words import plural
+from dsl.types import ONE
 
 Recurring = tuple[dict[int, Node], dict[Node, str]]
 
@@ -49,9 +51,9 @@ def _by_carry(made: Loop, used: Collection[int]) -> Recurring | None:
         for i in left:
             others = {turn.carries[j] for j in left if j != i}
             after, carry = turn.nexts[i], turn.carries[i]
-            scaled = None if others & set(topological([after])) or carry.type.dtype != "float" else _scaled(after, carry)
-            if scaled is not None:
-                trails[i] = trail = rows.recurrence(*scaled, made.initial[i], carry)
+            trail = None if others & set(topological([after])) else rows.trail(after, made.initial[i], carry)
+            if trail is not None:
+                trails[i] = trail
                 rows.know(carry, made.given_of(trail))
                 rows.know(after, _left(made, trail))
                 break
@@ -68,21 +70,29 @@ def _by_carry(made: Loop, used: Collection[int]) -> Recurring | None:
 
 def _last(made: Loop, trail: Node) -> Node:
     """A carry after the last turn: a sum where nothing is scaled."""
-    start, factors, terms = trail.args
-    return add(start, reduce("sum", terms, -len(terms.type.known))) if is_number(factors, 1) else made.last_of(trail)
+    if not _only_adds(trail):
+        return made.last_of(trail)
+    start, _, terms = trail.args
+    return add(start, reduce("sum", terms, -len(terms.type.known)))
 
 
 def _left(made: Loop, trail: Node) -> Node:
     """A carry as every turn leaves it: a running sum where nothing is scaled."""
-    start, factors, terms = trail.args
-    return add(start, running_sum(terms, -len(terms.type.known), made.backwards)) if is_number(factors, 1) else made.left_of(trail)
+    if not _only_adds(trail):
+        return made.left_of(trail)
+    start, _, terms = trail.args
+    return add(start, running_sum(terms, -len(terms.type.known), made.backwards))
+
+
+def _only_adds(trail: Node) -> bool:
+    return isinstance(trail, Apply) and trail.op is RECURRENCE and is_number(trail.args[1], 1)
 
 
 def _through_an_out(made: Loop, used: Collection[int]) -> Recurring | None:
     """The one carry of a derivative's loop, which begins with 0, gives out ``y = carry + q`` and carries on ``r * y`` with the same r in all turns: then
-    the next turn's y is ``r * y + q``, and nothing else need be known of the carry."""
+    the next turn's y is ``r * y + q``, and the carry is r times it."""
     turn = made.turn
-    if len(turn.carries) != 1 or min(used, default=0) < 2 or not is_number(everywhere(made.initial[0]) or made.initial[0], 0):
+    if len(turn.carries) != 1 or not is_number(everywhere(made.initial[0]) or made.initial[0], 0):
         return None
     (carry,), (after,) = turn.carries, turn.nexts
     for node in turn.outs:
@@ -94,8 +104,10 @@ def _through_an_out(made: Loop, used: Collection[int]) -> Recurring | None:
             continue
         rows = _Rows(made)
         if not rows.varies(scaled[0]):
-            rows.know(y, made.left_of(rows.recurrence(scaled[0], split[1], made.initial[0], carry)))
-            return {place: rows.for_all(cut[turn.outs[place - 2]]) for place in used}, {}
+            trail = rows.recurrence(scaled[0], split[1], made.initial[0], carry)
+            rows.know(y, made.left_of(trail))
+            carried = [rewritten("multiply", rows.outside(scaled[0]), each) for each in (made.last_of(trail), trail)]
+            return {place: carried[place] if place < 2 else rows.for_all(cut[turn.outs[place - 2]]) for place in used}, {}
     return None
 
 
@@ -123,6 +135,14 @@ class _Rows:
     def outside(self, node: Node) -> Node:
         """A value of the turn by what stands outside, and by the names of rows."""
         return substituted([node], self.names)[node]
+
+    def trail(self, after: Node, start: Node, carry: Input) -> Node | None:
+        """A carry before the first turn and after every one; None for one of which the turns make more than a line. Raises Unbatchable."""
+        if carry not in topological([after]):
+            rows, first = self.for_all(broadcast_to(after, carry.type.known)), reshape(start, (ONE, *carry.type.known))
+            return concatenate([rows, first] if self.made.backwards else [first, rows], 0)
+        scaled = _scaled(after, carry) if carry.type.dtype == "float" else None
+        return None if scaled is None else self.recurrence(*scaled, start, carry)
 
     def recurrence(self, factor: Node, term: Node, start: Node, carry: Input) -> Node:
         """The operation. Raises Unbatchable."""
@@ -171,7 +191,8 @@ def _step(node: Apply, found: Mapping[Node, _Line]) -> _Line | None:
 
 
 def _applied(name: str, x: Node | None, *others: Node) -> Node | None:
-    return None if x is None else rewritten(name, x, *others)
+    """An operation on a part of a line; a factor that all turns share stands before what is multiplied."""
+    return None if x is None else rewritten(name, *((*others, x) if name == "multiply" else (x, *others)))
 
 
 def _added(name: str, x: Node | None, y: Node | None) -> Node | None:

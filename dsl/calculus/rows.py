@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from typing import cast as typing_cast
 
-from dsl.nodes import Apply, Node, apply, const
+from dsl.nodes import Apply, Node, applies, apply, const
 from dsl.ops.along import IN_PARTS, SOFTMAX_AND_PICKED
 from dsl.ops.broadcasting import SUM, settings
 from dsl.ops.contraction import EINSUM, split_spec
@@ -18,7 +18,7 @@ from dsl.ops.core import div
 from dsl.ops.elementwise import ew
 from dsl.ops.indexing import FULL
 from dsl.ops.making import ARANGE, size_of
-from dsl.types import ONE, Dim, product
+from dsl.types import ONE, ZERO, Dim, product
 
 Axes = Mapping[Node, int]
 
@@ -121,15 +121,12 @@ def _index(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     x, *arrays = node.args
     if x not in axes:
         return len({axes[each] for each in arrays if each in axes}) == 1
-    if any(axes.get(each, -1) != -1 or len(each.type.known) > 1 for each in arrays):
-        return False
-    item = _items_of_axes(node)[axes[x]]
-    return _whole_or_counted(item, arrays, axes, places)
+    return _whole_or_counted(_items_of_axes(node)[axes[x]], arrays, axes, places)
 
 
 def _scatter(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     g, *arrays = node.args
-    if g not in axes or any(axes.get(each, -1) != -1 or len(each.type.known) > 1 for each in arrays):
+    if g not in axes:
         return False
     shape = node.type.known
     return _whole_or_counted(_items_of_axes(node)[shape.index(g.type.known[axes[g]]) - len(shape)], arrays, axes, places)
@@ -143,14 +140,16 @@ def _items_of_axes(node: Apply) -> dict[int, tuple[object, ...]]:
 
 
 def _whole_or_counted(item: tuple[object, ...], arrays: list[Node], axes: Axes, places: Container[Node]) -> bool:
-    if item == FULL:
-        return not any(each in axes for each in arrays)
-    return item[0] == "array" and arrays[int(str(item[1]))] in places and all(each in axes for each in arrays)
+    along = {axes[each] for each in arrays if each in axes}
+    if item == FULL or not along:
+        return item == FULL and not along
+    counted = item[0] == "array" and arrays[int(str(item[1]))] in places
+    return counted and all(_has_or_shares(each, axis, axes) for each in arrays for axis in along)
 
 
 def _pad(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     widths = typing_cast("tuple[tuple[Dim, Dim], ...]", node.attr("widths"))
-    return all(each == Dim.number(0) for each in widths[axes[node.args[0]]])
+    return all(each == ZERO for each in widths[axes[node.args[0]]])
 
 
 def _windows(node: Apply, axes: Axes, places: Container[Node]) -> bool:
@@ -165,14 +164,14 @@ def _part(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     if not isinstance(whole, Apply) or whole.op not in IN_PARTS:
         return False
     if whole.op is SOFTMAX_AND_PICKED:
-        return axes[whole] == -2
+        return axes[whole] <= -2
     return whole.op.elementwise or _along_others(whole, {whole.args[0]: axes[whole]}, places)
 
 
 def _picked(node: Apply, axes: Axes, places: Container[Node]) -> bool:
-    """An entry of each row of a matrix, or several of a row in one place, is picked where an array of the same rows says."""
-    x, places_in_rows = node.args
-    return axes == {x: -2, places_in_rows: -1}
+    """An entry of each row along the last axis is picked where an array of the same rows says."""
+    x, place = node.args
+    return axes.keys() == {x, place} and axes[x] == axes[place] - 1
 
 
 Keeps = Callable[[Apply, Axes, Container[Node]], bool]
@@ -193,8 +192,10 @@ _KEEPS: dict[str, Keeps] = {
 
 
 def counts(node: Node, dim: Dim) -> bool:
-    """Whether a node is 0, 1, 2, … for each row."""
-    return isinstance(node, Apply) and node.op is ARANGE and dict(node.attrs) == {"start": Dim.number(0), "stop": dim, "step": Dim.number(1)}
+    """Whether a node is 0, 1, 2, … for each row, along whatever axis."""
+    if applies(node, "reshape") and len([each for each in node.type.known if each != ONE]) == 1:
+        node = node.args[0]
+    return isinstance(node, Apply) and node.op is ARANGE and dict(node.attrs) == {"start": ZERO, "stop": dim, "step": ONE}
 
 
 __all__ = ["ALONG", "JOINED", "Axes", "added_up", "axis_of_rows", "counts", "goes_along", "keeps_rows"]

@@ -5,15 +5,16 @@ Before: ``sum(c * x)``, ``sum(x / s)``, ``sum(x * v, axis=0)``. After: ``c * sum
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from dsl.calculus.chains import Factor, Product, Scale, best_order, flattened
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
+from dsl.ops.contraction import EINSUM, split_spec
 from dsl.ops.core import axes_of
 from dsl.ops.shaping import reshape
-from dsl.types import ONE, Dim, Shape, product
+from dsl.types import ONE, ZERO, Shape, product
 
 
 def scale_of(program: Program) -> Scale:
@@ -42,7 +43,7 @@ def late(program: Program) -> Program:
                     new = rewritten("negative", new) if applies(arg, "negative") else rewritten("multiply", mapped[arg.args[0]], new)
             mapped[node] = _at_once(new, node, readers)
         if (scales(node) or (applies(node, "negative") and node.type.shape)) and all(applies(each, "sum", "einsum") for each in readers[node]):
-            after = sum((product(each.type.known) for each in readers[node]), Dim.number(0))
+            after = sum((product(each.type.known) for each in readers[node]), ZERO)
             # data are taken for larger than what is learnt from them
             learning = node.type.shape in data - params and all(each.type.shape in params for each in readers[node])
             if learning or scale.cheaper(after, product(node.type.known)):
@@ -91,18 +92,28 @@ def readers_of(program: Program) -> dict[Node, list[Node]]:
 
 def outside(program: Program) -> Program:
     """What a product has in all entries that are added up stands after the sum, so that sums of the same become one: the derivatives of a
-    normalised layer need ``sum(g)`` and ``sum(g * x)`` for its gain and bias, and the same times something for its input."""
+    normalised layer need ``sum(g)`` and ``sum(g * x)`` for its gain and bias, and the same times something for its input. A matrix product is as
+    large as what it is of, so that nothing is gained where that is needed for more than sums."""
     scale = scale_of(program)
+    needed = {node for node, users in readers_of(program).items() if not all(applies(each, "sum", "einsum") for each in users)}
     mapped: dict[Node, Node] = {}
     for node in topological(program.roots):
-        new = upon(node, mapped)
-        mapped[node] = _taken_out(new, scale) or new if applies(new, "sum", "einsum") else new
+        mapped[node] = new = upon(node, mapped)
+        if applies(new, "sum", "einsum"):
+            kept = {mapped[arg] for arg in node.args if arg in needed} if _multiplies_matrices(new) else set()
+            mapped[node] = _taken_out(new, scale, kept) or new
     return remapped(program, mapped)
 
 
-def _taken_out(node: Node, scale: Scale) -> Node | None:
-    """A sum of fewer factors, times those that do not change along its axes."""
-    found = flattened(node, lambda each: applies(each, "multiply", "negative"))
+def _multiplies_matrices(node: Node) -> bool:
+    """Whether each operand of a sum of products has an axis of the result that the other has not."""
+    terms, output = split_spec(str(node.attr("spec"))) if isinstance(node, Apply) and node.op is EINSUM else ((), "")
+    return len(terms) == 2 and all(set(output) - set(term) for term in terms)
+
+
+def _taken_out(node: Node, scale: Scale, kept: Container[Node]) -> Node | None:
+    """A sum of fewer factors, times those that do not change along its axes. What is ``kept`` is one factor."""
+    found = flattened(node, lambda each: applies(each, "multiply", "negative") and each not in kept)
     if found is None:
         return None
     of = found[0]

@@ -6,12 +6,13 @@ Before: ``_scatter((B, 2 * H), np.s_[:, :H], a) + _scatter((B, 2 * H), np.s_[:, 
 from __future__ import annotations
 
 from typing import NamedTuple
+from typing import cast as typing_cast
 
-from dsl.nodes import Apply, Node
+from dsl.nodes import Apply, Node, applies
 from dsl.ops.core import add
-from dsl.ops.indexing import FULL, SCATTER
+from dsl.ops.indexing import FULL, INDEX, SCATTER, Item, narrow, place_in_rows
 from dsl.ops.shaping import concatenate, reshape, stack
-from dsl.types import ONE, Dim
+from dsl.types import ONE, ZERO, Dim, product
 
 TERMS = 32
 
@@ -75,7 +76,7 @@ def _tile(node: Node) -> _Tile | None:
         return None if start is None else _Tile(axis, start, start + ONE, True, node)
     if kind != "slice" or rest[2] != 1:
         return None
-    start = Dim.number(0) if rest[0] is None else _from_front(rest[0], size)
+    start = ZERO if rest[0] is None else _from_front(rest[0], size)
     stop = size if rest[1] is None else _from_front(rest[1], size)
     return None if start is None or stop is None else _Tile(axis, start, stop, False, node)
 
@@ -86,7 +87,7 @@ def _from_front(place: Dim, size: Dim) -> Dim:
 
 def _row(first: _Tile, tiles: list[_Tile]) -> list[_Tile] | None:
     """Tiles that follow one another from the beginning of an axis to its end, if this is the first of such."""
-    if first.start != Dim.number(0) or first.term.type.shape is None:
+    if first.start != ZERO or first.term.type.shape is None:
         return None
     row, size = [first], first.term.type.shape[first.axis]
     while row[-1].stop != size:
@@ -110,12 +111,41 @@ def _side_by_side(row: list[_Tile]) -> Node:
 
 
 def added_up(node: Apply) -> Node | None:
-    """The sum of every row of a matrix that has one entry in each, wherever it stands."""
+    """The sum of every row of an array that has one entry in each, wherever it stands."""
     (x,) = node.args
-    if not (isinstance(x, Apply) and x.op is SCATTER and node.op.name == "sum" and node.attr("axes") == (-1,) and len(x.args) == 3):
+    if not (isinstance(x, Apply) and x.op is SCATTER and node.op.name == "sum" and node.attr("axes") == (-1,)):
         return None
-    rows, size = x.args[1], x.type.known[0]
-    each_row = isinstance(rows, Apply) and rows.op.name == "arange" and rows.type.shape == x.args[0].type.shape == x.args[2].type.shape == (size,)
-    if x.attr("items") != (("array", 0), ("array", 1)) or not each_row:
+    return reshape(x.args[0], node.type.known) if place_in_rows(x) else None
+
+
+def rejoined(node: Apply) -> Node | None:
+    """Slices of one array that follow on each other, joined again, are one slice of it."""
+    axis = int(str(node.attr("axis")))
+    cuts = [_cut_from(arg, axis) for arg in node.args]
+    base, start, end = cuts[0] or (None, ZERO, ZERO)
+    for cut in cuts[1:]:
+        if base is None or cut is None or cut[0] is not base or cut[1] != end:
+            return None
+        end = cut[2]
+    return None if base is None or base.type.dtype != node.type.dtype else narrow(base, axis, start, end)
+
+
+def _cut_from(node: Node, axis: int) -> tuple[Node, Dim, Dim] | None:
+    """The array that a node is a slice of along an axis, or one entry of, and where that begins and ends."""
+    known = node.type.known
+    single = applies(node, "reshape", "broadcast_to") and known[axis] == ONE and product(known) == product(node.args[0].type.known)
+    cut = node.args[0] if single else node
+    if not (isinstance(cut, Apply) and cut.op is INDEX and len(cut.args) == 1):
         return None
-    return reshape(x.args[0], node.type.known)
+    base, items = cut.args[0], typing_cast("tuple[Item, ...]", cut.attr("items"))
+    rank, size = len(base.type.known), base.type.known[axis]
+    item = items[axis + rank] if len(known) == rank and len(items) > axis + rank else FULL
+    if any(each != FULL for i, each in enumerate(items) if i != axis + rank):
+        return None
+    if item[0] == "int" and single:
+        at = _from_front(typing_cast(Dim, item[1]), size)
+        return base, at, at + ONE
+    if item[0] != "slice" or item[3] != 1 or single:
+        return None
+    start, end = typing_cast("tuple[Dim | None, Dim | None]", item[1:3])
+    return base, ZERO if start is None else _from_front(start, size), size if end is None else _from_front(end, size)

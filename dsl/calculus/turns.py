@@ -16,10 +16,6 @@ from dsl.ops.reduction import reduce
 from dsl.ops.words import bare, plural, spoken
 from dsl.types import Shape, product
 
-# what only moves entries is done in the turn, where it costs nothing
-_MOVES = ("index", "reshape", "broadcast_to", "part", "cast", "stop_gradient")
-
-
 # what spends most of its time on the way to LAPACK for one matrix of a few rows, and takes a stack of them
 _CALLS = ("inv", "cholesky", "det", "slogdet")
 
@@ -166,13 +162,18 @@ def _still(work: _Work) -> list[Node]:
 def _worth(work: _Work, node: Node) -> bool:
     """Whether a value is more than entries moved about, and not larger than what it is made of; a product may be. Matrices that are worked on
     entry by entry stay in the turn, and in the cache: there are as many of them as turns."""
-    if not isinstance(node, Apply) or of_sizes(node) or node.op.nested or node.op.name in _MOVES or (node.op.name == "einsum" and len(node.args) == 1):
+    if not isinstance(node, Apply) or of_sizes(node) or node.op.nested or _only_moves(node):
         return False
     below = topological([node])
     elements = [each for each in below if each in work.elements]
     if not elements or _contracts(node):
         return True
     return (_small(node) or node.op.name in _CALLS) and any(_covers(each, node) for each in (*elements, *filter(_contracts, below)))
+
+
+def _only_moves(node: Apply) -> bool:
+    """Whether a node only moves entries, which costs nothing in the turn."""
+    return node.op.view or node.op.name in ("part", "cast") or (node.op.name == "einsum" and len(node.args) == 1)
 
 
 def _small(node: Node) -> bool:

@@ -12,12 +12,11 @@ from dsl.calculus.rows import JOINED
 from dsl.emit.body import accumulated, live
 from dsl.emit.guard import guarded, indented
 from dsl.emit.reuse import Frugal
-from dsl.nodes import Apply, Input, Node, Walk, applies, of_sizes, topological
+from dsl.nodes import Apply, Input, Node, Walk, applies, is_view, of_sizes, topological
 from dsl.ops.indexing import items_text
-from dsl.types import ONE, Dim, product
+from dsl.types import ONE, ZERO, Dim, product
 
-_VIEWS = ("broadcast_to", "reshape", "index", "renamed")
-_ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "where", "equal", *_VIEWS)
+_ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "where", "equal")
 
 
 class InWalks:
@@ -33,7 +32,7 @@ class InWalks:
     def _name(self) -> None:
         body = self.body
         given = [node for walk in self.walks for node in walk.sequences if node not in self.inside]
-        cut = {node for node in given if node not in body.program.names and (applies(node, "renamed") or (corner(node) and not applies(node.args[0], *_VIEWS)))}
+        cut = {node for node in given if node not in body.program.names and (applies(node, "renamed") or (corner(node) and not is_view(node.args[0])))}
         body.whole |= cut | {of.base for walk in self.walks for _, of in added_by(walk) if of.base is not None}
         body.keep |= {node.args[0] if node in cut else node for node in given}
         body.keep |= _read_dearly((arg for mine in self.steps for node in mine for arg in node.args), self.inside)
@@ -84,7 +83,7 @@ def _read_dearly(args: Iterable[Node], inside: Container[Node]) -> set[Node]:
         if node in seen or not isinstance(node, Apply) or of_sizes(node):
             continue
         seen.add(node)
-        if node.op.name in (_ARITHMETIC if node.type.shape == () else _VIEWS):
+        if node.op.view or (node.op.name in _ARITHMETIC and node.type.shape == ()):
             waiting += node.args
         else:
             found.add(node)
@@ -196,7 +195,7 @@ class _Block:
         """How many bytes a row takes in what a block is given and in the arrays that it makes."""
         rows = [node for node in (*self.walk.sequences, *made) if _has_rows(node, self.walk.dim)]
         sizes = (product(tuple(dim for dim in node.type.known if dim != self.walk.dim)) for node in rows)
-        row = usual(sum(sizes, Dim.number(0)))
+        row = usual(sum(sizes, ZERO))
         if row.constant is not None:
             return str(8 * row.constant)
         self.outer.dim(row)

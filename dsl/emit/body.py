@@ -367,7 +367,8 @@ def user_names(program: Program, reserved: Mapping[str, None], order: Iterable[N
     names = Names({*reserved, *(each.node.name for each in program.arguments), *(seed.name for _, seed in program.cotangents if seed in order)})
     names.taken |= {*called.values(), *(name for name, _ in program.outputs)}
     names.dtype = names.fresh("dtype")
-    given: set[str] = set()
+    # an input may be called as a cotangent would be
+    given = {each.node.name for each in program.arguments}
     for node, name in called.items():
         if name not in given:
             names.chosen[node] = name

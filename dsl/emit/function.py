@@ -17,7 +17,6 @@ RESERVED = dict.fromkeys(
     "np tape Tape Gradients Outputs NamedTuple Any NDArray ArrayLike forward backward value value_and_grad".split()
 )
 CHECKED = "_checked"
-_VIEWS = ("broadcast_to", "spread", "reshape", "index", "unbroadcast", "stop_gradient", "cast", "diagonal", "flip", "windows", "renamed")
 
 
 def with_cotangents(program: Program, adjoints: Mapping[Node, Node]) -> Program:
@@ -128,7 +127,9 @@ def _is_view(node: Apply) -> bool:
     if node.op.name == "einsum":
         labels, output = split_spec(str(node.attr("spec")))
         return len(labels) == 1 and set(labels[0]) == set(output)
-    return node.op.name in _VIEWS and (len(node.args) == 1 or node.op.name in ("spread", "unbroadcast"))
+    if node.op.name in ("spread", "unbroadcast", "cast"):
+        return True
+    return node.op.view and len(node.args) == 1
 
 
 def scalar(node: Node, text: str, body: Body | None = None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from dsl.nodes import Declared, Program
 from dsl.sizes import Solved, solve
-from dsl.types import Check, Dim, shape_text
+from dsl.types import ONE, Check, Dim, shape_text
 
 
 def checks(program: Program) -> list[str]:
@@ -15,7 +15,7 @@ def checks(program: Program) -> list[str]:
     lines = _conversions(arrays)
     consts = (each for each in program.arguments if each.node.role == "const")
     lines += [f'{each.node.name} = _{each.node.type.dtype}_number({each.node.name}, "{each.node.name}")' for each in consts]
-    solved = {(one.argument, one.axis) for one in solve(arrays) if not one.rest.terms and one.factor == Dim.number(1)}
+    solved = {(one.argument, one.axis) for one in solve(arrays) if not one.rest.terms and one.factor == ONE}
     checked = [each for each in arrays if _needs_check(each, solved)]
     wanted = {*(s.name for each in checked for dim in each.node.type.known for s in dim.symbols())}
     wanted |= {s.name for check in program.checks if isinstance(check, Check) for s in check.left.symbols() + check.right.symbols()}

@@ -187,7 +187,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     bits = np.int32 if x.dtype == np.float32 else np.int64
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
-    out: NDArray[Any] = np.bitwise_and(keep, x.view(bits), out=keep if keep.size >= x.size else None)
+    out: NDArray[Any] = np.bitwise_and(keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None)
     return out.view(x.dtype)
 
 
@@ -198,7 +198,7 @@ def _signed(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     bits, sign = (np.int32, 31) if x.dtype == np.float32 else (np.int64, 63)
     flip = np.logical_not(mask).astype(bits)
     flip <<= sign
-    out: NDArray[Any] = np.bitwise_xor(flip, x.view(bits), out=flip if flip.size == x.size else None)
+    out: NDArray[Any] = np.bitwise_xor(flip, x.view(bits), out=flip if flip.shape == x.shape else None)
     return out.view(x.dtype)
 
 
@@ -211,7 +211,7 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     np.negative(keep, out=keep)
     other: NDArray[Any] = np.asarray(y, dtype).view(bits)
     change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if np.broadcast(keep, change).shape == keep.shape else None)
     out ^= other
     return out.view(dtype)
 

@@ -23,7 +23,7 @@ from dsl.ops.indexing import FULL
 from dsl.ops.loops import as_loop
 from dsl.ops.spec import ATOM
 from dsl.ops.words import bare, plural, word
-from dsl.types import Dim, Symbol
+from dsl.types import ZERO, Dim, Symbol
 
 if TYPE_CHECKING:
     from dsl.emit.body import Body
@@ -40,7 +40,7 @@ def rows(node: Node) -> tuple[Node, Dim] | None:
     assert isinstance(items, tuple)
     if not items or items[0][0] != "slice" or items[0][3] != 1 or any(each != FULL for each in items[1:]):
         return None
-    return node.args[0], items[0][1] or Dim.number(0)
+    return node.args[0], items[0][1] or ZERO
 
 
 def rows_of_loop(node: Node) -> bool:
@@ -321,12 +321,12 @@ class LoopPrinter:
         """Texts for what the turn is given: an element that is read more than once is a variable."""
         lines: list[str] = []
         for element, sequence in zip(self.made.turn.elements, self.made.sequences, strict=True):
-            base, start = rows(sequence) or (sequence, Dim.number(0))
+            base, start = rows(sequence) or (sequence, ZERO)
             if base not in self.outer.texts:
-                base, start = sequence, Dim.number(0)
+                base, start = sequence, ZERO
             if self.made.by_block(element):
-                base, start = sequence, Dim.number(0)
-            place = self._row(element) if start == Dim.number(0) else f"{self.t} + {self.outer.dim(start)}"
+                base, start = sequence, ZERO
+            place = self._row(element) if start == ZERO else f"{self.t} + {self.outer.dim(start)}"
             text = f"{self.outer.texts[base].at(ATOM)}[{place}]"
             if uses[element] > 1 or self.made.by_block(element):
                 row = inner.names.row(self.outer.texts[base].text) or element.name

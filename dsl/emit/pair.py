@@ -22,7 +22,7 @@ from dsl.emit.function import (
 from dsl.emit.guard import guarded
 from dsl.emit.loop import rows_of_loop
 from dsl.emit.module import Field, FunctionView
-from dsl.nodes import Apply, Const, Input, Node, Program, of_sizes, topological
+from dsl.nodes import Apply, Const, Input, Node, Program, applies, of_sizes, topological
 
 
 def forward_and_backward(program: Program) -> tuple[list[FunctionView], tuple[Field, ...], Mapping[Node, str]]:
@@ -109,7 +109,14 @@ def _read(program: Program, later: Iterable[Node]) -> list[Node]:
 
 def _free(node: Node) -> bool:
     """What backward makes again rather than keep: a number of the program's sizes, rows of what a loop leaves, windows over an array."""
-    return of_sizes(node) or rows_of_loop(node) or _of_windows(node) or (isinstance(node, Apply) and not node.args and node.op.name in ("arange", "eye"))
+    return of_sizes(node) or rows_of_loop(node) or _of_windows(node) or _counted(node)
+
+
+def _counted(node: Node) -> bool:
+    """Whether an array counts, or is an identity matrix, in whatever shape."""
+    while applies(node, "reshape"):
+        (node,) = node.args
+    return applies(node, "arange", "eye") and not node.args
 
 
 def _name(node: Node, names: Names) -> str:

@@ -69,13 +69,13 @@ def _softmax_and_log(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, o
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any], out: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    """The softmax of each row along the last axis, and its logarithm at one place of each."""
     e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
-    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    picked: NDArray[Any] = e[np.arange(len(x)), places] if x.ndim == 2 else np.take_along_axis(e, places[..., None], -1)[..., 0]
     np.exp(e, out=e)
     total = _added(e, -1)
     e /= total
-    picked -= np.log(total[:, 0])
+    picked -= np.log(total[..., 0])
     return e, picked
 
 

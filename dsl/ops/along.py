@@ -10,7 +10,7 @@ from dsl.nodes import Apply, Node, apply
 from dsl.ops.broadcasting import flat, reshape, total
 from dsl.ops.core import axes_of, axis_of, mul, number, shape_of, sub, where
 from dsl.ops.elementwise import cast, ew
-from dsl.ops.indexing import take_along_axis
+from dsl.ops.indexing import TAKE
 from dsl.ops.making import arange
 from dsl.ops.moving import flip
 from dsl.ops.prods import PROD_OTHERS
@@ -176,9 +176,9 @@ ARGSORT = Op("argsort", _infer_argsort, _emit_argsort)
 def _vjp_sort(node: Apply, g: Node) -> Sequence[Node | None]:
     """g put back where its entry came from."""
     axis = typing_cast(int, _axes(node))
-    taken = take_along_axis(node.args[0], argsort(node.args[0], axis), axis)
-    assert isinstance(taken, Apply) and taken.op.vjp is not None
-    return (taken.op.vjp(taken, g)[0],)
+    taken = apply(TAKE, node.args[0], argsort(node.args[0], axis), axis=axis)
+    assert TAKE.vjp is not None
+    return (TAKE.vjp(taken, g)[0],)
 
 
 SORT = Op("sort", _infer, _along("np.sort"), _vjp_sort)
@@ -242,7 +242,10 @@ FUNCTIONS: tuple[Function, ...] = (
         "Entries in ascending order along an axis, or of a laid out flat.",
         sort,
         derivative="g put back where its entry came from; equal entries keep their order",
-        cases=("y * sort(x)", "y * sort(x, axis=0)", "sort(x, axis=None)", "sort(x) | x: [5]", "x * sort(i) | x: [4]; i: int[4] in 0:3"),
+        cases=(
+            *("y * sort(x)", "y * sort(x, axis=0)", "sort(x, axis=None)", "sort(x) | x: [5]", "sin(sort(x)) | x: [4, 1]"),
+            "x * sort(i) | x: [4]; i: int[4] in 0:3",
+        ),
     ),
     function(
         "argsort(a, axis: axis | None = -1, kind: text = None)",

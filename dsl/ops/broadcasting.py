@@ -81,7 +81,7 @@ def _latex_reshape(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return args[0] if old == new else Text(rf"\operatorname{{reshape}}({args[0].text})")
 
 
-RESHAPE = Op("reshape", _infer_reshape, _emit_reshape, _vjp_reshape, linear=True, latex=_latex_reshape)
+RESHAPE = Op("reshape", _infer_reshape, _emit_reshape, _vjp_reshape, linear=True, view=True, latex=_latex_reshape)
 
 
 def reshape(x: Node, shape: Shape) -> Node:
@@ -159,7 +159,7 @@ def latex_spread(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return Text(ones if args[0].text == "1" else r"\mathbf{0}" if args[0].text == "0" else rf"{args[0].at(PRODUCT)} \, {ones}", PRODUCT)
 
 
-BROADCAST = Op("broadcast_to", _infer_broadcast, _emit_broadcast, _vjp_broadcast, linear=True, latex=latex_spread)
+BROADCAST = Op("broadcast_to", _infer_broadcast, _emit_broadcast, _vjp_broadcast, linear=True, view=True, latex=latex_spread)
 
 
 def broadcast_to(x: Node, shape: Shape) -> Node:
@@ -187,7 +187,7 @@ def _vjp_spread(node: Apply, g: Node) -> Sequence[Node | None]:
     return sum_to(g, node.args[0]), None
 
 
-SPREAD = Op("spread", _infer_like, _emit_spread, _vjp_spread, linear=True, latex=latex_spread)
+SPREAD = Op("spread", _infer_like, _emit_spread, _vjp_spread, linear=True, view=True, latex=latex_spread)
 
 
 def spread(x: Node, like: Node) -> Node:
@@ -298,7 +298,7 @@ def _emit_renamed(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
 
 
 # the array as it is, one of its dimensions under the name of another of the same size
-RENAMED = Op("renamed", _infer_renamed, _emit_renamed)
+RENAMED = Op("renamed", _infer_renamed, _emit_renamed, view=True)
 
 # unbroadcast: the sum that undoes a broadcast known only at run time ---------------------------------------------------
 

@@ -11,7 +11,7 @@ from dsl.ops.core import add, number, shape_of
 from dsl.ops.indexing import FULL, pick, scatter
 from dsl.ops.making import arange
 from dsl.ops.spec import Emit, Op, Printer, Text, function
-from dsl.types import Dim, Shape, ShapeError, TensorType, as_dim, least, require
+from dsl.types import ZERO, Dim, Shape, ShapeError, TensorType, as_dim, least, require
 
 # on and from a diagonal of the last two axes ---------------------------------------------------------------------------
 
@@ -29,7 +29,7 @@ def _length(shape: Shape, k: int) -> Dim:
     """How many entries a diagonal has. One of a matrix of symbolic sizes is assumed not to lie outside it."""
     _require_diagonal(shape[-2], shape[-1], k)
     length = least(shape[-2] - max(-k, 0), shape[-1] - max(k, 0))
-    return Dim.number(0) if length.constant is not None and length.constant < 0 else length
+    return ZERO if length.constant is not None and length.constant < 0 else length
 
 
 def _require_diagonal(rows: Dim, columns: Dim, k: int) -> None:
@@ -72,7 +72,7 @@ def _vjp_diagonal(node: Apply, g: Node) -> Sequence[Node | None]:
 
 
 DIAG = Op("diag", _infer_diag, _emit_diag, _vjp_diag, linear=True)
-DIAGONAL = Op("diagonal", _infer_diagonal, _emit_diagonal, _vjp_diagonal, linear=True)
+DIAGONAL = Op("diagonal", _infer_diagonal, _emit_diagonal, _vjp_diagonal, linear=True, view=True)
 
 # triangles -----------------------------------------------------------------------------------------------------------
 

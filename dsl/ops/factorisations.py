@@ -21,7 +21,7 @@ from dsl.ops.linalg_ops import inv, pinv, solve_triangular
 from dsl.ops.matrices import column, flat, mirrored, mm, mT, per_matrix, row, symmetrised
 from dsl.ops.reduction import reduce
 from dsl.ops.spec import ATOM, Op, Printer, Text
-from dsl.types import Dim, Shape, ShapeError, TensorType, least, require
+from dsl.types import ONE, ZERO, Dim, Shape, ShapeError, TensorType, least, require
 
 # one result of several -----------------------------------------------------------------------------------------------
 
@@ -326,7 +326,7 @@ def _lstsq_parts(whole: Apply) -> tuple[Node, Node, Node, Node]:
     A, b = (shape_of(arg) for arg in whole.args)
     m, n = A
     wide = (m - n).constant is not None and not _wide(n, m)
-    sides = (Dim.number(0),) if wide else b[1:] or (Dim.number(1),)
+    sides = (ZERO,) if wide else b[1:] or (ONE,)
     return part(whole, 0, (n, *b[1:])), part(whole, 1, sides), part(whole, 2, (), "int"), part(whole, 3, (least(m, n),))
 
 

@@ -14,10 +14,9 @@ from dsl.ops.core import add, axis_of, integers, number, shape_of, where
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.making import arange
 from dsl.ops.spec import ATOM, Op, Printer, Text, function
-from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, broadcast, join, product, require
+from dsl.types import ONE, ZERO, Dim, Shape, ShapeError, TensorType, broadcast, join, product, require
 
 Item = tuple[object, ...]
-ZERO = Dim.number(0)
 FULL: Item = ("slice", None, None, 1)
 
 # shapes --------------------------------------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ def _latex_index(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     return Text(f"{{{args[0].at(ATOM)}}}_{{[{items_text(node, args[1:], printer)}]}}")
 
 
-INDEX = Op("index", _infer_index, _emit_index, _vjp_index, linear=True, latex=_latex_index)
+INDEX = Op("index", _infer_index, _emit_index, _vjp_index, linear=True, view=True, latex=_latex_index)
 
 
 def index(x: Node, items: Sequence[Item], arrays: Sequence[Node] = ()) -> Node:
@@ -379,10 +378,32 @@ TAKE = Op("take_along_axis", _infer_take, _emit_take, _vjp_take, linear=True)
 
 
 def take_along_axis(arr: Node, indices: Node, axis: int | None) -> Node:
+    """Entries along an axis where an array says; one of each row is picked by an index."""
     indices = integers(indices)
     if axis is None:
         arr, axis = flat(arr), -1
-    return apply(TAKE, arr, indices, axis=axis_of(axis, len(shape_of(arr))))
+    axis, (*rows, _) = axis_of(axis, len(shape_of(arr))), shape_of(arr)
+    if axis == -1 and rows and ONE not in rows and shape_of(indices) == (*rows, ONE):
+        counted = grid(rows)
+        items: list[Item] = [("array", i) for i in range(len(rows) + 1)]
+        return reshape(index(arr, items, (*counted, reshape(indices, tuple(rows)))), (*rows, ONE))
+    return apply(TAKE, arr, indices, axis=axis)
+
+
+def grid(shape: Sequence[Dim]) -> list[Node]:
+    """Arrays of indices that count the entries along each axis, and broadcast to the shape."""
+    return [reshape(arange(dim), (dim, *[ONE] * (len(shape) - 1 - axis))) for axis, dim in enumerate(shape)]
+
+
+def place_in_rows(node: Node) -> Node | None:
+    """The array that says which entry an index takes of each row along the last axis, or where a row's one entry is put; None of any other node."""
+    if not (isinstance(node, Apply) and node.op in (INDEX, SCATTER)):
+        return None
+    *rows, _ = shape_of(node if node.op is SCATTER else node.args[0]) or (ONE,)
+    if _items(node) != tuple(("array", i) for i in range(len(rows) + 1)):
+        return None
+    *counted, place = node.args[1:]
+    return place if shape_of(place) == tuple(rows) and counted == grid(rows) else None
 
 
 def take(a: Node, indices: Node, axis: int | None) -> Node:
@@ -429,6 +450,6 @@ FUNCTIONS = (
 )
 
 __all__ = [
-    *("FULL", "FUNCTIONS", "INDEX", "OPS", "SCATTER", "Item"),
-    *("distinct", "index", "narrow", "pick", "same", "scatter", "slice_of", "take", "take_along_axis", "update"),
+    *("FULL", "FUNCTIONS", "INDEX", "OPS", "SCATTER", "TAKE", "Item"),
+    *("distinct", "index", "narrow", "pick", "place_in_rows", "same", "scatter", "slice_of", "take", "take_along_axis", "update"),
 ]

@@ -18,7 +18,7 @@ from dsl.nodes import Apply, Input, Nested, Node, Notes, apply, of_sizes, rebuil
 from dsl.ops.factorisations import part
 from dsl.ops.indexing import FULL, SCATTER, index
 from dsl.ops.spec import Op, Printer, Text
-from dsl.types import ONE, Dim, TensorType
+from dsl.types import ONE, ZERO, Dim, TensorType
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Loop:
 
     def last_of(self, trail: Node) -> Node:
         """Of a carry before the first turn and after every one, that after the last turn."""
-        return index(trail, (("int", Dim.number(0) if self.backwards else self.length), *[FULL] * len(trail.type.known[1:])))
+        return index(trail, (("int", ZERO if self.backwards else self.length), *[FULL] * len(trail.type.known[1:])))
 
     def given_of(self, trail: Node) -> Node:
         """The carry as every turn is given it."""

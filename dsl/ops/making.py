@@ -11,9 +11,7 @@ from dsl.ops.broadcasting import broadcast_to, dtype_text, reshape, spread, sum_
 from dsl.ops.core import add, axis_of, integers, mul, number, shape_of
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.spec import ATOM, Op, Printer, Text, function
-from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, as_dim, broadcast, product, require
-
-ZERO = Dim.number(0)
+from dsl.types import ONE, ZERO, Dim, Shape, ShapeError, TensorType, as_dim, broadcast, product, require
 
 
 def _dim(node: Apply, name: str) -> Dim:
@@ -68,11 +66,7 @@ def _infer_arange(types: tuple[TensorType, ...], attrs: Mapping[str, object]) ->
     start, stop, step = (typing_cast(Dim, attrs[key]) for key in ("start", "stop", "step"))
     # the ceiling of a quotient, for a step of either sign
     count = -((start - stop) // step)
-    if count.constant is not None and count.constant < 0:
-        count = ZERO
-    elif any(factor < 0 for _, factor in count.terms):
-        require(count, ">=", ZERO, "the range must not be empty backwards")
-    return TensorType("int", (count,))
+    return TensorType("int", (ZERO if count.constant is not None and count.constant < 0 else count,))
 
 
 def _emit_arange(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -102,6 +96,9 @@ def _arange(start: object, stop: object, step: object, dtype: str | None) -> Nod
         raise ShapeError(Code.E0204, "the step of `arange` is 0")
     if all(isinstance(each, (int, Dim)) for each in parts):
         whole = arange(*(as_dim(typing_cast("int | Dim", each)) for each in (high, low, by)))
+        (size,) = whole.type.known
+        if any(factor < 0 for _, factor in size.terms):
+            require(size, ">=", ZERO, "the range must not be empty backwards")
         return cast(whole, dtype or "int")
     if any(isinstance(each, Dim) for each in parts):
         raise ShapeError(Code.E0204, "`arange` takes either numbers or dimensions", help="write `arange(N) * 0.1`")
@@ -208,7 +205,7 @@ def _vjp_none(node: Apply, g: Node) -> Sequence[Node | None]:
     return (None,)
 
 
-STOP = Op("stop_gradient", lambda types, attrs: types[0], _emit_unchanged, _vjp_none, alias=True, latex=r"\operatorname{stop}({0})")
+STOP = Op("stop_gradient", lambda types, attrs: types[0], _emit_unchanged, _vjp_none, alias=True, view=True, latex=r"\operatorname{stop}({0})")
 
 
 def stop_gradient(x: Node) -> Node:

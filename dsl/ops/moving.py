@@ -32,7 +32,7 @@ def _vjp_flip(node: Apply, g: Node) -> Sequence[Node | None]:
     return (apply(FLIP, g, axis=node.attr("axis")),)
 
 
-FLIP = Op("flip", _infer_moved, _emit_flip, _vjp_flip, linear=True)
+FLIP = Op("flip", _infer_moved, _emit_flip, _vjp_flip, linear=True, view=True)
 
 
 def flip(m: Node, axis: object = None) -> Node:

@@ -15,9 +15,7 @@ from dsl.ops.elementwise import cast
 from dsl.ops.indexing import FULL, index, narrow, pick, scatter
 from dsl.ops.making import arange
 from dsl.ops.spec import Op, Printer, Text, function
-from dsl.types import ONE, Dim, Shape, ShapeError, TensorType, as_dim, require, same
-
-ZERO = Dim.number(0)
+from dsl.types import ONE, ZERO, Dim, Shape, ShapeError, TensorType, as_dim, require, same
 
 
 def _axis(node: Apply) -> int:

@@ -17,9 +17,7 @@ from dsl.ops.elementwise import cast
 from dsl.ops.reduction import reduce
 from dsl.ops.signal_ops import Pairs, Window, convolve, windows
 from dsl.ops.spec import Function, function
-from dsl.types import ONE, Dim, Shape, ShapeError, as_dim, product, require, same
-
-ZERO = Dim.number(0)
+from dsl.types import ONE, ZERO, Dim, Shape, ShapeError, as_dim, product, require, same
 
 
 def _steps(value: object, n: int, what: str, least: int = 1) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from dsl.ops.indexing import FULL, index
 from dsl.ops.moving import flip
 from dsl.ops.shaping import PAD
 from dsl.ops.spec import Op, Printer, Text
-from dsl.types import Dim, Shape, ShapeError, TensorType, require
+from dsl.types import ZERO, Dim, Shape, ShapeError, TensorType, require
 
 Steps = tuple[int, ...]
 Pairs = tuple[tuple[Dim, Dim], ...]
@@ -88,7 +88,7 @@ def _vjp_windows(node: Apply, g: Node) -> Sequence[Node | None]:
     return (unwindows(g, window, shape_of(node.args[0])[-len(window.size) :]),)
 
 
-WINDOWS = Op("windows", _infer_windows, _emit_windows, _vjp_windows, linear=True)
+WINDOWS = Op("windows", _infer_windows, _emit_windows, _vjp_windows, linear=True, view=True)
 
 
 def windows(x: Node, window: Window, lowest: bool = False) -> Node:
@@ -162,8 +162,7 @@ def valid(a: Node, v: Node) -> Node:
     """The convolution where the two overlap wholly. Either may have leading axes (a cotangent has, in a Jacobian)."""
     if len(shape_of(a)) == len(shape_of(v)) == 1:
         return convolve(a, v, "valid")
-    zero = Dim.number(0)
-    wide = windows(a, Window((shape_of(v)[-1],), (1,), (1,), ((zero, zero),)))
+    wide = windows(a, Window((shape_of(v)[-1],), (1,), (1,), ((ZERO, ZERO),)))
     rank = max(len(shape_of(a)), len(shape_of(v))) - 1
     left, right = (ascii_lowercase[rank - len(shape_of(each)) + 1 : rank] for each in (a, v))
     return einsum(f"{left}yz,{right}y->{max(left, right, key=len)}z", wide, flip(v, -1))
@@ -179,8 +178,7 @@ def full(a: Node, v: Node) -> Node:
 
 def _padded(x: Node, before: Dim, after: Dim) -> Node:
     """x with zeros before and after along its last axis."""
-    zero = Dim.number(0)
-    lead = ((zero, zero),) * (len(shape_of(x)) - 1)
+    lead = ((ZERO, ZERO),) * (len(shape_of(x)) - 1)
     return apply(PAD, x, widths=(*lead, (before, after)), mode="constant", fill=0)
 
 

@@ -52,7 +52,7 @@ class Op:
     ``infer`` gives the result's type and raises ShapeError; ``emit`` prints NumPy; ``vjp`` takes the node and the incoming cotangent g and
     gives a cotangent per argument, None where it is zero, each of exactly its argument's shape, built of registered ops. ``elementwise``
     ops have ``partials`` instead: source text per argument, in the language, over the arguments' names and ``out``.
-    An ``alias`` is its first argument's value with a derivative of its own.
+    An ``alias`` is its first argument's value with a derivative of its own; a ``view`` has its entries, moved about, repeated or left out.
     One that is ``nested`` has a graph among its settings.
     One that ``raises`` NumPy's LinAlgError gets the line of the source into the message. ``parts`` names the results of an operation that
     has several: its node stands for all of them, and a node of ``ops.factorisations.PART`` takes out one. ``latex`` is a template of its
@@ -67,6 +67,7 @@ class Op:
     linear: bool = False
     elementwise: bool = False
     alias: bool = False
+    view: bool = False
     raises: bool = False
     nested: bool = False
     parts: tuple[str, ...] = ()

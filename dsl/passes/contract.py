@@ -33,7 +33,7 @@ from dsl.nodes import (
 )
 from dsl.ops.factorisations import PART, place_of
 from dsl.ops.spec import Text
-from dsl.types import Dim
+from dsl.types import ZERO, Dim
 
 NAME_WIDTH = 24
 SAID, SAID_WIDTH = 4, 90
@@ -113,7 +113,7 @@ class _Planner:
             plan = self.plan(node, self.absorbs) if applies(node, *TOPS) and node not in gone else None
             if plan is None:
                 continue
-            old = sum((own_cost(each) for each in plan.taken if each not in self.dissolved or each is node), Dim.number(0))
+            old = sum((own_cost(each) for each in plan.taken if each not in self.dissolved or each is node), ZERO)
             if any(each in self.dissolved for each in plan.taken) or self.scale.cheaper(plan.order.cost, old):
                 plans[node] = plan
                 gone.update(plan.taken)
@@ -139,7 +139,7 @@ class _Planner:
         """Whether all that read a product are cheaper when they do without it, its own cost saved. A square does not do without."""
         if any((read := as_product(reader)) and sum(factor.node is node for factor in read.factors) > 1 for reader in self.readers[node]):
             return False
-        kept, apart = self.cost(node, self.absorbs), Dim.number(0)
+        kept, apart = self.cost(node, self.absorbs), ZERO
         for top in (tops := self.tops(node)):
             kept, apart = kept + self.cost(top, self.absorbs), apart + self.cost(top, lambda each: each is node or self.absorbs(each))
         return bool(tops) and self.scale.cheaper(apart, kept)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain, count
 
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewritten
@@ -18,7 +19,7 @@ from dsl.ops.shaping import spread
 
 def differentiate(program: Program) -> Program:
     """Gradients of the outputs with respect to ``wrt``. Raises DslError where there is no derivative."""
-    seeds = tuple((name, argument(f"d{name}", "cotangent", node.type)) for name, node in program.outputs if node.type.dtype == "float")
+    seeds = _seeds(program)
     if not seeds:
         raise DslError(Diagnostic(Code.E0402, "no output is a float, so there is nothing to differentiate", None, "", "name a float with `output`"))
     wanted = {each.node.name: each.node for each in program.arguments}
@@ -42,6 +43,19 @@ def differentiate(program: Program) -> Program:
         lines=lines,
         warnings=program.warnings + warnings,
     )
+
+
+def _seeds(program: Program) -> tuple[tuple[str, Input], ...]:
+    """The cotangent of each float output, by its name: ``dL`` for L, unless something of the user's is called so, as a step ``dt`` beside a time t."""
+    taken = {each.node.name for each in program.arguments} | {*program.names.values()} | {name for name, _ in program.outputs}
+    taken |= {symbol.name for each in program.arguments for dim in each.node.type.shape or () for symbol in dim.symbols()}
+    seeds: list[tuple[str, Input]] = []
+    for name, node in program.outputs:
+        if node.type.dtype == "float":
+            called = next(each for each in chain([f"d{name}"], (f"d{name}_{i}" for i in count(2))) if each not in taken)
+            taken.add(called)
+            seeds.append((name, argument(called, "cotangent", node.type)))
+    return tuple(seeds)
 
 
 def _unit(output: Node, targets: list[Input], lines: dict[Node, Line]) -> tuple[dict[Node, Node], dict[Node, Node]]:

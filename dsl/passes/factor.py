@@ -20,7 +20,7 @@ from dsl.ops.linalg_ops import INV, SOLVE, solve
 from dsl.ops.loops import LOOP, as_loop
 from dsl.ops.matrices import column, mT
 from dsl.ops.shaping import concatenate
-from dsl.types import ONE, Dim
+from dsl.types import ONE, ZERO
 
 # from so many products on, an inverse costs less than solving for each
 PRODUCTS = 4
@@ -214,7 +214,7 @@ def _alike(one: Apply, other: Apply) -> bool:
 
 def _columns(stacked: Node, group: Sequence[Apply], node: Apply) -> Node:
     """The columns of one solution among those of all."""
-    start = Dim.number(0)
+    start = ZERO
     for each in group:
         width = ONE if len(each.type.known) == 1 else each.type.known[1]
         if each is node:

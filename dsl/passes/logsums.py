@@ -23,7 +23,7 @@ from dsl.ops.exactness import MODERATE
 from dsl.ops.loops import Loop
 from dsl.ops.making import stop_gradient
 from dsl.ops.reduction import reduce as reduction
-from dsl.types import ONE, Dim, Shape, product
+from dsl.types import ONE, ZERO, Shape, product
 
 WAY = "logsums"
 # so many terms of a sum are looked at
@@ -51,7 +51,7 @@ class _Search:
 
     def __init__(self, program: Program) -> None:
         self.guards: dict[Node, None] = {}
-        self.spared = Dim.number(0)
+        self.spared = ZERO
         self.in_loops = False
         self.program = self._changed(program, None)
 

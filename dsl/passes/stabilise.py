@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dsl.calculus.entropies import as_entropy
-from dsl.calculus.logarithms import MOVES, Logarithms
+from dsl.calculus.logarithms import Logarithms
 from dsl.calculus.stability import complement, stable
 from dsl.library import applied
 from dsl.nodes import Apply, Line, Nested, Node, Program, Rewrite, applies, rebuild, remapped, topological
@@ -138,8 +138,7 @@ def _said(node: Apply, new: Node) -> tuple[str, str]:
         return _SAID["where", "where"]
     if applies(node, "log") and applies(node.args[0], "exp"):
         return _SAID["log", "log"]
-    aside = MOVES if applies(node, "log") else ("negative", "multiply")
-    while isinstance(new, Apply) and new.op.name in aside:
+    while isinstance(new, Apply) and (new.op.view if applies(node, "log") else new.op.name in ("negative", "multiply")):
         new = new.args[-1 if new.op.name == "multiply" else 0]
     name = new.op.name if isinstance(new, Apply) else "number"
     return _SAID.get((node.op.name, name), (f"{node.op.name}(x)", f"{name}(x)"))

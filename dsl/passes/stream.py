@@ -22,15 +22,16 @@ from dsl.types import Dim
 
 # so many steps between the inputs and the results must stay within a block for it to be worth its while
 LEAST_GAIN = 2
+# a walk more is worth so many steps
+ANOTHER_WALK = 2
 # so many steps are worth less than rows that lie together in memory, as those along a first axis do
 TOGETHER = 2
 # a dimension that is said to be smaller is never taken in blocks
 LEAST_ROWS = 1024
 # so many dimensions are tried, for each takes a look at the whole program
 MOST_DIMENSIONS = 8
-_VIEWS = ("broadcast_to", "reshape", "index", "arange", "cast", "renamed")
 # what is rather computed again than kept for another walk
-_CHEAP = (*_VIEWS, "add", "subtract", "multiply", "divide", "negative", "where", "maximum", "minimum", "abs", "sum", "mean")
+_CHEAP = ("arange", "cast", "add", "subtract", "multiply", "divide", "negative", "where", "maximum", "minimum", "abs", "sum", "mean")
 
 
 def stream(program: Program) -> Program:
@@ -178,7 +179,7 @@ class _Plan:
         while stack:
             each = stack.pop()
             if self._inside(each) and isinstance(each, Apply):
-                if each.op.name in _CHEAP or _is_transpose(each) or (each.op.name == "power" and is_number(each.args[1], 2)):
+                if each.op.view or each.op.name in _CHEAP or _is_transpose(each) or (each.op.name == "power" and is_number(each.args[1], 2)):
                     stack += each.args
                 else:
                     dear.add(each)
@@ -190,21 +191,22 @@ class _Plan:
     @property
     def sound(self) -> bool:
         """Whether the rows that index arrays count are only counted where the rows are."""
-        users = [node for node in self.order if not self.places.isdisjoint(node.args)]
+        users = [node for node in self.order if not self.places.isdisjoint(node.args) and node not in self.places]
         return all(isinstance(node, Apply) and node.op.name in ("index", "scatter") and self._inside(node) for node in users)
 
     @property
     def gain(self) -> int:
-        """How many steps on the way stay within a block, and sums beyond the first, less those that take all rows at once and what must be kept
-        for them."""
-        steps = [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS]
+        """How many steps on the way stay within a block, and sums beyond the first, less those that take all rows at once, what must be kept for
+        them, and the calls of more walks than one."""
+        steps = [node for node in self.order if _takes_time(node)]
         passing = sum(self._inside(node) and node not in self.kept for node in steps)
         # the steps from pieces to their sum are done to a block's rows
         added = {each for node, of in self.added.items() for each in topological([node], of.below)}
         passing += len(added - self.added.keys())
         alone = sum(len(of.terms) == 1 for of in self.added.values())
         others = alone + sum(not self._inside(node) and node not in added and self._is_large(node) for node in steps)
-        return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) if self.parts else 0
+        walks = {self.when[node] for node in steps if self._inside(node)}
+        return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) - ANOTHER_WALK * (len(walks) - 1) if self.parts else 0
 
     @property
     def beside(self) -> set[Dim]:
@@ -214,7 +216,7 @@ class _Plan:
     @property
     def squares(self) -> list[Node]:
         """The arrays of rows beside rows that are computed."""
-        return [node for node in self.order if isinstance(node, Apply) and node.op.name not in _VIEWS and self._is_square(node)]
+        return [node for node in self.order if _takes_time(node) and self._is_square(node)]
 
     @property
     def busy(self) -> set[int]:
@@ -263,6 +265,11 @@ class _Plan:
         outside = {node for node in self.order if not self._inside(node) or (node in self.kept and self.when[node] < 2 * k)}
         read = dict.fromkeys(arg for node in topological(roots, outside - set(roots)) for arg in node.args if arg in outside)
         return tuple(node for node in read if axis_of_rows(node, self.dim) is not None)
+
+
+def _takes_time(node: Node) -> bool:
+    """Whether a node is more than entries seen otherwise, or counted."""
+    return isinstance(node, Apply) and not (node.op.view or node.op.name in ("arange", "cast"))
 
 
 def _is_transpose(node: Apply) -> bool:

@@ -392,7 +392,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         added = dtotal + dtotal_block[::-1].cumsum(axis=-1)[::-1]
         reshaped_added = added[:, None]
         dus = _recurrence(
-            du, cos_row_block, (du_block + reshaped_added) * cos_row_block, backwards=True
+            du, cos_row_block, cos_row_block * (du_block + reshaped_added), backwards=True
         )
         du = dus[0]
         dtotal = dtotal + dtotal_block.sum()
@@ -428,4 +428,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: c2daa18bb130a4f4d22cbb2c85284626f725c83c59b0321ac66d3969a550159b
+# gradc: d2b7e9ded959034bb3025dd6bd0eed41831161ae310fa1d39cce3b20f268e946

@@ -88,7 +88,9 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     np.negative(keep, out=keep)
     other: NDArray[Any] = np.asarray(y, dtype).view(bits)
     change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, change, out=keep if np.broadcast(keep, change).shape == keep.shape else None
+    )
     out ^= other
     return out.view(dtype)
 
@@ -318,4 +320,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 9ebf63aaf0cbdc555622f74ea3687abb5b53e92169d73e094136d62ece3d66cc
+# gradc: 316abf583f80f641baab60cd03e30bc1ec33a459b0f28fe5ce28ebe2d244d57f

@@ -78,7 +78,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -92,7 +92,9 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     np.negative(keep, out=keep)
     other: NDArray[Any] = np.asarray(y, dtype).view(bits)
     change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, change, out=keep if np.broadcast(keep, change).shape == keep.shape else None
+    )
     out ^= other
     return out.view(dtype)
 
@@ -371,4 +373,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 0283b0e56bbc6ccfb05bae4e1f10f0e88d261b3800d04b321620ae4096ef77ad
+# gradc: f4d13570621818451d4005bdb7f08a9c16d6913a1a1463b7ede31878e508f893

@@ -127,7 +127,9 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     np.negative(keep, out=keep)
     other: NDArray[Any] = np.asarray(y, dtype).view(bits)
     change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, change, out=keep if np.broadcast(keep, change).shape == keep.shape else None
+    )
     out ^= other
     return out.view(dtype)
 
@@ -181,13 +183,17 @@ def _log_softmax(
 def _softmax_and_picked(
     x: NDArray[Any], places: NDArray[Any], out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The softmax of each row of a matrix, and its logarithm at one place of each."""
+    """The softmax of each row along the last axis, and its logarithm at one place of each."""
     e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
-    picked: NDArray[Any] = e[np.arange(len(x)), places]
+    picked: NDArray[Any] = (
+        e[np.arange(len(x)), places]
+        if x.ndim == 2
+        else np.take_along_axis(e, places[..., None], -1)[..., 0]
+    )
     np.exp(e, out=e)
     total = _added(e, -1)
     e /= total
-    picked -= np.log(total[:, 0])
+    picked -= np.log(total[..., 0])
     return e, picked
 
 
@@ -578,7 +584,8 @@ def value_and_grad(
         added = np.multiply(centred, 1.0 / scale, out=centred)
         added *= gain
         added += bias
-        scaled_2 = added**3
+        scaled_2 = added * added
+        scaled_2 *= added
         scaled_2 *= 0.044715
         scaled_2 += added
         scaled_2 *= 1.5957691216057308
@@ -671,4 +678,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: e8173ce3123a46d782c24da2fc094538c4dd5c0cbe23be721edbf1406471bd60
+# gradc: 4296a2b1369afe59773aa4b42b52716c22b14606d72d57d75118ef84158624f0

@@ -79,7 +79,9 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     np.negative(keep, out=keep)
     other: NDArray[Any] = np.asarray(y, dtype).view(bits)
     change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, change, out=keep if np.broadcast(keep, change).shape == keep.shape else None
+    )
     out ^= other
     return out.view(dtype)
 
@@ -402,4 +404,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dx)
 
 
-# gradc: 67019c7812db8890d7c8f8fd732a043b22f43523f60849aaed087f305f7fb1a9
+# gradc: b9152fbef5a449683b45bd4e84d5603983d7b191d84569a8154e0520ab520679

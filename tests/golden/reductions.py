@@ -80,7 +80,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -94,7 +94,9 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     np.negative(keep, out=keep)
     other: NDArray[Any] = np.asarray(y, dtype).view(bits)
     change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, change, out=keep if np.broadcast(keep, change).shape == keep.shape else None
+    )
     out ^= other
     return out.view(dtype)
 
@@ -413,19 +415,20 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
         centred = x_rows - ratio_2
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        total_4 = (centred**3).sum()
+        centred_squared = centred * centred
+        total_4 = np.vdot(centred_squared, centred)
         total_5 = spread_rows.sum()
         # low = min(x, axis=0, keepdims=True)
         tied_3 = x_rows == low
         total_6 = tied_3.sum(axis=0, keepdims=True)
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
-        total_7 = (centred * centred).sum(axis=(0, 2), keepdims=True)
+        total_7 = centred_squared.sum(axis=(0, 2), keepdims=True)
         # spread = std(x, axis=1, ddof=1)
         tied_4 = spread_rows == 0
         return total_4, total_5, total_6, total_7, tied_3, tied_4
 
     total_4, total_5, total_6, total_7, tied_3, tied_4 = _in_blocks(
-        block_2, (x, spread), B, 8 * (3 * D * N + 2 * D), workers, kept=(0, 0)
+        block_2, (x, spread), B, 8 * (4 * D * N + 2 * D), workers, kept=(0, 0)
     )
     difference_2 = total_4 + total_5 + total_2 / (B * N) - low.sum()
     L = difference_2 + sqrt_total_3 + x_0_0.prod()
@@ -479,4 +482,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 77d7e2a784911041a1b19f4f169a890f92897178480567c9276409ad35c08955
+# gradc: 62068e43fcc3d3c0cc794c53bd440f6f3609c9e92a88351cd0d01e243b4ca467

@@ -77,7 +77,7 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     keep = mask.astype(bits)
     np.negative(keep, out=keep)
     out: NDArray[Any] = np.bitwise_and(
-        keep, x.view(bits), out=keep if keep.size >= x.size else None
+        keep, x.view(bits), out=keep if np.broadcast(keep, x).shape == keep.shape else None
     )
     return out.view(x.dtype)
 
@@ -91,7 +91,9 @@ def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     np.negative(keep, out=keep)
     other: NDArray[Any] = np.asarray(y, dtype).view(bits)
     change = np.bitwise_xor(np.asarray(x, dtype).view(bits), other)
-    out: NDArray[Any] = np.bitwise_and(keep, change, out=keep if keep.size >= change.size else None)
+    out: NDArray[Any] = np.bitwise_and(
+        keep, change, out=keep if np.broadcast(keep, change).shape == keep.shape else None
+    )
     out ^= other
     return out.view(dtype)
 
@@ -152,6 +154,7 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     x: float[N, D]
     """
     x = _checked(x)
+    N = x.shape[0]
     dtype = x.dtype
     # total = cumsum(x, axis=0)
     total = x.cumsum(axis=0)
@@ -161,8 +164,9 @@ def forward(x: ArrayLike) -> tuple[Any, Tape]:
     # ranked = sort(x, axis=0)
     ranked = np.sort(x, axis=0)
     # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
-    picked = x.argsort(axis=-1, kind="stable")[:, -1:]
-    where_most = np.take_along_axis(x, picked, axis=-1)
+    arange = np.arange(N)
+    picked = x.argsort(axis=-1, kind="stable")[:, -1]
+    where_most = x[arange, picked][:, None]
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     grown_squared = grown**2
     ranked_0 = ranked[0]
@@ -186,17 +190,17 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     scaled = 2 * dL
     dL_dgrown = scaled / grown_squared * grown
     # ranked = sort(x, axis=0)
-    arange = np.arange(D)
+    arange_2 = np.arange(D)
     # grown = cumprod(1 + x / 10, axis=-1)
-    below = arange <= arange[:, None]
+    below = arange_2 <= arange_2[:, None]
     prod_others = _prod_others(np.where(below, added[:, None], 1.0), axis=-1)
     chosen = _masked(below, dL_dgrown[:, :, None] * prod_others)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dtotal = scaled * total
     # ranked = sort(x, axis=0)
     added_3 = np.zeros((N, D), dtype=dtype)
-    added_3[np.arange(N)[:, None], picked] = dL
-    added_3[x.argsort(axis=0, kind="stable"), arange] += dL_dranked
+    added_3[np.arange(N), picked] = dL
+    added_3[x.argsort(axis=0, kind="stable"), arange_2] += dL_dranked
     # total = cumsum(x, axis=0)
     dL_dx = added_3 + chosen.sum(axis=1) / 10 + dL_dtotal[::-1].cumsum(axis=0)[::-1]
     return Gradients(dL_dx)
@@ -205,6 +209,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
 def value(x: ArrayLike) -> Any:
     """Compute L."""
     x = _checked(x)
+    N = x.shape[0]
     # total = cumsum(x, axis=0)
     total = x.cumsum(axis=0)
     # grown = cumprod(1 + x / 10, axis=-1)
@@ -212,7 +217,8 @@ def value(x: ArrayLike) -> Any:
     # ranked = sort(x, axis=0)
     ranked = np.sort(x, axis=0)
     # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
-    where_most = np.take_along_axis(x, x.argsort(axis=-1, kind="stable")[:, -1:], axis=-1)
+    picked = x[np.arange(N), x.argsort(axis=-1, kind="stable")[:, -1]]
+    where_most = picked[:, None]
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     added = (total**2).sum() + np.log(grown**2).sum() + (ranked[0] * ranked[-1]).sum()
     L = added + where_most.sum()
@@ -232,8 +238,9 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     # ranked = sort(x, axis=0)
     ranked = np.sort(x, axis=0)
     # where_most = take_along_axis(x, argsort(x, axis=1)[:, -1:], axis=1)
-    picked = x.argsort(axis=-1, kind="stable")[:, -1:]
-    where_most = np.take_along_axis(x, picked, axis=-1)
+    arange = np.arange(N)
+    picked = x.argsort(axis=-1, kind="stable")[:, -1]
+    where_most = x[arange, picked][:, None]
     # grown = cumprod(1 + x / 10, axis=-1)
     added = 0.1 * x
     added += 1
@@ -250,9 +257,9 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dgrown = np.divide(2.0, grown_squared, out=grown_squared)
     dL_dgrown *= grown
     # ranked = sort(x, axis=0)
-    arange = np.arange(D)
+    arange_2 = np.arange(D)
     # grown = cumprod(1 + x / 10, axis=-1)
-    below = arange <= arange[:, None]
+    below = arange_2 <= arange_2[:, None]
     prod_others = _prod_others(_where(below, added[:, None], 1.0), axis=-1)
     chosen = _masked(below, dL_dgrown[:, :, None] * prod_others)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
@@ -264,11 +271,11 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dx += dL_dtotal[::-1].cumsum(axis=0)[::-1]
     # ranked = sort(x, axis=0)
     added_4 = np.zeros((N, D), dtype=dtype)
-    added_4[np.arange(N)[:, None], picked] = 1.0
-    added_4[x.argsort(axis=0, kind="stable"), arange] += dL_dranked
+    added_4[arange, picked] = 1.0
+    added_4[x.argsort(axis=0, kind="stable"), arange_2] += dL_dranked
     # total = cumsum(x, axis=0)
     dL_dx += added_4
     return L, Gradients(dL_dx)
 
 
-# gradc: cdad506e82f3843c7f92d12262a17c178f0433cf9745baa0cc888d5d7eabdd02
+# gradc: 11a0b408801566041172da9d50c5c060c5460dd970b6875a0912ea9f97e41a09

@@ -386,7 +386,8 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # joined = concatenate([x, y[:, :2]], axis=1)
         joined = np.concatenate((x_rows, y_rows[:, :2]), axis=-1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        total_2 = (joined**3).sum()
+        joined_squared = joined * joined
+        total_2 = np.vdot(joined_squared, joined)
         # stacked = stack([x, y], axis=1)
         stacked = np.stack((x_rows, y_rows), axis=1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
@@ -401,8 +402,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         dL_dx += exp_edged_from_1[:, :6]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         dL_dstacked = np.cos(stacked)
-        dL_djoined = joined * joined
-        dL_djoined *= 3
+        dL_djoined = np.multiply(3, joined_squared, out=joined_squared)
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
         blocks = reshaped_x_rows.transpose(1, 0, 2)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
@@ -447,7 +447,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         dL_dflip,
         picked,
         scattered,
-    ) = _in_blocks(block, (x, y, exp_edged[1 : N + 1]), N, 888, workers, kept=(0, 0, 0, 0, 0, 0, 0))
+    ) = _in_blocks(block, (x, y, exp_edged[1 : N + 1]), N, 952, workers, kept=(0, 0, 0, 0, 0, 0, 0))
     # tiled = tile(left, (2, 1))
     tiled = np.tile(left, (2, 1))
     # turned = roll(flip(right, axis=0), 1, axis=1)
@@ -500,4 +500,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: b5b44105933913b8e3189bae91b840f02984fe2b5a4bd91290382661c1ee2268
+# gradc: 16fb889eb5fa3583e6395633325932f7fbbb0978478ba95cfdc3119dbd7df04e

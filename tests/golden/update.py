@@ -216,9 +216,9 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     # z = y.at[i, 1].add(w)
     z = y + _scatter_add((N, D), (i, 1), w)
     # L = sum(z ** 3)
-    L = (z**3).sum()
-    dL_dz = z * z
-    dL_dz *= 3
+    z_squared = z * z
+    L = np.vdot(z_squared, z)
+    dL_dz = np.multiply(3, z_squared, out=z_squared)
     # z = y.at[i, 1].add(w)
     dL_dw = dL_dz[i, 1]
     # y = x.at[0].set(v)
@@ -227,4 +227,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: 28bb8669f10fb29bd48cdcee5d02062a58a6d2dbbb70249cd4b8cf56936fb055
+# gradc: c1bd438fc8e3028256cf424c8858b61fb11c44b081bb4cea43dd613f68f50e87
