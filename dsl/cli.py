@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -268,7 +268,7 @@ def graph_command(file: Path, out: Path | None, form: str | None, root: Path | N
     """Draw the computational graph of FILE."""
     _keep_apart(out, (file,))
     reporter = Reporter()
-    kind = form or {".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}.get(out.suffix if out else "", "svg")
+    kind = form or _form_of(out, {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}, "svg")
 
     def work(path: Path) -> None:
         from dsl.api import compile_path
@@ -280,6 +280,14 @@ def graph_command(file: Path, out: Path | None, form: str | None, root: Path | N
 
     reporter.attempt(work, file)
     reporter.end()
+
+
+def _form_of(out: Path | None, endings: Mapping[str, str], default: str) -> str:
+    """What the name of a file says is to be in it. Raises BadParameter for an ending that says something else."""
+    ending = out.suffix.lower() if out is not None else ""
+    if ending and ending not in endings:
+        raise click.BadParameter(f"nothing is written as {ending}: end the name in one of {', '.join(endings)}, or say --format", param_hint="-o")
+    return endings.get(ending, default)
 
 
 def _show(reporter: Reporter, report: CheckReport) -> None:
@@ -329,8 +337,7 @@ def explain_command(file: Path, form: str | None, out: Path | None, wrt: tuple[s
     """Derive the gradients of FILE step by step: the chain rule, each rule, each line of code."""
     _keep_apart(out, (file,))
     reporter = Reporter()
-    endings = {".md": "markdown", ".tex": "latex", ".html": "html", ".htm": "html"}
-    chosen = form or (endings.get(out.suffix.lower(), "text") if out is not None else "text")
+    chosen = form or _form_of(out, {".txt": "text", ".md": "markdown", ".tex": "latex", ".html": "html", ".htm": "html"}, "text")
 
     def one(path: Path) -> None:
         from dsl.api import compile_path

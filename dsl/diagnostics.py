@@ -15,10 +15,11 @@ from pathlib import PurePath
 
 @dataclass(frozen=True)
 class Source:
-    """A text and the name it is reported under."""
+    """A text and the name it is reported under; ``ours`` is no user's."""
 
     name: str
     text: str
+    ours: bool = False
 
     @cached_property
     def lines(self) -> tuple[str, ...]:

@@ -6,15 +6,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from dsl import syntax
-from dsl.diagnostics import Code, Diagnostic, DslError, counted, nearest
-from dsl.nodes import Apply, Node, apply, const, topological
-from dsl.ops import indexing, making, shaping
+from dsl.diagnostics import Code, Diagnostic, DslError, nearest
+from dsl.nodes import Apply, Node, apply, topological
+from dsl.ops import indexing, making
 from dsl.ops.arguments import arguments
 from dsl.ops.builtins import ELSEWHERE, functions, transpose
-from dsl.ops.core import Undecided, integers, shape_of
+from dsl.ops.core import Undecided, shape_of
 from dsl.ops.elementwise import cast, ew
 from dsl.ops.spec import REQUIRED, Function
 from dsl.scope import (
@@ -34,7 +35,8 @@ from dsl.scope import (
     param_name,
 )
 from dsl.static import by_zero, compared, computed, entry, is_static, plain
-from dsl.types import Dim, ShapeError, as_dim, product
+from dsl.types import Dim, ShapeError, product
+from dsl.values import array, depth, index_items, updated
 
 Steps = Generator[Any, Any, Value]
 
@@ -64,47 +66,6 @@ def run(steps: Steps) -> Value:
     if failure:
         raise failure
     return value
-
-
-def array(value: Value) -> Node:
-    """A value as a node of the graph. Raises ShapeError where it is none."""
-    if isinstance(value, Node):
-        return value
-    if isinstance(value, (bool, int, float)):
-        return const(value)
-    if isinstance(value, Dim):
-        return making.dimension(value)
-    if isinstance(value, list):
-        if not value:
-            raise ShapeError(Code.E0204, "a list without entries has no kind of number", help="write `zeros(0)`")
-        return shaping.stack([array(each) for each in value])
-    shown, help = describe(value)
-    raise ShapeError(Code.E0204, f"an array is needed, not {shown}", help=help)
-
-
-def _depth(value: Value) -> int:
-    """How many lists stand inside each other."""
-    depth, level = 0, [value]
-    while level := [item for each in level if isinstance(each, list) for item in each]:
-        depth += 1
-    return depth
-
-
-def describe(value: Value) -> tuple[str, str]:
-    """What a value that is no array is called, and what to do about it."""
-    if isinstance(value, Closure):
-        return "a function", f"call it: `{value.definition.name.id}(x)`"
-    if isinstance(value, RuleFunction):
-        return "a function", f"call it: `{value.rule.name.id}(x)`"
-    if isinstance(value, Function):
-        return "a function", f"call it: `{value.name}(x)`"
-    if isinstance(value, tuple):
-        return "a tuple", "name its parts first: `a, b = …`"
-    if isinstance(value, Updater):
-        return "an update without a value", "write `x.at[i].set(v)` or `x.at[i].add(v)`"
-    if isinstance(value, str):
-        return repr(value), "a text is a setting of a function, such as `padding='same'`"
-    return ("None", "write a number") if value is None else ("`...`", "write it between the brackets of an index")
 
 
 class Elaborator:
@@ -187,7 +148,7 @@ class Elaborator:
 
     def _listexpr(self, expr: syntax.ListExpr, scope: Scope) -> Steps:
         items = yield self._each(expr.items, scope)
-        if _depth(items) > MOST_AXES:
+        if depth(items) > MOST_AXES:
             raise ShapeError(Code.E0302, f"an array has at most {MOST_AXES} axes", help="write fewer brackets")
         return items
 
@@ -286,7 +247,8 @@ class Elaborator:
         elif isinstance(target, syntax.Name):
             name, function = target.id, scope.function(target.id) or self.operators.get(target.id)
         else:
-            raise ShapeError(Code.E0204, "only a name can be called", help="name the function with `def f(x) = …`")
+            help = "name the function with `def f(x) = …`; a product is written `a * b`"
+            raise ShapeError(Code.E0204, "only a name can be called", help=help)
         if function is None:
             raise self._unknown(name, target, scope)
         args += yield self._each(expr.args, scope)
@@ -353,7 +315,7 @@ class Elaborator:
         derived = derived_names(definition)
         name_derived(scope, derived)
         told = self.told if self.told.definition is definition else Told()
-        with self._calling(definition, expr):
+        with self._calling(definition, args, expr):
             for statement in definition.body:
                 value = yield self.steps(statement.value, scope)
                 assign_targets(scope, statement, value)
@@ -366,14 +328,17 @@ class Elaborator:
             return value
 
     @contextmanager
-    def _calling(self, definition: syntax.Def | syntax.Rule, expr: syntax.Call) -> Iterator[None]:
-        """While the body of a definition is written out. Raises DslError where that stands inside itself."""
+    def _calling(self, definition: syntax.Def | syntax.Rule, args: list[Value], expr: syntax.Call) -> Iterator[None]:
+        """While the body of a definition is written out. Raises DslError where that stands inside itself, and for what is wrong there tells of the
+        call."""
         if any(each is definition for each, _ in self.calls):
             message = f"`{definition.name.id}` calls itself"
             raise DslError(Diagnostic(Code.E0205, message, expr.span, "", "a function cannot be recursive: its calls are written out"))
         self.calls.append((definition, expr))
         try:
             yield
+        except DslError as problem:
+            raise DslError(*(_called_at(each, definition, args, expr) for each in problem.diagnostics)) from None
         finally:
             self.calls.pop()
 
@@ -403,7 +368,7 @@ class Elaborator:
         scope = yield self._parameters(function, args, keywords)
         body = next(line.body for line in function.rule.lines if line.key == "value")
         assert isinstance(body, syntax.Expr)
-        with self._calling(function.rule, expr):
+        with self._calling(function.rule, args, expr):
             value = array((yield self.steps(body, scope)))
         params = [array(scope.values[param_name(each)]) for each in function.rule.params]
         check_closed(function.rule, body, value, params)
@@ -431,6 +396,20 @@ class Elaborator:
         return indexing.index(node, resolved, arrays)
 
 
+def _called_at(problem: Diagnostic, definition: syntax.Def | syntax.Rule, args: list[Value], expr: syntax.Call) -> Diagnostic:
+    """What is wrong in a function's body, for who called it: of a function of the library the place is the call."""
+    name, span = definition.name.id, problem.span
+    if span is None or expr.span.source.ours:
+        return problem
+    if not span.source.ours:
+        called = f"`{name}` is called in line {expr.span.line}"
+        return problem if " is called in line " in problem.label else replace(problem, label=f"{problem.label}; {called}" if problem.label else called)
+    given = zip((each.span.text for each in syntax.operands(expr)), args, strict=False)
+    shown = ", ".join(f"{text if len(text) < 40 else 'this'} is {value.type}" for text, value in given if isinstance(value, Node))
+    takes = ", ".join(param_name(each) for each in definition.params)
+    return Diagnostic(problem.code, f"in `{name}`: {problem.message}", expr.span, shown, f"it takes ({takes}): `gradc ops {name}` tells all about it")
+
+
 class Caller:
     """How an operator calls a function that it is given, what functions called the nodes that they made, and what is ``told`` of the one
     called last."""
@@ -445,48 +424,6 @@ class Caller:
             return (yield self.elaborator.applied(f, args, {}, self.expr))
         finally:
             self.elaborator.told = around
-
-
-def updated(updater: Updater, how: str, values: list[Value], expr: syntax.Call) -> Node:
-    """``x.at[i].set(v)``. Raises ShapeError."""
-    if updater.items is None:
-        raise ShapeError(Code.E0204, "an update needs an index", help=f"write `x.at[i].{how}(v)`")
-    if how in indexing.UPDATES and (len(values) != 1 or expr.keywords):
-        given = counted(len(values) + len(expr.keywords), "argument")
-        raise ShapeError(Code.E0204, f"`.{how}` of an update takes the new value, and {given} are given", help=f"write `x.at[i].{how}(v)`")
-    return indexing.update(updater.array, updater.items, updater.arrays, array(values[0] if values else 0.0), how)
-
-
-def index_items(node: Node, items: list[Value]) -> tuple[list[indexing.Item], list[Node]]:
-    """Items as the index operation takes them: no ellipsis, integers as dimensions, arrays counted."""
-    used = sum(each is not None and each is not ... for each in items)
-    rank = len(shape_of(node))
-    if sum(each is ... for each in items) > 1:
-        raise ShapeError(Code.E0302, "an index has one `...` at most", f"{{0}} is {node.type}", "write `:` for each axis in between")
-    if used > rank:
-        raise ShapeError(Code.E0302, f"{used} indices for an array of {rank} axes", f"{{0}} is {node.type}")
-    resolved: list[indexing.Item] = []
-    arrays: list[Node] = []
-    for place, each in enumerate(items, 1):
-        if each is ...:
-            resolved += [indexing.FULL] * (rank - used)
-        elif each is None:
-            resolved.append(("newaxis",))
-        elif isinstance(each, slice):
-            start, stop = (None if part is None else as_dim(part) for part in (each.start, each.stop))
-            resolved.append(("slice", start, stop, 1 if each.step is None else each.step))
-        elif isinstance(each, (int, Dim)) and not isinstance(each, bool):
-            resolved.append(("int", as_dim(each)))
-        else:
-            index = array(each)
-            if index.type.dtype == "bool":
-                help = f"choose with `where({{{place}}}, {{0}}, 0)`"
-                raise ShapeError(Code.E0307, "an index must be an integer, and this is bool", f"{{{place}}} is {index.type}", help)
-            index = integers(index)
-            shape_of(index)
-            resolved.append(("array", len(arrays)))
-            arrays.append(index)
-    return resolved, arrays
 
 
 def call(function: Function, args: list[Value], keywords: Mapping[str, Value]) -> Value:

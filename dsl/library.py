@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from dsl import syntax
 from dsl.diagnostics import Source
-from dsl.elaborate import Elaborator, array
+from dsl.elaborate import Elaborator
 from dsl.nodes import Node
 from dsl.parse import parse, parse_expression
 from dsl.rules import ruled
 from dsl.scope import Closure, RuleFunction, Scope, Value
+from dsl.values import array
 
 FILE = "library.expr"
 _BLOCK = re.compile(r"^((?:#.*\n)*)(def|rule) (\w+)\((.*?)\)(?: =| ->|:).*\n(?:[ \t].*\n|\n(?=[ \t]))*", re.MULTILINE)
@@ -45,7 +46,7 @@ class Library(Mapping[str, Closure | RuleFunction]):
 
     def __getitem__(self, name: str) -> Closure | RuleFunction:
         if name not in self._parsed:
-            (statement,) = parse(Source(FILE, self.entries[name].text)).statements
+            (statement,) = parse(Source(FILE, self.entries[name].text, ours=True)).statements
             if isinstance(statement, syntax.Rule):
                 self._parsed[name] = ruled(statement, self.scope)
             else:
@@ -64,7 +65,7 @@ def applied(name: str, *args: Node) -> Node:
     """A function of the library, of values."""
     names = [f"x{i}" for i in range(len(args))]
     scope = Scope(values=dict(zip(names, args, strict=True)), parent=library().scope)
-    return array(Elaborator(_unknown).expression(parse_expression(Source(FILE, f"{name}({', '.join(names)})")), scope))
+    return array(Elaborator(_unknown).expression(parse_expression(Source(FILE, f"{name}({', '.join(names)})", ours=True)), scope))
 
 
 def _unknown(name: syntax.Name, scope: Scope) -> Value:

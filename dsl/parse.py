@@ -138,7 +138,7 @@ class Domain(NamedTuple):
         for name in self.names:
             if name.id not in syntax.DOMAINS:
                 close = nearest(name.id, syntax.DOMAINS)
-                help = f"did you mean `{close}`?" if close else f"a domain is one of {', '.join(syntax.DOMAINS)}, or `in a:b`"
+                help = f"did you mean `{close}`?" if close else f"a shape is `[{name.id}]`; a domain is one of {', '.join(syntax.DOMAINS)}, or `in a:b`"
                 raise error(Code.E0203, f"`{name.id}` is no domain", name.span, "", help)
         return tuple(name.id for name in self.names)
 

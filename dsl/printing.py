@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from dsl import syntax
 from dsl.diagnostics import DslError, InternalError, Source
-from dsl.elaborate import COMPARISONS, OPERATORS, array
+from dsl.elaborate import COMPARISONS, OPERATORS
 from dsl.library import library
 from dsl.nodes import Apply, Const, Input, Line, Node, Program, Walk, cotangent_names, topological
 from dsl.notation import encoded
@@ -25,6 +25,7 @@ from dsl.parse import parse_expression
 from dsl.reading import Reader
 from dsl.scope import Scope, Value
 from dsl.types import Check, Dim, ShapeError
+from dsl.values import array
 
 WIDTH = 60
 SIGNS = {**{name: sign for sign, name in OPERATORS.items()}, **{name: sign for sign, name in COMPARISONS.items()}}

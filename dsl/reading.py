@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from dsl import syntax
 from dsl.diagnostics import InternalError, Source
-from dsl.elaborate import Elaborator, Steps, array
+from dsl.elaborate import Elaborator, Steps
 from dsl.imports import declare_const
 from dsl.library import library
 from dsl.nodes import Apply, Declared, Line, Node, Program, Walk, apply, argument
@@ -26,6 +26,7 @@ from dsl.parse import parse, parse_expression
 from dsl.scope import RuleFunction, Scope, Value
 from dsl.static import computed
 from dsl.types import Check, Dim, Joined, Least, TensorType, as_dim
+from dsl.values import array
 
 NUMBERS = {"inf": math.inf, "nan": math.nan}
 _EQUATION = re.compile(r"^(\w+) = (.*?)(?:  # (\d+)(?:: (.*))?)?$")

@@ -8,7 +8,7 @@ from functools import cache
 
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source
-from dsl.elaborate import Elaborator, array
+from dsl.elaborate import Elaborator
 from dsl.nodes import Apply, Const, Node, applies, apply, const, of_sizes
 from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.core import Undecided, div, is_number, mul, neg, where
@@ -18,6 +18,7 @@ from dsl.ops.spec import Op, Printer, Text
 from dsl.parse import parse_expression
 from dsl.scope import RuleFunction, Scope, Value
 from dsl.types import ONE, ShapeError, TensorType, broadcast
+from dsl.values import array
 
 
 def elementwise_cotangent(node: Apply, op: Elementwise, i: int, g: Node) -> Node | None:
@@ -147,7 +148,7 @@ def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:
         taken = left if first else right
         if isinstance(g, Apply) and choice is not g:
             taken = apply(g.op, taken, *g.args[1:], **dict(g.attrs))
-        inner = scale(taken, _guarded(partial, condition, first), whole)
+        inner = scale(taken, _guarded(partial, condition, first, whole), whole)
         return None if inner is None else where(condition, *((inner, right) if first else (left, inner)))
     if is_number(partial, -1):
         return neg(g)
@@ -167,14 +168,16 @@ def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:
     return mul(g, partial)
 
 
-def _guarded(partial: Node, condition: Node, taken: bool) -> Node:
+def _guarded(partial: Node, condition: Node, taken: bool, whole: Container[Node]) -> Node:
     """A partial derivative that does not divide by what stands in the branch that is not taken."""
-    if isinstance(partial, Apply) and partial.op.name in ("negative", "multiply"):
-        return ew(partial.op.name, *(_guarded(arg, condition, taken) for arg in partial.args))
+    if partial in whole:
+        return partial
+    if applies(partial, "negative", "multiply"):
+        return ew(partial.op.name, *(_guarded(arg, condition, taken, whole) for arg in partial.args))
     if isinstance(partial, Apply) and partial.op.name == "divide" and not of_sizes(partial.args[1]) and goes_along(partial.args[1], condition):
         one = const(1.0)
         below = where(condition, partial.args[1], one) if taken else where(condition, one, partial.args[1])
-        return ew("divide", _guarded(partial.args[0], condition, taken), below)
+        return ew("divide", _guarded(partial.args[0], condition, taken, whole), below)
     return partial
 
 

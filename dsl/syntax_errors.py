@@ -6,6 +6,7 @@ import keyword
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import reduce
 from typing import NamedTuple
 
 from dsl import syntax
@@ -28,6 +29,7 @@ _SPELLINGS = _table(
     (r"^(\w+)[ \t]*=[ \t]*lambda\b[ \t]*([^\n:]*):[ \t]*", "functions have names", r"def \1(\2) = "),
     (r"(?<=[^\s])[ \t]*\^[ \t]*", "a power is written `**`", " ** "),
     (r"(?<=[^\s])[ \t]*&&?[ \t]*", "conditions are joined by `and`", " and "),
+    (r"(?:(?<=[(=+*/@,-])|(?<=[(=+*/@,-] ))\|[ \t]*([^|\n]+?)[ \t]*\|", "a magnitude is a function", r"abs(\1)"),
     (r"(?<=[^\s])[ \t]*\|\|?[ \t]*", "conditions are joined by `or`", " or "),
     (r"\b(\w+)\[[ \t]*[~!][ \t]*(\w+)[ \t]*\]", "a mask chooses by `where`", r"where(not \2, \1, 0)"),
     (r"[~!][ \t]*(?=[\w(])", "a condition is negated by `not`", "not "),
@@ -38,13 +40,28 @@ _HABITS = _table(
     (r"(?<![\w.])(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[jJ]\b", "there are no complex numbers", "write the real and the imaginary part as two names"),
     (r";", "a newline ends a statement", "write each statement on a line of its own"),
     (r"(?<=[=(,])[ \t]*\b(lambda\b[^\n]*)", "functions have names", "write `def f(x) = …` above, and pass `f`"),
-    (r"^(?:import|from[ \t]+(?:numpy|jax|scipy|torch|math)\b)[^\n]*", "NumPy's functions are in scope", "leave the line out, and write `tanh(x)`"),
+    (r"^(?:import\b|from[ \t]+(?:numpy|jax|scipy|torch|math)\b)[^\n]*", "NumPy's functions are in scope", "leave the line out, and write `tanh(x)`"),
     (r"^[ \t]+(?:def|rule)\b[^\n]*", "a function may not stand in another", "move it out, above, and give it what it needs as arguments"),
     (r"^[ \t]*(?:for|while)\b[^\n]*:[ \t]*$", "loops are functions of the language", "write `h = fold(step, h0, X)`"),
+    (r"\bfor\b[^\n]*\bin\b[^\n]*", "there are no comprehensions", "write `map(f, X)`, or the formula for all entries at once"),
     (r"^[ \t]*(?:if|elif|else)\b[^\n]*:[ \t]*$", "a choice is an expression", "write `y = a if c else b`"),
     (r"^return\b[^\n]*", "`return` stands in a function", "write `output L`"),
     (r"^print\b[^\n]*", "a program prints nothing", "write `output L`"),
     (r"[{}]", "there are no dictionaries and no sets", "write a tuple, `(a, b)`"),
+)
+# signs as they are pasted from a paper: what stands for what, in this order
+_SIGNS = _table(
+    (r"√[ \t]*(\w+|(?=\())", "", r"sqrt(\1)"),
+    (r"sqrt\(\)(?=\()", "", "sqrt"),
+    ("∑", "", "sum"),
+    ("[−–]", "", "-"),
+    ("[ \t]*[×·⋅∙][ \t]*", "", " * "),
+    ("[ \t]*[÷∕][ \t]*", "", " / "),
+    ("≤", "", "<="),
+    ("≥", "", ">="),
+    ("≠", "", "!="),
+    ("²", "", " ** 2"),
+    ("³", "", " ** 3"),
 )
 _STRINGS = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _BACKSLASH = re.compile(r"[ \t]*\\[ \t]*(?:\n[ \t]*|$)", re.MULTILINE)
@@ -63,14 +80,22 @@ def habits(source: Source, code: str, start: int, end: int) -> list[Diagnostic]:
     if match := _BACKSLASH.search(bare):
         name, _, value = _BACKSLASH.sub(" ", text).partition("=")
         return habit(match, "a line goes on inside brackets, not behind a backslash", f"write `{name.strip()} = ({value.strip()})`")
+    # what is assigned to has a name, and no sign
+    if match := next(filter(None, (pattern.search(bare, bare.find("=") + 1) for pattern, _, _ in _SIGNS)), None):
+        line = reduce(lambda line, sign: sign[0].sub(sign[2], line), _SIGNS, _line_at(text, match))
+        return habit(match, f"`{match[0].strip()}` is written in ASCII", f"write `{line.strip()}`")
     for pattern, why, written in _SPELLINGS:
         if match := pattern.search(bare):
-            line = text[text.rfind("\n", 0, match.start()) + 1 :].split("\n", 1)[0]
-            return habit(match, why, f"write `{pattern.sub(written, line).strip()}`")
+            return habit(match, why, f"write `{pattern.sub(written, _line_at(text, match)).strip()}`")
     for pattern, why, help in _HABITS:
         if match := pattern.search(bare):
             return habit(match, why, match.expand(help))
     return []
+
+
+def _line_at(text: str, match: re.Match[str]) -> str:
+    """The line that a match begins in."""
+    return text[text.rfind("\n", 0, match.start()) + 1 :].split("\n", 1)[0]
 
 
 def _targets(statement: syntax.Statement) -> Iterator[syntax.Name]:
@@ -207,7 +232,7 @@ def explain(failure: Failure, text: str, source: Source, base: int) -> Diagnosti
         return Diagnostic(Code.E0203, f"`{before}` is a word of the language", Span(source, base, base + len(before)), "", f"write `{before}_`")
     if "EQUAL" in expected and (misspelt := _misspelt(text, failure.at, source, base)):
         return misspelt
-    if "EQUAL" in expected and not before.startswith(tuple(_FORMS)):
+    if "EQUAL" in expected and "=" not in before and not before.startswith(tuple(_FORMS)):
         other = Diagnostic(Code.E0105, f"unexpected `{found}`", place, label)
         return _unassigned(text, before, found, Span(source, base, at)) or other
     help = _next_step(text, before, found, expected)

@@ -139,6 +139,26 @@ def test_deep_expressions(text: str) -> None:
         assert all(each.code is not Code.E0901 and len(render(each)) < 2000 for each in problem.diagnostics)
 
 
+@pytest.mark.parametrize("text", ["sum({})".format("x + " * 1200 + "x"), "max({})".format("(1 + x) * " * 1200 + "x")])
+def test_deep_expressions_of_what_is_declared(text: str) -> None:
+    compile_text(f"param x: [N]\nL = {text}", format=False)
+
+
+LABELS = "input X: [N, D]\ninput y: int[M] in 0:K\nparam W: [D, K]\n"
+
+
+def test_what_is_wrong_in_a_function_of_the_library_is_told_of_the_call() -> None:
+    (found,) = mistakes(LABELS + "L = cross_entropy(X @ W, y)\n")
+    assert found.span is not None and found.span.line == 4 and found.span.text == "cross_entropy(X @ W, y)"
+    assert (found.message, found.label) == ("in `cross_entropy`: shapes do not broadcast: N and M", "X @ W is [N, K], y is int[M]")
+
+
+def test_what_is_wrong_in_a_function_of_ones_own_tells_where_it_is_called() -> None:
+    (found,) = mistakes(LABELS + "def f(a, b) = a * b\nL = sum(f(X, W))\n")
+    assert found.span is not None and found.span.line == 4
+    assert found.label == "a is [N, D], b is [D, K]; `f` is called in line 5"
+
+
 def test_unclosed_bracket_points_at_the_opening() -> None:
     (found,) = mistakes("y = tanh(x)\nL = sum((y - 1) ** 2 + (3\nM = 2\n")
     assert found.span is not None and (found.span.line, found.span.column) == (2, 8)
@@ -158,6 +178,9 @@ def test_a_backslash_at_the_end_of_a_line() -> None:
         ("y //= x + 1", "write `y_next = y // (x + 1)`"),
         ("y = a & (b | ~c)", "write `y = a and (b | ~c)`"),
         ("y = x ^ 2", "write `y = x ** 2`"),
+        ("y = 2 * |x - 1| + |x|", "write `y = 2 * abs(x - 1) + abs(x)`"),
+        ("y = x − 1 · √x ÷ z²", "write `y = x - 1 * sqrt(x) / z ** 2`"),
+        ("y = √(x + 1) ≤ 3", "write `y = sqrt(x + 1) <= 3`"),
         ("f = lambda x, y: x + y", "write `def f(x, y) = x + y`"),
         ("def f(x): return x", "write `def f(x) = x`"),
         ("sum(x)  # of it", "write `y = sum(x)`"),

@@ -13,7 +13,7 @@ DSL = Path(__file__).parent.parent / "dsl"
 ORDER = (
     *("diagnostics", "types", "nodes", "ops"),
     *("syntax", "scan", "syntax_errors", "parse"),
-    *("static", "sizes", "scope", "elaborate", "knowledge", "rules"),
+    *("static", "sizes", "scope", "values", "elaborate", "knowledge", "rules"),
     *(f"calculus.{name}" for name in ("owned", "rows", "diagonals", "factors", "tiles", "identities", "polynomials", "chains", "scalings", "pieces", "apart")),
     *("calculus.subproducts", "calculus.dots"),
     *(f"calculus.{name}" for name in ("exponentials", "logarithms", "stability", "entropies")),

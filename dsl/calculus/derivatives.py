@@ -16,7 +16,6 @@ from dsl.calculus.logarithms import Logarithms
 from dsl.calculus.reverse import pull_back
 from dsl.calculus.stability import stable
 from dsl.diagnostics import Code, DslError
-from dsl.elaborate import array
 from dsl.nodes import Apply, Input, Node, argument, const, rebuild, substituted, topological
 from dsl.ops.aliases import NAMED
 from dsl.ops.core import shape_of
@@ -27,6 +26,7 @@ from dsl.ops.shaping import reshape, spread
 from dsl.ops.spec import function
 from dsl.scope import Value
 from dsl.types import Shape, ShapeError, product, same
+from dsl.values import array
 
 
 def grad(f: Value, wrt: Value) -> Value:

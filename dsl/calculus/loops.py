@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from dsl import syntax
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.diagnostics import Code
-from dsl.elaborate import Steps, array, describe
+from dsl.elaborate import Steps
 from dsl.nodes import Apply, Input, Node, Notes, argument, substituted
 from dsl.ops.arguments import known_help
 from dsl.ops.core import shape_of
@@ -23,6 +23,7 @@ from dsl.ops.spec import function
 from dsl.ops.words import word
 from dsl.scope import Closure, Told, Value
 from dsl.types import ONE, Dim, ShapeError, TensorType, as_dim, require, same
+from dsl.values import array, describe
 
 
 class Call(Protocol):

@@ -27,8 +27,16 @@ def normalise_int(index: Dim, size: Dim) -> Dim:
     number, length = index.constant, size.constant
     if number is not None and length is not None and not -length <= number < length:
         raise ShapeError(Code.E0308, f"index {number} is out of range for an axis of {length}", "{0}", f"indices go from {-length} to {length - 1}")
-    if number is not None and length is None:
-        require(size, ">=", Dim.number(number + 1 if number >= 0 else -number), f"index {number} must be in range")
+    if number is None or length is None:
+        # what has only negative terms counts from the end
+        backwards = all(factor < 0 for _, factor in index.terms) and index != ZERO
+        needed = -index if backwards else index + 1
+        room = (size - needed).constant
+        if room is not None and room < 0:
+            reach = f"from -{size} to {size} - 1" if len(size.terms) < 2 else f"from -({size}) to {size} - 1"
+            raise ShapeError(Code.E0308, f"index {index} is out of range for an axis of {size}", "{0}", f"indices go {reach}")
+        if room is None:
+            require(size, ">=", needed, f"index {index} must be in range")
     return index
 
 

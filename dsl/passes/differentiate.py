@@ -31,7 +31,8 @@ def differentiate(program: Program) -> Program:
     told = {each.span for each in program.warnings}
     missing = [each for each in program.arguments if each.node in targets and each.node not in cotangents and each.span not in told]
     warnings = tuple(
-        Diagnostic(Code.W0101, f"no output depends on `{each.node.name}`: its gradient is zero", each.span, help="leave it out, or use it") for each in missing
+        Diagnostic(Code.W0101, f"no output changes with `{each.node.name}`: its gradient is zero", each.span, help="leave it out, or use it")
+        for each in missing
     )
     return replace(
         program,

@@ -16,7 +16,7 @@ from dsl import syntax
 from dsl.calculus import derivatives, loops
 from dsl.calculus.directions import without_jacobians
 from dsl.diagnostics import Code, Diagnostic, DslError, Span, nearest
-from dsl.elaborate import Elaborator, array
+from dsl.elaborate import Elaborator
 from dsl.imports import Find, Imports, declare_const, nowhere
 from dsl.knowledge import Knowledge, guessed
 from dsl.library import library
@@ -32,6 +32,7 @@ from dsl.scope import Closure, RuleFunction, Scope, Value, assign_targets, deriv
 from dsl.sizes import unsolved
 from dsl.static import plain
 from dsl.types import Assumptions, Dim, Shape, ShapeError, Symbol, TensorType, as_dim, assuming, shape_text
+from dsl.values import array
 
 
 def resolve(module: syntax.Module, stem: str, wrt: tuple[str, ...] = (), find: Find = nowhere) -> Program:
@@ -180,7 +181,8 @@ class Resolver:
         for name in wrt:
             if name not in floats:
                 close = nearest(name, floats)
-                self.problems.append(Diagnostic(Code.E0402, f"`{name}` is no float input", None, "", f"did you mean `{close}`?" if close else ""))
+                help = f"did you mean `{close}`?" if close else f"name one of {', '.join(floats)}" if floats else ""
+                self.problems.append(Diagnostic(Code.E0402, f"`{name}` is no float input", None, "", help))
         params = tuple(name for name, each in floats.items() if each.node.role == "param")
         return wrt or params or tuple(floats)
 
@@ -262,7 +264,7 @@ class Resolver:
             help = known_help((value,), "use another name for one of the two")
             raise DslError(Diagnostic(Code.E0305 if is_const else Code.E0203, message, expr.span, "", help))
         if not isinstance(value, (int, Dim)) or isinstance(value, bool):
-            raise DslError(Diagnostic(Code.E0305, "a dimension is an integer or a name", expr.span, "", "write `[N, D]`"))
+            raise DslError(Diagnostic(Code.E0305, "a dimension is an integer or a name", expr.span, "", "write `[N, D]`, or `dim D = 64`"))
         if isinstance(value, int) and value < 0:
             raise DslError(Diagnostic(Code.E0305, f"a dimension is negative: {value}", expr.span, "", "write 0 or more, or a name"))
         return as_dim(value)

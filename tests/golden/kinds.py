@@ -310,8 +310,7 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL = _cotangent(dL, "dL", (), x.dtype)
     # L = sum(where(keep and x > 0, weight * x ** 2, count * x)) + sum(keep * x) / count.size
     added = dL / N * number_keep + np.where(logical_and, 0.0, dL * number_count)
-    chosen_2 = _masked(logical_and, 2 * dL / np.where(logical_and, number, 1.0) * x)
-    dL_dx = added + chosen_2
+    dL_dx = added + _masked(logical_and, 2 * dL / number * x)
     return Gradients(dL_dx)
 
 
@@ -354,10 +353,10 @@ def value_and_grad(
         L_sum = chosen.sum()
         number_keep_rows = keep_rows.astype(dtype)
         total = number_keep_rows.dot(x_rows)
-        dL_dx = 1.0 / max(N, 1) * number_keep_rows
-        dL_dx += _where(logical_and, 0.0, number_count_rows)
-        chosen_2 = _masked(logical_and, 2.0 / _where(logical_and, number, 1.0) * x_rows)
-        dL_dx += chosen_2
+        added = 1.0 / max(N, 1) * number_keep_rows
+        added += _where(logical_and, 0.0, number_count_rows)
+        dL_dx = _masked(logical_and, 2.0 / number * x_rows)
+        dL_dx += added
         return L_sum, total, dL_dx
 
     L_sum, total, dL_dx = _in_blocks(block, (x, keep, count), N, 88, workers, kept=(0,))
@@ -366,4 +365,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 938038a5a5bcda73d5e01aae8fad4c5e73c67b41753fa1d91ee7f3e563a493bf
+# gradc: ff393a62c1a1e077cf3ffc69d3986a548b087d5075b5faf08f8b7b9e1402b892
