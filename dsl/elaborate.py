@@ -399,7 +399,7 @@ class Elaborator:
 def _called_at(problem: Diagnostic, definition: syntax.Def | syntax.Rule, args: list[Value], expr: syntax.Call) -> Diagnostic:
     """What is wrong in a function's body, for who called it: of a function of the library the place is the call."""
     name, span = definition.name.id, problem.span
-    if span is None or expr.span.source.ours:
+    if span is None or expr.span.source.ours or problem.code is Code.E0205:
         return problem
     if not span.source.ours:
         called = f"`{name}` is called in line {expr.span.line}"

@@ -11,6 +11,7 @@ from dsl.diagnostics import Code, Diagnostic, DslError, Source
 from dsl.elaborate import Elaborator
 from dsl.nodes import Apply, Const, Node, applies, apply, const, of_sizes
 from dsl.ops.broadcasting import broadcast_to
+from dsl.ops.contraction import is_turned
 from dsl.ops.core import Undecided, div, is_number, mul, neg, where
 from dsl.ops.elementwise import Elementwise, ew
 from dsl.ops.reduction import sum_to
@@ -140,14 +141,16 @@ def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:
         return None
     if is_number(partial, 1):
         return g
-    choice = g.args[0] if isinstance(g, Apply) and g.op.name in ("broadcast_to", "spread") else g
-    if isinstance(choice, Apply) and choice.op.name == "where" and any(is_number(side, 0) for side in choice.args[1:]):
+    choice, moves = _unmoved(g)
+    if applies(choice, "where") and any(is_number(side, 0) for side in choice.args[1:]):
         # a branch that is not taken stays 0, whatever the partial is there
         condition, left, right = choice.args
         first = is_number(right, 0)
         taken = left if first else right
-        if isinstance(g, Apply) and choice is not g:
-            taken = apply(g.op, taken, *g.args[1:], **dict(g.attrs))
+        if any(not applies(each, "broadcast_to", "spread") for each in moves):
+            condition, taken = (_moved(broadcast_to(each, choice.type.known), moves) for each in (condition, taken))
+        else:
+            taken = _moved(taken, moves)
         inner = scale(taken, _guarded(partial, condition, first, whole), whole)
         return None if inner is None else where(condition, *((inner, right) if first else (left, inner)))
     if is_number(partial, -1):
@@ -166,6 +169,21 @@ def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:
         top = scale(g, partial.args[0], whole)
         return None if top is None else div(top, partial.args[1])
     return mul(g, partial)
+
+
+def _unmoved(g: Node) -> tuple[Node, list[Apply]]:
+    """What a cotangent's entries are from, which are then spread or stand in another order, and how they came there, the last step first."""
+    moves: list[Apply] = []
+    while applies(g, "broadcast_to", "spread", "reshape", "flip") or is_turned(g):
+        moves.append(g)
+        g = g.args[0]
+    return g, moves
+
+
+def _moved(node: Node, moves: Sequence[Apply]) -> Node:
+    for move in reversed(moves):
+        node = apply(move.op, node, *move.args[1:], **dict(move.attrs))
+    return node
 
 
 def _guarded(partial: Node, condition: Node, taken: bool, whole: Container[Node]) -> Node:

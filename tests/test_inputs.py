@@ -140,6 +140,14 @@ def test_wrong_kind_is_refused(path: Path) -> None:
                 found.module.forward(**{**arguments, node.name: arguments[node.name].astype(kind)})
 
 
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
+@pytest.mark.parametrize("formula", ["mean(z[2:] ** 2)", "sum(mean(z[2:, None], axis=0))"])
+def test_the_mean_of_what_is_empty_by_its_declaration(formula: str) -> None:
+    module = module_of(compile_text(f"param z: [2]\nL = {formula} + sum(z)\n"), "program")
+    value, gradients = module.value_and_grad(np.ones(2))
+    assert np.isnan(value) and gradients.z.tolist() == [1, 1]
+
+
 # the mean of nothing is nan with a warning, as in NumPy
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:Degrees of freedom", "ignore:invalid value")
 @pytest.mark.parametrize("size", [1, 0])

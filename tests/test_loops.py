@@ -158,6 +158,14 @@ def test_second_derivatives() -> None:
     np.testing.assert_allclose(v, (up - down) / 2e-6, rtol=1e-6)
 
 
+def test_what_is_read_after_a_loop_keeps_its_name() -> None:
+    """Pieces that are put together after a loop are of what stands before it."""
+    text = "param x: [N, K]\ndef f(h) = 0.3 * sigmoid(h ** 2)\nv = scan(f, x, 2)\nL = jvp(tanh(sum(v)), x, x)\n"
+    module = module_of(dsl.compile_text(text), "program")
+    x = np.random.default_rng(0).normal(size=(3, 2))
+    np.testing.assert_allclose(module.value_and_grad(x)[1].x, module.backward(module.forward(x)[1]).x, rtol=1e-12)
+
+
 # with and without `checkpoint=…` in the place of the braces
 CHECKPOINTED = {
     "fold": "def f(h, x) = tanh(x @ W + 0.5 * h)\ny = fold(f, h0, X{})",

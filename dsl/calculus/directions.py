@@ -15,7 +15,7 @@ from dsl.calculus.reverse import pull_back
 from dsl.nodes import Apply, Nested, Node, Program, argument, const, rebuild, remapped, substituted, topological
 from dsl.ops.aliases import NAMED
 from dsl.ops.broadcasting import broadcast_to, reshape
-from dsl.ops.contraction import einsum, split_spec
+from dsl.ops.contraction import einsum, is_turned, split_spec
 from dsl.ops.linear import JACOBIAN, Linear, forgotten
 from dsl.types import Shape, product
 
@@ -75,21 +75,13 @@ def _jacobian(node: Node, kept: Container[Node]) -> tuple[Apply | None, list[int
     while isinstance(node, Apply) and node not in kept:
         if node.op is JACOBIAN:
             return node, order
-        if _is_turned(node):
+        if is_turned(node):
             (labels,), output = split_spec(str(node.attr("spec")))
             order = [order[output.index(label)] for label in labels]
         elif node.op is not NAMED:
             break
         node = node.args[0]
     return None, []
-
-
-def _is_turned(node: Apply) -> bool:
-    """Whether a node is another one with its axes in another order."""
-    if node.op.name != "einsum" or len(node.args) > 1:
-        return False
-    (labels,), output = split_spec(str(node.attr("spec")))
-    return sorted(labels) == sorted(output) and len(set(output)) == len(output)
 
 
 def _is_diagonal(node: Apply) -> bool:
@@ -152,7 +144,7 @@ def _formed(roots: Iterable[Node]) -> set[Node]:
             if isinstance(node, Apply):
                 stack += [list(value.made) for _, value in node.attrs if isinstance(value, Nested)]
                 plan = _planned(node, ())
-                if not (_is_turned(node) or _is_diagonal(node)):
+                if not (is_turned(node) or _is_diagonal(node)):
                     read += [arg for arg in node.args if not (plan and _jacobian(arg, ())[0] is plan.jacobian)]
         formed.update(each for each in (_jacobian(node, ())[0] for node in read) if each is not None)
     return formed

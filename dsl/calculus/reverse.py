@@ -10,8 +10,9 @@ from dsl.calculus.identities import rewrite
 from dsl.calculus.inverses import by_inverse, inverse_for, served
 from dsl.calculus.polynomials import Origins, collected
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Const, Input, Line, Node, Notes, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Notes, applies, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
 from dsl.ops.broadcasting import broadcast_to
+from dsl.ops.contraction import is_turned
 from dsl.ops.core import add
 from dsl.ops.elementwise import Elementwise
 from dsl.ops.factorisations import PART, unparted
@@ -96,9 +97,7 @@ def _loop_cotangents(made: Loop, parts: Mapping[int, Node], reaching: Container[
 
 def _is_view(node: Node) -> bool:
     """Whether a value is entries of another, moved about."""
-    if not (isinstance(node, Apply) and len(node.args) == 1 and node.op.name in ("index", "reshape", "broadcast_to", "einsum")):
-        return False
-    return node.op.name != "einsum" or len(node.type.known) == len(node.args[0].type.known)
+    return is_turned(node) or (applies(node, "index", "reshape", "broadcast_to") and len(node.args) == 1)
 
 
 def _is_light(node: Node, beside: Node) -> bool:

@@ -9,7 +9,7 @@ from string import ascii_letters
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.calculus.identities import rewritten
 from dsl.nodes import Apply, Const, Input, Node, applies, apply, argument, const, made_of, of_sizes, substituted, topological
-from dsl.ops.contraction import einsum, split_spec
+from dsl.ops.contraction import einsum, is_turned, split_spec
 from dsl.ops.core import add, is_number
 from dsl.ops.loops import Loop, Turn
 from dsl.ops.reduction import reduce
@@ -367,7 +367,7 @@ class _Plan:
         stack = [root]
         while stack:
             node = stack.pop()
-            if node in self.core and not (_is_turned(node) and node not in self.kept):
+            if node in self.core and not (is_turned(node) and node not in self.kept):
                 if not (node in self.work.elements or node in self.work.constants or node in self.work.trails or node in self.kept or of_sizes(node)):
                     read[node] = None
             elif isinstance(node, Apply) and node not in region:
@@ -407,11 +407,6 @@ class _Plan:
         except Unbatchable:
             return False
         return True
-
-
-def _is_turned(node: Node) -> bool:
-    """Whether an array is another with its axes in another order."""
-    return isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) == 1 and len(node.type.known) == len(node.args[0].type.known)
 
 
 def _opened(work: _Work, node: Node, rows: Mapping[Node, Node]) -> tuple[Node, dict[Node, Node]]:

@@ -129,6 +129,9 @@ class Body:
         alive = [node for node in self.texts if node in self.keep or node not in self.made or self.left[node] > 0 or self.waiting[node] > 0]
         # of rows a loop reads what they are rows of
         alive += [found[0] for node in alive if (found := rows(node)) is not None and found[0] in self.texts]
+        # and pieces are made of what they are put together of, below
+        waiting = [piece for node, of in self._sums.items() if node not in self.made for _, piece in of.terms]
+        alive += [each for piece in waiting for each in (scalar_of(piece), *piece.args) if each in self.texts]
         read = {name for node in alive for name in _WORD.findall(self.texts[node].text)}
         return {text.text for node, text in self.texts.items() if node in self.made and text.text.isidentifier()} - read
 
@@ -255,7 +258,7 @@ class Body:
         """The texts of a node's arguments. Python, unlike NumPy, raises where a number is divided by the size of an empty batch."""
         texts = [self.texts[arg] for arg in node.args]
         assert node.op.name == "part" or all(each.text for each in texts), f"{node.op.name} of what has no text"
-        if node.op.name == "divide" and node.type.weak and not isinstance(node.args[1], Const) and of_sizes(node.args[1]):
+        if node.op.name == "divide" and node.type.weak and of_sizes(node.args[1]):
             texts[1] = _divisor(node.args[1], texts[1], self.program)
         return texts
 
@@ -303,6 +306,8 @@ class Body:
 
 def _divisor(node: Node, text: Text, program: Program) -> Text:
     """A number that is made of sizes as what may be divided by: 1 for the size of what is empty, no number for another that is 0."""
+    if isinstance(node, Const):
+        return text if node.value else Text("1")
     size = node.attr("dim") if applies(node, "dimension") else None
     beyond = size.substitute(_beyond(program)) if isinstance(size, Dim) else None
     counts = applies(node, "size") or (beyond is not None and beyond.certain)

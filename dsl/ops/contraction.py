@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from string import ascii_letters
+from typing import TypeGuard
 from typing import cast as typing_cast
 
 from dsl.diagnostics import Code, counted
@@ -228,6 +229,14 @@ def _einsum(subscripts: str, operands: Sequence[Node], optimize: object) -> Node
     return contract(terms, output, operands)
 
 
+def is_turned(node: Node) -> TypeGuard[Apply]:
+    """Whether an array is another with its axes in another order."""
+    if not (isinstance(node, Apply) and node.op is EINSUM and len(node.args) == 1):
+        return False
+    (labels,), output = split_spec(str(node.attr("spec")))
+    return sorted(labels) == sorted(output) and len(set(output)) == len(output)
+
+
 OPS = (EINSUM, EMBED, PLUS_DIAGONAL)
 
 FUNCTIONS = (
@@ -281,4 +290,4 @@ FUNCTIONS = (
     ),
 )
 
-__all__ = ["EINSUM", "EMBED", "FUNCTIONS", "OPS", "contract", "einsum", "embed", "matmul", "permute", "plus_diagonal", "split_spec"]
+__all__ = ["EINSUM", "EMBED", "FUNCTIONS", "OPS", "contract", "einsum", "embed", "is_turned", "matmul", "permute", "plus_diagonal", "split_spec"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dsl.nodes import Apply, Input, Nested, Node, Notes, apply, of_sizes, rebuild, topological
+from dsl.ops.contraction import is_turned
 from dsl.ops.factorisations import part
 from dsl.ops.indexing import FULL, SCATTER, index
 from dsl.ops.spec import Op, Printer, Text
@@ -207,7 +208,7 @@ def captured_by(roots: Iterable[Node], varying: Iterable[Node]) -> list[Node]:
 
 def _turned(node: Node) -> Node:
     """What an array is the transpose of."""
-    while isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) == 1 and len(node.type.known) == len(node.args[0].type.known):
+    while is_turned(node):
         node = node.args[0]
     return node
 

@@ -17,6 +17,7 @@ from dsl.calculus.owned import owns
 from dsl.calculus.pieces import Pieces, slices_of
 from dsl.calculus.rows import added_up, axis_of_rows, counts, keeps_rows
 from dsl.nodes import Apply, Input, Node, Program, Walk, applies, fused_only, topological, with_fused
+from dsl.ops.contraction import is_turned
 from dsl.ops.core import is_number
 from dsl.types import Dim
 
@@ -179,7 +180,7 @@ class _Plan:
         while stack:
             each = stack.pop()
             if self._inside(each) and isinstance(each, Apply):
-                if each.op.view or each.op.name in _CHEAP or _is_transpose(each) or (each.op.name == "power" and is_number(each.args[1], 2)):
+                if each.op.view or each.op.name in _CHEAP or is_turned(each) or (each.op.name == "power" and is_number(each.args[1], 2)):
                     stack += each.args
                 else:
                     dear.add(each)
@@ -270,10 +271,6 @@ class _Plan:
 def _takes_time(node: Node) -> bool:
     """Whether a node is more than entries seen otherwise, or counted."""
     return isinstance(node, Apply) and not (node.op.view or node.op.name in ("arange", "cast"))
-
-
-def _is_transpose(node: Apply) -> bool:
-    return node.op.name == "einsum" and len(node.args) == 1 and len(node.type.known) == len(node.args[0].type.known)
 
 
 def _made_of_rows(node: Apply, axes: dict[Node, int]) -> bool:
