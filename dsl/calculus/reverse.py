@@ -80,7 +80,7 @@ def _loop_cotangents(made: Loop, parts: Mapping[int, Node], reaching: Container[
     back = _Backwards(made, parts)
     turn, n = made.turn, len(made.turn.carries)
     wanted = [*turn.carries, *(one for one, arg in zip(turn.elements + turn.constants, made.node.args[n:], strict=True) if arg in reaching)]
-    wanted = [each for each in wanted if each.type.dtype == "float"]
+    wanted = [each for each in wanted if each.type.dtype == "float" and (each in back.cotangents or each not in turn.carries)]
     lines = dict(back.lines)
     found = pull_back(back.seeds, wanted, lines)
     carries = [each for each in turn.carries if each in back.cotangents]
@@ -133,6 +133,19 @@ def _again(node: Node, wanted: Container[Node]) -> bool:
     return True
 
 
+def _acting(made: Loop, parts: Mapping[int, Node]) -> set[Node]:
+    """The carries that act on what is wanted of a loop: the cotangents of others are zeros in all turns."""
+    turn, n = made.turn, len(made.turn.carries)
+    acting: set[Node] = {each for i, each in enumerate(turn.carries) if i in parts or n + i in parts}
+    roots = [node for j, node in enumerate(turn.outs) if 2 * n + j in parts]
+    while True:
+        read = topological([*roots, *(node for each, node in zip(turn.carries, turn.nexts, strict=True) if each in acting)])
+        more = acting | {each for each in read if each in turn.carries}
+        if more == acting:
+            return acting
+        acting = more
+
+
 class _Backwards:
     """What the turn of a derivative's loop is given: cotangents of the forward loop's parts, and values of its turns."""
 
@@ -140,7 +153,8 @@ class _Backwards:
         self.made, turn, n = made, made.turn, len(made.turn.carries)
         self.role = f"{turn.given[0].role} cotangent"
         self.taken = {each for each in turn.given if each.role == self.role}
-        self.cotangents = {each: self.named(f"d{each.name}", each.type) for each in turn.carries if each.type.dtype == "float"}
+        acting = _acting(made, parts)
+        self.cotangents = {each: self.named(f"d{each.name}", each.type) for each in turn.carries if each.type.dtype == "float" and each in acting}
         self.initial: dict[Node, Node] = {}
         self.elements: dict[Input, Node] = {}
         self.trails: dict[Node, Input] = {}
