@@ -1,5 +1,6 @@
 """Loops against the same loop in Python, their gradients against central differences, and what they refuse."""
 
+import re
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -304,6 +305,34 @@ def test_sums_of_sums_over_sequences_are_no_loops() -> None:
     assert not any(" in range(" in lines_of(text, function, False) for function in ("forward", "backward", "value", "value_and_grad"))
     module = module_of(dsl.compile_text(text), "program")
     np.testing.assert_allclose(module.value(X, Z, W, H0, 2), np.sum((H0 + (X @ W).sum(axis=0)) ** 2))
+
+
+def test_a_loop_that_solves_runs_once_in_each_function() -> None:
+    """Forward's loop and its like in the derivative are one, also where a gain is a transposed solution."""
+    text = dsl.compile_text("""
+input y: [T, D]
+param A: [D, D]
+def f((m, P), o):
+    Q = A @ P @ A.T
+    K = Q @ inv(Q @ A + eye(D))
+    return A @ m + K @ o, Q - K @ Q
+ms, Ps = scan(f, (zeros(D), eye(D)), y)
+L = sum(ms ** 2)
+""")
+    assert len(re.findall(r"for t in", text)) == 5, text
+
+
+def test_what_does_not_act_on_the_result_has_no_cotangent() -> None:
+    """A part of the carry that nobody reads is neither computed nor differentiated."""
+    text = dsl.compile_text("""
+input x: [T, D]
+param A: [D, D]
+def f((m, P), v):
+    return tanh(A @ m) + v, A @ P @ A.T + outer(m, v)
+ms, Ps = scan(f, (zeros(D), eye(D)), x)
+L = sum(ms ** 2)
+""")
+    assert not re.search(r"(?m)^[^#\n]*\bd?Ps?\b", text[text.index("def backward") :]), text
 
 
 def test_parts_side_by_side_are_joined() -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dsl.nodes import Apply, Node, Notes, Program, apply, remapped, topological
+from dsl.calculus.identities import rewrite
+from dsl.nodes import Apply, Node, Notes, Program, apply, rebuild, remapped, topological
 from dsl.ops.factorisations import PART, place_of
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop
 
@@ -16,14 +17,16 @@ Key = tuple[tuple[Node, ...], Turn, object, bool, object]
 
 def share(program: Program) -> Program:
     """The same program, with every loop run once."""
+    if not any(isinstance(node, Apply) and node.op is LOOP for node in topological(program.every_root)):
+        return program
+    # what the loop of a derivative does again of another is as simple as derivatives come: so is that
+    program = remapped(program, rebuild(program.every_root, rewrite))
     order = topological(program.every_root)
     turns: dict[Key, Turn] = {}
     for node in order:
         if isinstance(node, Apply) and node.op is LOOP:
             key, turn = _key(as_loop(node)), as_loop(node).turn
             turns[key] = _both(turns[key], turn) if key in turns else turn
-    if not turns:
-        return program
     mapped: dict[Node, Node] = {}
     for node in order:
         mapped[node] = _with(node, tuple(mapped[arg] for arg in node.args), turns)
