@@ -54,7 +54,8 @@ def as_entropy(node: Node, of: Entropy) -> Node | None:
 
 
 def _is_rest(rest: Node, y: Node) -> bool:
-    """Whether one weight is 1 minus the other."""
+    """Whether one weight is 1 minus the other, maybe of integers."""
+    rest, y = (each.args[0] if applies(each, "cast") else each for each in (rest, y))
     return applies(rest, "subtract") and is_number(rest.args[0], 1) and rest.args[1] is y
 
 

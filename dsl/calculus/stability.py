@@ -39,10 +39,14 @@ def complement(node: Node) -> Node | None:
 
 def _where(node: Apply) -> Node | None:
     """A choice of two values of one function as the function of a choice: it is not computed where it is not taken."""
-    condition, one, other = node.args
-    if isinstance(one, Apply) and isinstance(other, Apply) and one.op is other.op and one.op.name in _CHOSEN and one.type == other.type:
-        return ew(one.op.name, ew("where", condition, one.args[0], other.args[0]))
-    return None
+    condition, taken, other = node.args
+    if not (isinstance(taken, Apply) and isinstance(other, Apply) and taken.op is other.op and taken.type == other.type):
+        return None
+    if applies(taken, "negative"):
+        inner = ew("where", condition, taken.args[0], other.args[0])
+        found = _where(inner) if isinstance(inner, Apply) else None
+        return None if found is None else ew("negative", found)
+    return ew(taken.op.name, ew("where", condition, taken.args[0], other.args[0])) if taken.op.name in _CHOSEN else None
 
 
 # functions of one argument that take long
