@@ -151,6 +151,13 @@ def test_float32_stays() -> None:
     assert {np.asarray(each).dtype for each in (value, *gradients)} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize("formula", ["sum(roll(x, 3) * 0.3)", "sum(flip(x) * 0.3)", "sum(x.ravel() * 0.3)"])
+def test_a_number_that_is_moved_stays_float32(formula: str) -> None:
+    module = module_of(dsl.compile_text(f"param x: []\nL = {formula}\n"), "program")
+    value, gradients = module.value_and_grad(np.float32(0.3))
+    assert value.dtype == gradients.x.dtype == np.float32
+
+
 def test_second_derivatives() -> None:
     text = f"{HEAD}def f(h, x) = tanh(x @ W + 0.5 * h)\nE = sum(fold(f, h0, X) ** 2)\ng = grad(E, h0)\nv = hvp(E, h0, g)\noutput g, v"
     module = module_of(dsl.compile_text(text), "program")

@@ -109,7 +109,7 @@ class _Maker:
                 found = rewritten("multiply", found, node)
             return found
         (node, labels), *more = parts
-        if not more and isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) > 1 and len(out) < len(labels):
+        if not more and isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) > 1 and len(out) < len(labels) == len(set(labels)):
             # a sum of a product's entries is one contraction
             inner, made = split_spec(str(node.attr("spec")))
             kept = "".join(made[labels.index(label)] for label in out)

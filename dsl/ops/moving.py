@@ -64,6 +64,8 @@ def roll(a: Node, shift: object, axis: object = None) -> Node:
     shifts = [as_dim(each) for each in (shift if isinstance(shift, tuple) else (shift,)) if isinstance(each, (int, Dim)) and not isinstance(each, bool)]
     if len(shifts) != (len(shift) if isinstance(shift, tuple) else 1):
         raise ShapeError(Code.E0204, "`shift` is an integer, or one for each axis")
+    if a.type.shape == ():
+        return a
     if axis is None:
         return apply(ROLL, a, shift=(sum(shifts[1:], shifts[0]),), axis=None)
     rank = len(shape_of(a))
