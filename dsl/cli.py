@@ -180,7 +180,16 @@ def _explain(path: Path, compiled: Compiled) -> None:
 
 def _watch(files: tuple[Path, ...], reporter: Reporter, work: Callable[[Path], None]) -> None:
     """Compile the files again whenever an .expr file of their folders changes, until interrupted."""
-    import time
+    import signal
+    import threading
+
+    done = threading.Event()
+
+    def stop(*_: object) -> None:
+        # an exception could be lost where a graph is let go of, whose references have callbacks; who cannot wait interrupts again
+        if done.is_set():
+            raise KeyboardInterrupt
+        done.set()
 
     def stamp(path: Path) -> int:
         try:
@@ -191,10 +200,9 @@ def _watch(files: tuple[Path, ...], reporter: Reporter, work: Callable[[Path], N
     def stamps() -> dict[Path, int]:
         return {near: stamp(near) for folder in {path.parent for path in files} for near in folder.rglob("*.expr")}
 
-    before = stamps()
+    before, usual = stamps(), signal.signal(signal.SIGINT, stop)
     try:
-        while True:
-            time.sleep(0.2)
+        while not done.wait(0.2):
             now = stamps()
             if now != before:
                 before, reporter.failed = now, False
@@ -203,6 +211,8 @@ def _watch(files: tuple[Path, ...], reporter: Reporter, work: Callable[[Path], N
                     reporter.attempt(work, path)
     except KeyboardInterrupt:
         return
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 @main.command("check")

@@ -108,13 +108,6 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     return e
 
 
-def _softplus(x: NDArray[Any]) -> NDArray[Any]:
-    """log(1 + exp(x)), which is x from 40 on."""
-    below = _bounded(x)
-    out: NDArray[Any] = np.log1p(np.exp(below))
-    return out if below is x else np.maximum(x, out)
-
-
 def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both, of one exponential."""
     below = _bounded(x)
@@ -122,12 +115,6 @@ def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     softplus: NDArray[Any] = np.log1p(e)
     e /= 1.0 + e
     return softplus if below is x else np.maximum(x, softplus), e
-
-
-def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:
-    """log(sigmoid(x)) = -softplus(-x)."""
-    out: NDArray[Any] = -_softplus(-x)
-    return out
 
 
 def _rows(x: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
@@ -298,10 +285,8 @@ def _on_threads(run: Any, shares: list[tuple[int, int]], join: tuple[Any, ...] |
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    number: NDArray[Any]
     z: NDArray[Any]
     number_correct: NDArray[Any]
-    minus_z: NDArray[Any]
     exp: NDArray[Any]
     difficulty: NDArray[Any]
     item: NDArray[Any]
@@ -394,52 +379,25 @@ def forward(
     z = exp * difference
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
     number_correct = correct.astype(dtype)
-    number = (1 - correct).astype(dtype)
-    minus_z = -z
-    added = number_correct * _log_sigmoid(z) + number * _log_sigmoid(minus_z)
-    fit = -added.sum()
+    added = np.maximum(z, 0) - z * number_correct + np.log1p(np.exp(-np.abs(z)))
+    fit = added.sum()
     # prior = (sum(ability ** 2) + sum(difficulty ** 2) + sum(log_slope ** 2)) / 2
     added_2 = (ability**2).sum() + (difficulty**2).sum() + (log_slope**2).sum()
     prior = added_2 / 2
     # L = fit + prior
     L = fit + prior
-    tape = Tape(
-        number,
-        z,
-        number_correct,
-        minus_z,
-        exp,
-        difficulty,
-        item,
-        ability,
-        person,
-        difference,
-        log_slope,
-    )
+    tape = Tape(z, number_correct, exp, difficulty, item, ability, person, difference, log_slope)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    (
-        number,
-        z,
-        number_correct,
-        minus_z,
-        exp,
-        difficulty,
-        item,
-        ability,
-        person,
-        difference,
-        log_slope,
-    ) = tape
+    z, number_correct, exp, difficulty, item, ability, person, difference, log_slope = tape
     I = difficulty.shape[0]
     P = ability.shape[0]
     dL = _cotangent(dL, "dL", (), z.dtype)
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
-    dL_dtotal = -dL
-    dL_dz = -(dL_dtotal * number * _sigmoid(z)) + dL_dtotal * number_correct * _sigmoid(minus_z)
+    dL_dz = dL * (_sigmoid(z) - number_correct)
     # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
     dL_ddifference = dL_dz * exp
     dL_ddifficulty = dL * difficulty + _add_rows((I,), item, -dL_ddifference)
@@ -464,8 +422,8 @@ def value(
     # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
     z = np.exp(_rows(log_slope, item)) * (_rows(ability, person) - _rows(difficulty, item))
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
-    added = correct.astype(dtype) * _log_sigmoid(z) + (1 - correct).astype(dtype) * _log_sigmoid(-z)
-    fit = -added.sum()
+    added = np.maximum(z, 0) - z * correct.astype(dtype) + np.log1p(np.exp(-np.abs(z)))
+    fit = added.sum()
     # prior = (sum(ability ** 2) + sum(difficulty ** 2) + sum(log_slope ** 2)) / 2
     added_2 = (ability**2).sum() + (difficulty**2).sum() + (log_slope**2).sum()
     prior = added_2 / 2
@@ -505,32 +463,28 @@ def value_and_grad(
     added = ability.dot(ability) + difficulty.dot(difficulty)
     prior = (added + log_slope.dot(log_slope)) / 2
 
-    def block(correct_rows: Any, item_rows: Any, person_rows: Any) -> Any:
-        # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
-        number_correct_rows = correct_rows.astype(dtype)
+    def block(item_rows: Any, person_rows: Any, correct_rows: Any) -> Any:
         # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
         exp = np.exp(_rows(log_slope, item_rows))
         difference = _rows(ability, person_rows) - _rows(difficulty, item_rows)
         z = exp * difference
         # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
-        softplus, sigmoid = _softplus_and_sigmoid(-z)
-        total = number_correct_rows.dot(softplus)
-        number = (1 - correct_rows).astype(dtype)
-        softplus_2, sigmoid_2 = _softplus_and_sigmoid(z)
-        total_2 = number.dot(softplus_2)
-        dL_dz = np.multiply(number, sigmoid_2, out=sigmoid_2)
-        dL_dz -= number_correct_rows * sigmoid
+        softplus, sigmoid = _softplus_and_sigmoid(z)
+        fit_sum = softplus.sum()
+        number_correct_rows = correct_rows.astype(dtype)
+        fit_sum_2 = z.dot(number_correct_rows)
+        dL_dz = np.subtract(sigmoid, number_correct_rows, out=sigmoid)
         # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
         dL_ddifference = np.multiply(exp, dL_dz, out=exp)
         dL_dpicked = -dL_ddifference
         dL_dpicked_2 = np.multiply(dL_ddifference, difference, out=difference)
-        return total, total_2, dL_ddifference, dL_dpicked, dL_dpicked_2
+        return fit_sum, fit_sum_2, dL_ddifference, dL_dpicked, dL_dpicked_2
 
-    total, total_2, dL_ddifference, dL_dpicked, dL_dpicked_2 = _in_blocks(
-        block, (correct, item, person), N, 96, workers, kept=(0, 0, 0)
+    fit_sum, fit_sum_2, dL_ddifference, dL_dpicked, dL_dpicked_2 = _in_blocks(
+        block, (item, person, correct), N, 88, workers, kept=(0, 0, 0)
     )
     # fit = -sum(correct * log_sigmoid(z) + (1 - correct) * log_sigmoid(-z))
-    fit = -(-total - total_2)
+    fit = fit_sum - fit_sum_2
     # L = fit + prior
     L = fit + prior
     # z = exp(log_slope[item]) * (ability[person] - difficulty[item])
@@ -540,4 +494,4 @@ def value_and_grad(
     return L, Gradients(dL_dability, dL_ddifficulty, dL_dlog_slope)
 
 
-# gradc: 08d77bb0d2bc47921556be706b127701b85edaebe94cb5a7efdd58020ef5cbcf
+# gradc: 0db12a88abf24e1e79eb67dfbfecb2d94c95f1d42b41eb6026e5f6091d96e1d8

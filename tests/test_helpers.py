@@ -135,11 +135,12 @@ def test_choices_and_sums_of_exponentials(count: int, dtype: Any) -> None:
         np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=80 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize(("mask", "one"), [((70, 70), (1, 70, 70)), ((1, 70, 70), (70, 70)), ((70, 70), (3, 1, 70)), ((70, 1, 70), (1, 3, 70))])
+@pytest.mark.parametrize(("mask", "one"), [((70, 70), (1, 70, 70)), ((1, 70, 70), (70, 70)), ((70, 70), (3, 1, 70)), ((70, 1, 70), (1, 3, 70)), ((300, 300), (300, 300))])
 def test_choices_of_arrays_that_broadcast(mask: tuple[int, ...], one: tuple[int, ...]) -> None:
     """As many entries are not the same shape: a mask beside a stack of one matrix."""
     where, x = rng.random(mask) > 0.5, frozen(rng.normal(size=one))
-    np.testing.assert_array_equal(h._where(where, x, 2.0), np.where(where, x, 2.0))
+    for each in (where, np.sort(where, axis=-1), where[::-1]):
+        np.testing.assert_array_equal(h._where(each, x, 2.0), np.where(each, x, 2.0))
     if len({np.broadcast_shapes(mask, one), mask, one}) < 3:
         np.testing.assert_array_equal(h._masked(where, x), np.where(where, x, 0.0))
     if np.broadcast_shapes(mask, one) == one:
