@@ -250,7 +250,6 @@ class Tape(NamedTuple):
     mean_z: NDArray[Any]
     W_log_var: NDArray[Any]
     W_mean: NDArray[Any]
-    dtype: Any
 
 
 class Gradients(NamedTuple):
@@ -405,7 +404,6 @@ def forward(
     X, noise, W1, b1, W_mean, W_log_var, b_mean, b_log_var, W2, b2, W3, b3 = _checked(
         X, noise, W1, b1, W_mean, W_log_var, b_mean, b_log_var, W2, b2, W3, b3
     )
-    dtype = np.result_type(X, noise, W1, b1, W_mean, W_log_var, b_mean, b_log_var, W2, b2, W3, b3)
     # h = tanh(dense(X, W1, b1))
     h = np.tanh(X @ W1 + b1)
     # mean_z = dense(h, W_mean, b_mean)
@@ -426,24 +424,21 @@ def forward(
     divergence = total / 2
     # L = mean(reconstruction + divergence)
     L = (reconstruction + divergence).mean()
-    tape = Tape(
-        X, logits, tanh, W3, z, W2, noise, exp, exp_log_var, h, mean_z, W_log_var, W_mean, dtype
-    )
+    tape = Tape(X, logits, tanh, W3, z, W2, noise, exp, exp_log_var, h, mean_z, W_log_var, W_mean)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    X, logits, tanh, W3, z, W2, noise, exp, exp_log_var, h, mean_z, W_log_var, W_mean, dtype = tape
+    X, logits, tanh, W3, z, W2, noise, exp, exp_log_var, h, mean_z, W_log_var, W_mean = tape
     N = X.shape[0]
-    Z = z.shape[1]
     dL = _cotangent(dL, "dL", (), logits.dtype)
     # divergence = sum(exp(log_var) + mean_z ** 2 - 1 - log_var, axis=1) / 2
-    ratio = dL / 2 / N
+    minus_dL = -dL
     # L = mean(reconstruction + divergence)
     dL_over_N = dL / N
     # reconstruction = sum(softplus(logits) - X * logits, axis=1)
-    dL_dlogits = -dL / N * X + dL_over_N * _sigmoid(logits)
+    dL_dlogits = minus_dL / N * X + dL_over_N * _sigmoid(logits)
     # logits = dense(tanh(dense(z, W2, b2)), W3, b3)
     dL_db3 = dL_dlogits.sum(axis=0)
     dL_dW3 = tanh.T @ dL_dlogits
@@ -451,10 +446,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_db2 = dL_dadded.sum(axis=0)
     dL_dW2 = z.T @ dL_dadded
     dL_dz = dL_dadded @ W2.T
-    # divergence = sum(exp(log_var) + mean_z ** 2 - 1 - log_var, axis=1) / 2
-    added = -np.full((N, Z), ratio, dtype=dtype) + ratio * exp_log_var
     # z = mean_z + exp(log_var / 2) * noise
-    dL_dlog_var = added + dL_dz * noise * exp / 2
+    dL_dlog_var = minus_dL / 2 / N + dL / 2 / N * exp_log_var + dL_dz * noise * exp / 2
     # log_var = dense(h, W_log_var, b_log_var)
     dL_db_log_var = dL_dlog_var.sum(axis=0)
     dL_dW_log_var = h.T @ dL_dlog_var
@@ -685,4 +678,4 @@ def value_and_grad(
     )
 
 
-# gradc: 45c394dec662fec34d8d25c48cec7a63f64c50442cf59551ce0f4ab8e6b432c5
+# gradc: d732c45b9176a36a87a04111dae2a9dd596f10e254730bd68c104d8eefd91040

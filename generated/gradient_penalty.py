@@ -508,8 +508,6 @@ def value_and_grad(
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
         total_8 = _ones(n_rows, dtype).dot(difference_3)
         total_9 = _ones(n_rows, dtype).dot(difference_4)
-        total_10 = _ones(n_rows, dtype).dot(tanh_2)
-        total_11 = _ones(n_rows, dtype).dot(tanh)
         return (
             total,
             total_2,
@@ -521,43 +519,29 @@ def value_and_grad(
             total_7,
             total_8,
             total_9,
-            total_10,
-            total_11,
         )
 
-    (
-        total,
-        total_2,
-        total_3,
-        total_4,
-        dL_dv_times_W,
-        total_5,
-        total_6,
-        total_7,
-        total_8,
-        total_9,
-        total_10,
-        total_11,
-    ) = _in_blocks(block, (fake, real, t), N, 8 * (4 * D + 7 * H + 6), workers)
+    total, total_2, total_3, total_4, dL_dv_times_W, total_5, total_6, total_7, total_8, total_9 = (
+        _in_blocks(block, (fake, real, t), N, 8 * (4 * D + 7 * H + 6), workers)
+    )
     L = total.dot(v) / N - total_2.dot(v) / N + weight * (total_3 / N)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    difference = _dot_columns(dL_dv_times_W, W)
+    dL_dv = _dot_columns(dL_dv_times_W, W)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    difference -= ratio * total_10
-    dL_dv = ratio * total_11
-    dL_dv += difference
+    dL_dv -= ratio * total_2
+    dL_dv += ratio * total
     dL_db = total_8 * v
     dL_db *= ratio
     np.subtract(total_7, dL_db, out=dL_db)
     dL_db += ratio * (total_9 * v)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    difference_2 = dL_dv_times_W * v
-    difference_2 += total_4
+    difference = dL_dv_times_W * v
+    difference += total_4
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    difference_2 -= ratio_times_v * total_5
+    difference -= ratio_times_v * total_5
     dL_dW = ratio_times_v * total_6
-    dL_dW += difference_2
+    dL_dW += difference
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: 9171cf3b211ff230567e569bad44e1a016579273fb4b8efc80e09f1d017eabb9
+# gradc: baa5434b77396e1e65c37725a738dac066d6df3df14ae8509473a9b9a787a32d

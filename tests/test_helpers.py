@@ -135,7 +135,10 @@ def test_choices_and_sums_of_exponentials(count: int, dtype: Any) -> None:
         np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=80 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize(("mask", "one"), [((70, 70), (1, 70, 70)), ((1, 70, 70), (70, 70)), ((70, 70), (3, 1, 70)), ((70, 1, 70), (1, 3, 70)), ((300, 300), (300, 300))])
+BROADCAST = [((70, 70), (1, 70, 70)), ((1, 70, 70), (70, 70)), ((70, 70), (3, 1, 70)), ((70, 1, 70), (1, 3, 70)), ((300, 300), (300, 300))]
+
+
+@pytest.mark.parametrize(("mask", "one"), BROADCAST)
 def test_choices_of_arrays_that_broadcast(mask: tuple[int, ...], one: tuple[int, ...]) -> None:
     """As many entries are not the same shape: a mask beside a stack of one matrix."""
     where, x = rng.random(mask) > 0.5, frozen(rng.normal(size=one))

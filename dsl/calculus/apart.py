@@ -91,7 +91,7 @@ class _Work:
         """Whether a step is given such rows, or is the first to have them."""
         if any(each.type.shape is None for each in (node, *args)):
             return False
-        begins = _is_square(node, self.dim) and (_begins(node) or self._puts_on_diagonal(node))
+        begins = _is_square(node, self.dim) and (_begins(node) or (applies(node, "scatter") and self._by_rows(node)))
         return begins or any(self.axis(arg) is not None for arg in args)
 
     def axis(self, node: Node) -> int | None:
@@ -177,13 +177,13 @@ class _Work:
         place = None if axis is None else _same_axis(x.type.known, node.type.known, axis)
         return None if place is None else self._again(node, [x], place)
 
-    def _puts_on_diagonal(self, node: Apply) -> bool:
-        places = node.args[1:]
-        return node.op.name == "scatter" and node.attr("items") == _ENTRIES and all(each is arange(self.dim) for each in places)
+    def _by_rows(self, node: Apply) -> bool:
+        """Whether an index or what puts something has a place in each row."""
+        return applies(node, "index", "scatter") and node.attr("items") == _ENTRIES and node.args[1] is arange(self.dim)
 
     def _by_places(self, node: Apply, args: Sequence[Node]) -> Node | None:
         """An entry of each row is picked, or put there, where an array says."""
-        if node.op.name not in ("index", "scatter") or node.attr("items") != _ENTRIES or node.args[1] is not arange(self.dim):
+        if not self._by_rows(node):
             return None
         x = self.rowed(args[0], -1) if node.op.name == "scatter" else args[0]
         if node.op.name == "index" and self.axis(x) != -2:

@@ -72,7 +72,9 @@ def in_lowest_terms(node: Apply) -> Node | None:
 
 
 def is_negative(node: Node) -> bool:
-    """Whether a sign stands before a node: a sum takes it in."""
+    """Whether a sign stands before a node, or a number that fills it: a sum takes it in."""
+    if applies(node, "broadcast_to"):
+        return is_factor(node.args[0]) and leads_negative(node.args[0])
     return applies(node, "negative") or leads_negative(node)
 
 

@@ -13,6 +13,7 @@ from dsl.calculus.factors import FACTORS, LARGEST, in_lowest_terms, is_factor, i
 from dsl.calculus.tiles import added_up, joined, rejoined
 from dsl.nodes import Apply, Const, Node, applies, apply, const
 from dsl.ops.along import CUMSUM, running_sum, runs_backwards
+from dsl.ops.broadcasting import total
 from dsl.ops.contraction import einsum, split_spec
 from dsl.ops.core import axis_of, is_number
 from dsl.ops.elementwise import cast, ew
@@ -121,8 +122,9 @@ def _add(node: Apply) -> Node | None:
         return same
     if is_zero(y) and (same := _like(node, x)):
         return same
-    if is_negative(y):
-        return rewritten("subtract", x, rewritten("negative", y))
+    if is_negative(y) or (applies(x, "broadcast_to") and is_negative(x)):
+        one, other = (x, y) if is_negative(y) else (y, x)
+        return rewritten("subtract", one, rewritten("negative", other))
     if isinstance(x, Apply) and isinstance(y, Apply) and x.op.name == y.op.name == "where" and x.args[0] is y.args[0]:
         return _chosen(node, x, y)
     if x is y and x.type.dtype == "float":
@@ -192,6 +194,10 @@ def _multiply(node: Apply) -> Node | None:
         return rewritten("negative", rewritten("multiply", x.args[0], y))
     if isinstance(y, Apply) and y.op.name == "negative":
         return rewritten("negative", rewritten("multiply", x, y.args[0]))
+    for one, other in ((x, y), (y, x)):
+        if applies(one, "sign") and applies(other, "divide") and applies(other.args[1], "abs") and other.args[1].args[0] is one.args[0]:
+            # the derivative of log(abs(x))
+            return rewritten("divide", other.args[0], one.args[0])
     return diagonals.scaled(node) or _pair(node)
 
 
@@ -223,6 +229,8 @@ def _negative(node: Apply) -> Node | None:
         return x.args[0]
     if isinstance(x, Apply) and x.op.name in ("multiply", "divide") and (is_factor(x.args[0]) or leads_negative(x.args[0])):
         return rewritten(x.op.name, rewritten("negative", x.args[0]), x.args[1])
+    if isinstance(x, Apply) and x.op.name == "broadcast_to" and is_factor(x.args[0]):
+        return broadcast_to(rewritten("negative", x.args[0]), x.type.known)
     return None
 
 
@@ -243,8 +251,8 @@ def _where(node: Apply) -> Node | None:
         taken = x if c.value else y
         like = next((arg for arg in node.args if arg.type.matches(node.type)), None)
         return _like(node, taken) or (spread(cast(taken, node.type.dtype), like) if like is not None else None)
-    if x is y:
-        return _like(node, x)
+    if x is y and c.type.shape is not None and node.type.shape is not None:
+        return _like(node, x) or broadcast_to(cast(x, node.type.dtype), node.type.shape)
     for i, side in enumerate((x, y)):
         # of a choice within a choice by the same condition, one side is never taken
         if isinstance(side, Apply) and side.op.name == "where" and side.args[0] is c and side.args[1 + i].type.matches(side.type):
@@ -267,9 +275,11 @@ def _fitted(node: Apply) -> Node | None:
 
 
 def _einsum(node: Apply) -> Node | None:
-    """A number stands before the contraction; an operand that is itself a transpose is renamed into it."""
+    """A number stands before the contraction; an operand that is itself a transpose is renamed into it. A sum of one operand is a sum."""
     labels, output = split_spec(str(node.attr("spec")))
     args = list(node.args)
+    if len(args) == 1 and len(output) < len(labels[0]) == len(set(labels[0])) and list(output) == [label for label in labels[0] if label in output]:
+        return rewrite(total(args[0], tuple(i - len(labels[0]) for i, label in enumerate(labels[0]) if label not in output)))
     for i, arg in enumerate(args):
         if not labels[i] and len(args) > 1:
             rest = einsum(f"{','.join(labels[:i] + labels[i + 1 :])}->{output}", *args[:i], *args[i + 1 :])

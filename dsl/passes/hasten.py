@@ -57,6 +57,7 @@ def _joined(only: Program) -> Program:
     mapped: dict[Node, Node] = {}
     divisors = {node.args[1] for node in order if isinstance(node, Apply) and node.op.name == "divide"}
     readers = Counter(arg for node in order for arg in node.args) + Counter(only.roots)
+    exps = {arg for node in order for i, arg in enumerate(node.args) if applies(arg, "exp") and not (i and applies(node, "divide"))}
     relus = {node.args[0]: node for node in order if isinstance(node, Apply) and node.op.name == "relu"}
     for node in order:
         mapped[node] = node
@@ -68,7 +69,8 @@ def _joined(only: Program) -> Program:
             if _guards(node, divisors):
                 mapped[node] = args[2]
                 continue
-            new = _cheaper(joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs))))
+            new = joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs)))
+            new = new if applies(node, "divide") and node.args[1] in exps and node.args[1].type.matches(node.type) else _cheaper(new)
             mapped[node] = _factored(new) if _alone(node, readers) else new
     return late(share_products(picked(remapped(only, mapped))))
 
@@ -141,8 +143,8 @@ def _raised(x: Node, n: int) -> Node:
 
 
 def _divide(node: Apply) -> Node | None:
-    """A division by an exponential, or by fewer numbers than there are entries, as a product: each is divided by once, and stands where products
-    are put in order."""
+    """A division by an exponential that nothing else reads, or by fewer numbers than there are entries, as a product: each is divided by once, and
+    stands where products are put in order."""
     x, s = node.args
     if node.type.shape in (None, ()) or not x.type.matches(node.type) or s.type.shape is None:
         return None

@@ -178,18 +178,19 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dratio = -dL
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
     dL_dadded = dL_dratio / 2
+    # both = solve(S, r) @ solve(S, B)
+    total_inv_S_B = inv_S_B.sum(axis=-1)
     with _line(7, "never = inv(S + eye(N)) @ r"):
         scaled = 2 * dL * np.linalg.solve(S_plus_eye, never)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    product = (dL * inv_S_B.sum(axis=1) + dL_dadded * r) @ inv_S
+    product = (dL * total_inv_S_B + dL_dadded * r) @ inv_S
     dL_dr = scaled + dL_dadded * inv_S_r + product
     # never = inv(S + eye(N)) @ r
     difference = np.outer(dL_dratio * (total_B @ inv), total_inv) - np.outer(scaled, never)
     # both = solve(S, r) @ solve(S, B)
-    product_2 = np.outer(dL * inv_S_inv_S_r, inv_S_B.sum(axis=-1))
+    difference_2 = difference - np.outer(dL * inv_S_inv_S_r, total_inv_S_B)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    difference_2 = difference - product_2 - np.outer(product, inv_S_r)
-    dL_dS = difference_2 + dL_dadded * inv_S.T
+    dL_dS = difference_2 - np.outer(product, inv_S_r) + dL_dadded * inv_S.T
     return Gradients(dL_dS, dL_dr, np.array(dL_dB))
 
 
@@ -249,26 +250,27 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
     # both = solve(S, r) @ solve(S, B)
     added += inv_S_inv_S_r[:, None]
     dL_dB = np.broadcast_to(added, (N, K))
+    total_inv_S_B = inv_S_B.dot(_ones(K, dtype))
     with _line(7, "never = inv(S + eye(N)) @ r"):
         scaled = 2 * np.linalg.solve(S_plus_eye, never)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    product = (inv_S_B.dot(_ones(K, dtype)) - 0.5 * r).dot(inv_S)
+    product = (total_inv_S_B - 0.5 * r).dot(inv_S)
     dL_dr = 0.5 * inv_S_r
     np.subtract(scaled, dL_dr, out=dL_dr)
     dL_dr += product
     # L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))
-    difference_2 = total_inv * total_B.dot(inv)[:, None]
-    np.negative(difference_2, out=difference_2)
+    difference = total_inv * total_B.dot(inv)[:, None]
+    np.negative(difference, out=difference)
     # never = inv(S + eye(N)) @ r
-    difference_2 -= scaled[:, None] * never
+    difference -= scaled[:, None] * never
     # both = solve(S, r) @ solve(S, B)
-    product_2 = inv_S_B.dot(_ones(K, dtype)) * inv_S_inv_S_r[:, None]
-    difference_2 -= product_2
+    difference_2 = total_inv_S_B * inv_S_inv_S_r[:, None]
+    np.subtract(difference, difference_2, out=difference_2)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
-    difference_2 -= product[:, None] * inv_S_r
-    dL_dS = 0.5 * inv_S.T
+    dL_dS = product[:, None] * inv_S_r
     np.subtract(difference_2, dL_dS, out=dL_dS)
+    dL_dS -= 0.5 * inv_S.T
     return L, Gradients(dL_dS, dL_dr, np.array(dL_dB))
 
 
-# gradc: 01c2511f9c9f4604483005766af9b96130bfd5723c8e006afc3b4939af1e50f0
+# gradc: 84bfa49e33fe3f6ab2017aba89ab8ab2d8da269be10ec90ac2b6bb5ab8a97bd4
