@@ -83,6 +83,13 @@ def test_derivatives_of_derivatives(text: str, end: str, names: tuple[str, str])
         ),
         # a turn that has nothing to do
         ("def f((h, s)) = tanh(sum((s * A).T, axis=1)), tanh(sum(u))\nrh, rs = scan(f, (h0, c), 4)", "of a Hessian times something", "A"),
+        # a cotangent that has a leading axis in a Jacobian, and so is as wide as another of its name
+        (
+            "def f((h, P, s)) = tanh(sigmoid(h) @ outer(sigmoid(h), h)), (outer(u, u) @ (B @ w)) * outer(w, h).T, s + sum(P)\n"
+            "rh, rP, rs = fold(f, (h0, zeros((K, K)), 0.0), 2, checkpoint=2)",
+            "of a Hessian",
+            "w",
+        ),
         # a diagonal that is added in every turn
         (
             "def f((h, P)) = tanh(-(w / (1 + w ** 2)) - c ** 2 * sum(P * B) * u / (1 + w ** 2)), 0.5 * tanh(B * (A @ A + P))\nrh, rP = scan(f, (h0, A), T)",

@@ -52,7 +52,10 @@ def test_slices_joined_again_are_one(joined: str, whole: str) -> None:
 
 @pytest.mark.parametrize(
     "joined",
-    ["concatenate([x[1:], x[:1]])", "concatenate([x[:2], x[3:]])", "concatenate([x[-1][None], x[:-1]])", "concatenate([x[:2, 0], x[2:, 1]])"],
+    [
+        *("concatenate([x[1:], x[:1]])", "concatenate([x[:2], x[3:]])", "concatenate([x[-1][None], x[:-1]])"),
+        *("concatenate([x[:2, 0], x[2:, 1]])", "concatenate([x[:, None, 0], x[:, None, 1]])"),
+    ],
 )
 def test_slices_that_do_not_follow_each_other_are_joined(joined: str) -> None:
     assert "np.concatenate" in body(f"param x: [N, D]\nL = sum(sin({joined}))\n")

@@ -152,7 +152,7 @@ class _Backwards:
     def __init__(self, made: Loop, parts: Mapping[int, Node]) -> None:
         self.made, turn, n = made, made.turn, len(made.turn.carries)
         self.role = f"{turn.given[0].role} cotangent"
-        self.taken = {each for each in turn.given if each.role == self.role}
+        self.taken = {each.name for each in turn.given if each.role == self.role}
         acting = _acting(made, parts)
         self.cotangents = {each: self.named(f"d{each.name}", each.type) for each in turn.carries if each.type.dtype == "float" and each in acting}
         self.initial: dict[Node, Node] = {}
@@ -189,12 +189,11 @@ class _Backwards:
         return element
 
     def named(self, name: str, type: TensorType) -> Input:
-        """Something that the turn is given. A value of the turn may be called as another, or as a cotangent of one: of one name and type, they would
-        be one node."""
-        names = chain((name,), (f"{name}_{i}" for i in count(2)))
-        given = next(each for each in (argument(name, self.role, type) for name in names) if each not in self.taken)
-        self.taken.add(given)
-        return given
+        """Something that the turn is given. A value of the turn may be called as another, or as a cotangent of one: of one name and type, which a
+        Jacobian may widen, they would be one node."""
+        free = next(each for each in chain((name,), (f"{name}_{i}" for i in count(2))) if each not in self.taken)
+        self.taken.add(free)
+        return argument(free, self.role, type)
 
     def told(self, found: Mapping[Node, Node], lines: Mapping[Node, Line]) -> Notes:
         """Cotangents are called after their primals; that of what a carry becomes, which a sum with that of the carry given out may be, after this."""

@@ -138,8 +138,10 @@ def _cut_from(node: Node, axis: int) -> tuple[Node, Dim, Dim] | None:
     if not (isinstance(cut, Apply) and cut.op is INDEX and len(cut.args) == 1):
         return None
     base, items = cut.args[0], typing_cast("tuple[Item, ...]", cut.attr("items"))
-    rank, size = len(base.type.known), base.type.known[axis]
-    item = items[axis + rank] if len(known) == rank and len(items) > axis + rank else FULL
+    rank = len(base.type.known)
+    if len(known) != rank:
+        return None
+    size, item = base.type.known[axis], items[axis + rank] if len(items) > axis + rank else FULL
     if any(each != FULL for i, each in enumerate(items) if i != axis + rank):
         return None
     if item[0] == "int" and single:

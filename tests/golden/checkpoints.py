@@ -233,8 +233,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
-        du_block = dL_dv[block]
-        dtotal_block = dL_dtotals[block]
+        du_2_block = dL_dv[block]
+        dtotal_2_block = dL_dtotals[block]
         row_block = x[block]
         cos_row_block = np.cos(row_block)
         us_2 = np.empty((turns + 1, D), dtype=dtype)
@@ -245,8 +245,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         dcos_rows = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
             # return v, total + sum(v)
-            dtotal = dtotal + dtotal_block[i]
-            dv = du + du_block[i] + dtotal
+            dtotal = dtotal + dtotal_2_block[i]
+            dv = du + du_2_block[i] + dtotal
             # v = u * cos(row)
             du = dv * cos_row_block[i]
             dcos_rows[i] = dv * us_2[i]
@@ -385,19 +385,19 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     for t in reversed(range((N + 2) // 3)):
         block = slice(3 * t, 3 * t + 3)
         turns = min(3, N - 3 * t)
-        du_block = dL_dv[block]
-        dtotal_block = dL_dtotals[block]
+        du_2_block = dL_dv[block]
+        dtotal_2_block = dL_dtotals[block]
         row_block = x[block]
         cos_row_block = np.cos(row_block)
-        added = dtotal + dtotal_block[::-1].cumsum(axis=-1)[::-1]
+        added = dtotal + dtotal_2_block[::-1].cumsum(axis=-1)[::-1]
         reshaped_added = added[:, None]
         dus = _recurrence(
-            du, cos_row_block, cos_row_block * (du_block + reshaped_added), backwards=True
+            du, cos_row_block, cos_row_block * (du_2_block + reshaped_added), backwards=True
         )
         du = dus[0]
-        dtotal = dtotal + dtotal_block.sum()
+        dtotal = dtotal + dtotal_2_block.sum()
         us_2 = _recurrence(us[t], cos_row_block, np.zeros((turns, D), dtype=dtype))
-        dcos_row = dus[1:] + du_block
+        dcos_row = dus[1:] + du_2_block
         dcos_row += reshaped_added
         dcos_row *= us_2[:turns]
         np.negative(dcos_row * np.sin(row_block), out=drows[block])
@@ -428,4 +428,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: d2b7e9ded959034bb3025dd6bd0eed41831161ae310fa1d39cce3b20f268e946
+# gradc: 1ee4febc5fbb95c53bc956c78416e204afd8b1ada7a09d52b15e1eb143ff9738
