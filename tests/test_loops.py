@@ -342,6 +342,22 @@ L = sum(ms ** 2)
     assert not re.search(r"(?m)^[^#\n]*\bd?Ps?\b", text[text.index("def backward") :]), text
 
 
+def test_a_loop_whose_turn_solves_stands_in_a_loop_in_blocks() -> None:
+    """Of the inner loop in backward's turn, its results are given out, and not the loop."""
+    text = """
+param y, u: [N, D]
+def solved(h) = sin(solve_triangular(cholesky(exp(-sum((h[:, None, :] - h) ** 2, axis=-1)) + eye(N)), y, lower=True))
+def twice(a) = fold(solved, a, 2)
+v = scan(twice, u, 3, checkpoint=2)
+L = sum(v)
+"""
+    module = module_of(dsl.compile_text(text), "program")
+    y, u = RNG.normal(size=(2, 4, 3))
+    gradients = module.value_and_grad(y, u)[1]
+    up, down = (module.value(y, u + step * y) for step in (1e-6, -1e-6))
+    np.testing.assert_allclose((gradients.u * y).sum(), (up - down) / 2e-6, rtol=1e-6)
+
+
 def test_parts_side_by_side_are_joined() -> None:
     text = "param x: [T, 3 * K]\ndef f(h, x):\n    a, b, c = split(x, 3)\n    return tanh(a * h + b) * c\nL = sum(fold(f, ones(K), x))"
     backward = lines_of(text, "backward", True)

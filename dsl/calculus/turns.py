@@ -367,13 +367,17 @@ class _Plan:
         stack = [root]
         while stack:
             node = stack.pop()
-            if node in self.core and not (is_turned(node) and node not in self.kept):
+            if self._is_made(node) and not (is_turned(node) and node not in self.kept):
                 if not (node in self.work.elements or node in self.work.constants or node in self.work.trails or node in self.kept or of_sizes(node)):
                     read[node] = None
             elif isinstance(node, Apply) and node not in region:
                 region[node] = None
                 stack += node.args
         return list(region), list(read)
+
+    def _is_made(self, node: Node) -> bool:
+        """Whether a value is computed in the turn anyway; of an operation of several results, its parts are."""
+        return node in self.core or (applies(node, "part") and node.args[0] in self.core)
 
     def _saves(self, root: Node, summed: bool) -> bool:
         """Whether a product for all turns stands for one in every turn. What it reads is given out then."""
@@ -400,7 +404,8 @@ class _Plan:
 
     def _batches(self, root: Node) -> bool:
         work = self.work
-        held = [node for node in topological([root]) if node in self.core and node not in work.constants]
+        several = {node.args[0] for node in topological([root]) if applies(node, "part")}
+        held = [node for node in topological([root]) if self._is_made(node) and node not in work.constants and node not in several]
         rows = {node: argument(f"{i}", "row", type(node.type)(node.type.dtype, (work.made.length, *node.type.known))) for i, node in enumerate(held)}
         try:
             _later(work, root, rows)
