@@ -14,6 +14,7 @@ from typing import cast as typing_cast
 
 from dsl.diagnostics import Code
 from dsl.nodes import Apply, Node, apply
+from dsl.ops.broadcasting import tuple_text
 from dsl.ops.contraction import einsum
 from dsl.ops.core import shape_of
 from dsl.ops.indexing import FULL, index
@@ -60,25 +61,21 @@ def _infer_windows(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -
     return TensorType(types[0].dtype, (*shape[:-n], *window.size, *window.positions(shape[-n:])))
 
 
-def _tuple(parts: Sequence[str]) -> str:
-    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
-
-
 def _settings(node: Apply, printer: Printer) -> list[str]:
     """``stride=…, dilation=…, padding=…``, each where it is not the default."""
     window = _window(dict(node.attrs))
     shown = [
-        f"{name}={_tuple([str(each) for each in steps])}"
+        f"{name}={tuple_text([str(each) for each in steps])}"
         for name, steps in (("stride", window.stride), ("dilation", window.dilation))
         if any(each != 1 for each in steps)
     ]
     if any(each.constant != 0 for pair in window.padding for each in pair):
-        shown.append(f"padding={_tuple([_tuple([printer.dim(each) for each in pair]) for pair in window.padding])}")
+        shown.append(f"padding={tuple_text([tuple_text([printer.dim(each) for each in pair]) for pair in window.padding])}")
     return shown
 
 
 def _emit_windows(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    size = _tuple([printer.dim(each) for each in _window(dict(node.attrs)).size])
+    size = tuple_text([printer.dim(each) for each in _window(dict(node.attrs)).size])
     fill = ["fill=-np.inf"] if node.attr("lowest") else []
     return Text(f"_windows({', '.join([args[0].text, size, *_settings(node, printer), *fill])})")
 
@@ -102,7 +99,7 @@ def _infer_unwindows(types: tuple[TensorType, ...], attrs: Mapping[str, object])
 
 
 def _emit_unwindows(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
-    axes = _tuple([printer.dim(each) for each in typing_cast(Shape, node.attr("axes"))])
+    axes = tuple_text([printer.dim(each) for each in typing_cast(Shape, node.attr("axes"))])
     return Text(f"_unwindows({', '.join([args[0].text, axes, *_settings(node, printer)])})")
 
 

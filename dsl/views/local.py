@@ -13,7 +13,7 @@ from dsl.calculus.reverse import pull_back
 from dsl.catalogue import catalogue
 from dsl.elaborate import OPERATORS
 from dsl.emit.body import number
-from dsl.emit.latex import identifier, latex, shape
+from dsl.emit.latex import identifier, latex
 from dsl.nodes import Apply, Const, Input, Node, argument, const, rebuild, substituted, topological
 from dsl.ops.contraction import EINSUM, split_spec
 from dsl.ops.core import add
@@ -60,10 +60,6 @@ class Expressions:
         if dims is None:
             return "any shape"
         return " × ".join(self.tidy(str(each)) for each in dims) if dims else "a number"
-
-    def shape_latex(self, node: Node) -> str:
-        return self.tidy(shape(node))
-
 
 def plain(node: Node, names: Mapping[Node, str]) -> str:
     """A graph as NumPy text, down to what has a name."""
