@@ -10,6 +10,7 @@ import pytest
 
 import dsl
 from dsl.api import module_of
+from dsl.calculus.batching import LEADING
 
 RNG = np.random.default_rng(1)
 X, Z, W, H0 = RNG.normal(size=(5, 3)), RNG.normal(size=(5, 4)), RNG.normal(size=(3, 4)) / 2, RNG.normal(size=4)
@@ -369,6 +370,45 @@ def test_a_part_of_a_large_carry_is_kept_without_it() -> None:
     text = "param x: [N]\ndef f(x) = roll(x, 1) * 0.5 + sin(x[0] * x[1])\nL = sum(fold(f, x, 100) ** 2)"
     assert ".shape" not in lines_of(text, "forward", True)
     assert "xs" not in lines_of(text, "forward", True)
+
+
+SQUARE = "(outer(x, x) + 3 * eye(x.shape[0]))"
+# what leaves leading axes alone, each in a formula of a vector
+ROWWISE = {
+    **{name: f"{name}(x)" for name in "sum mean prod max min logsumexp norm var std softmax log_softmax cumsum cumprod sort flip".split()},
+    **{name: f"where({name}(x > 0), x, 2 * x)" for name in ("any", "all")},
+    **{name: f"x * {name}(x)" for name in ("argmax", "argmin", "argsort")},
+    **{name: f"{name}(outer(x, x))" for name in ("tril", "triu")},
+    **{name: f"{name}({SQUARE})" for name in ("inv", "det", "cholesky", "pinv")},
+    "repeat": "repeat(x, 2)",
+    "diagonal": "diag(outer(x, x))",
+    "concatenate": "concatenate([x, 2 * x])",
+    "stack": "stack([x, sin(x)])",
+    "take_along_axis": "take_along_axis(outer(x, x), argsort(outer(x, x), axis=1)[:, :2], axis=1)",
+    "polygamma": "polygamma(1, x ** 2 + 1)",
+    "stop_gradient": "stop_gradient(x) * x",
+    "windows": "max_pool1d(x[None, None], 2)",
+    "slogdet": f"slogdet({SQUARE})[1]",
+    "eigh": f"eigh({SQUARE})[0]",
+    "svd": f"svd({SQUARE}, full_matrices=False)[1]",
+    "qr": f"abs(qr({SQUARE})[1])",
+}
+# which only derivatives have
+OF_DERIVATIVES = {"prod_others", "inv_upper", "cofactor", "nonzero", "reciprocal_gaps", "unwindows"}
+
+
+def test_every_operation_that_takes_leading_axes_is_tried() -> None:
+    assert ROWWISE.keys() | OF_DERIVATIVES == LEADING
+
+
+@pytest.mark.parametrize("name", ROWWISE)
+def test_map_of_what_leaves_leading_axes_alone_is_no_loop(name: str) -> None:
+    text = dsl.compile_text(f"param X: [N, 3]\ndef f(x) = {ROWWISE[name]}\nY = map(f, X)\nL = sum(Y)\noutput L, Y\n")
+    functions = text[text.index("def forward(") :]
+    assert not re.search(r"\n    for ", functions), functions
+    alone = module_of(dsl.compile_text(f"param x: [3]\nY = {ROWWISE[name]}\n"), "program")
+    rows = RNG.normal(size=(4, 3))
+    np.testing.assert_allclose(module_of(text, "program").value(rows).Y, [alone.value(row) for row in rows], rtol=1e-12)
 
 
 MAPPED = {
