@@ -262,3 +262,13 @@ def test_a_diagonal_added_in_place_leaves_arguments_alone_and_keeps_the_wider_pr
     np.testing.assert_allclose(found.A, M32 + np.diag(x), rtol=1e-15)
     np.testing.assert_allclose(found.B, np.diag(x) - M32, rtol=1e-15)
     np.testing.assert_allclose(found.C, np.diag(x) - np.outer(x, x), rtol=1e-15)
+
+
+def test_a_trace_of_a_hessian_has_a_hessian() -> None:
+    """Of a Hessian of a matrix rows run with rows and columns with columns: a trace makes all of these one."""
+    head = "param X: [D, D]\nv = trace(hessian(sum(sin(X)) * sum(X), X))\n"
+    hessian, gradient = (module(f"{head}out = {name}(sum(v ** 2), X)\noutput out\n") for name in ("hessian", "grad"))
+    X, step = RNG.normal(size=(3, 3)), 1e-5
+    unit = np.eye(9).reshape(9, 3, 3)
+    columns = [(gradient.value(X + step * each) - gradient.value(X - step * each)) / (2 * step) for each in unit]
+    np.testing.assert_allclose(hessian.value(X).reshape(9, 9), np.reshape(columns, (9, 9)), rtol=1e-6, atol=1e-6)

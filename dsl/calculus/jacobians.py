@@ -323,11 +323,12 @@ class _Maker:
     def contracted(self, node: Apply, term: Term, at: int) -> Term:
         """An einsum's labels are the term's where it reads u, and new ones elsewhere."""
         specs, output = split_spec(str(node.attr("spec")))
-        names: dict[str, int] = {}
-        for letter, label in zip(specs[at], term.own, strict=True):
-            if letter in names and names[letter] != label:
-                term = self._identified(term, names[letter], label)
-            names.setdefault(letter, label)
+        for place, letter in enumerate(specs[at]):
+            # labels that have one index from here on are one in the places to come too
+            first = specs[at].index(letter)
+            if term.own[first] != term.own[place]:
+                term = self._identified(term, term.own[first], term.own[place])
+        names = dict(zip(specs[at], term.own, strict=True))
         parts: list[tuple[Node, Labels]] = []
         for i, (spec, arg) in enumerate(zip(specs, node.args, strict=True)):
             if i != at:
