@@ -197,8 +197,8 @@ class _Plan:
 
     @property
     def gain(self) -> int:
-        """How many steps on the way stay within a block, and sums beyond the first, less those that take all rows at once, what must be kept for
-        them, and the calls of more walks than one."""
+        """How many steps on the way stay within a block, of which there must be some, and sums beyond the first, less those that take all rows at
+        once, what must be kept for them, and the calls of more walks than one."""
         steps = [node for node in self.order if _takes_time(node)]
         passing = sum(self._inside(node) and node not in self.kept for node in steps)
         # the steps from pieces to their sum are done to a block's rows
@@ -207,7 +207,9 @@ class _Plan:
         alone = sum(len(of.terms) == 1 for of in self.added.values())
         others = alone + sum(not self._inside(node) and node not in added and self._is_large(node) for node in steps)
         walks = {self.when[node] for node in steps if self._inside(node)}
-        return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) - ANOTHER_WALK * (len(walks) - 1) if self.parts else 0
+        if not (self.parts and passing):
+            return 0
+        return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) - ANOTHER_WALK * (len(walks) - 1)
 
     @property
     def beside(self) -> set[Dim]:
