@@ -402,8 +402,9 @@ def _called_at(problem: Diagnostic, definition: syntax.Def | syntax.Rule, args: 
     if span is None or expr.span.source.ours or problem.code is Code.E0205:
         return problem
     if not span.source.ours:
+        mine = span.source is definition.span.source and definition.span.start <= span.start < definition.span.end
         called = f"`{name}` is called in line {expr.span.line}"
-        return problem if " is called in line " in problem.label else replace(problem, label=f"{problem.label}; {called}" if problem.label else called)
+        return replace(problem, label=f"{problem.label}; {called}" if problem.label else called) if mine else problem
     given = zip((each.span.text for each in syntax.operands(expr)), args, strict=False)
     shown = ", ".join(f"{text if len(text) < 40 else 'this'} is {value.type}" for text, value in given if isinstance(value, Node))
     takes = ", ".join(param_name(each) for each in definition.params)

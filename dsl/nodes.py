@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 from weakref import WeakValueDictionary
 
@@ -392,6 +393,18 @@ def applies(node: Node, *names: str) -> TypeGuard[Apply]:
 def is_view(node: Node) -> TypeGuard[Apply]:
     """Whether a node has the entries of its first argument, moved about, repeated or left out."""
     return isinstance(node, Apply) and node.op.view
+
+
+def moved(node: Node, moves: Sequence[Apply]) -> Node:
+    """A node moved about as another was, by the last of the ``moves`` first."""
+    for move in reversed(moves):
+        node = apply(move.op, node, *move.args[1:], **dict(move.attrs))
+    return node
+
+
+def unused(wish: str, taken: Container[str]) -> str:
+    """A name that nothing has: the wish, or that with a number."""
+    return next(name for name in chain((wish,), (f"{wish}_{i}" for i in count(2))) if name not in taken)
 
 
 def put_on_line(node: Node, line: Line, lines: dict[Node, Line]) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from dsl import syntax
 from dsl.diagnostics import Code, Diagnostic, DslError, Source
 from dsl.elaborate import Elaborator
-from dsl.nodes import Apply, Const, Node, applies, apply, const, of_sizes
+from dsl.nodes import Apply, Const, Node, applies, const, moved, of_sizes
 from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.contraction import is_turned
 from dsl.ops.core import Undecided, div, is_number, mul, neg, where
@@ -148,9 +148,9 @@ def scale(g: Node, partial: Node, whole: Container[Node] = ()) -> Node | None:
         first = is_number(right, 0)
         taken = left if first else right
         if any(not applies(each, "broadcast_to", "spread") for each in moves):
-            condition, taken = (_moved(broadcast_to(each, choice.type.known), moves) for each in (condition, taken))
+            condition, taken = (moved(broadcast_to(each, choice.type.known), moves) for each in (condition, taken))
         else:
-            taken = _moved(taken, moves)
+            taken = moved(taken, moves)
         inner = scale(taken, _guarded(partial, condition, first, whole), whole)
         return None if inner is None else where(condition, *((inner, right) if first else (left, inner)))
     if is_number(partial, -1):
@@ -178,12 +178,6 @@ def _unmoved(g: Node) -> tuple[Node, list[Apply]]:
         moves.append(g)
         g = g.args[0]
     return g, moves
-
-
-def _moved(node: Node, moves: Sequence[Apply]) -> Node:
-    for move in reversed(moves):
-        node = apply(move.op, node, *move.args[1:], **dict(move.attrs))
-    return node
 
 
 def _guarded(partial: Node, condition: Node, taken: bool, whole: Container[Node]) -> Node:

@@ -102,10 +102,9 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast; not of many entries whose choice is seldom
     another than that of the entry before, as in a triangle, for these branches are foreseen."""
-    few = mask.size < 4096 or (
-        mask.size >= 65536 and np.count_nonzero(mask.ravel()[1:4096] != mask.ravel()[:4095]) < 256
-    )
-    if few or (dtype := np.result_type(x, y)).char not in "fd":
+    some = mask.ravel()[:4096] if mask.size >= 65536 else mask
+    foreseen = some is not mask and np.count_nonzero(some[1:] != some[:-1]) < 256
+    if mask.size < 4096 or foreseen or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -431,4 +430,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: b1eb1cfce3c1862e5fca1bf6667fa052d7cf2c9399155f18ee0c38aef4601d0a
+# gradc: 4ca8b9ee8e6df0bd9ae87f8f296735441590f9805d1ab065fb4a6cf09580eb35

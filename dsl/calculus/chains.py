@@ -370,7 +370,7 @@ def best_order(of: Product, scale: Scale) -> Order | None:
     return Order(of, best[every][1])
 
 
-def is_view(node: Node) -> bool:
+def only_turns(node: Node) -> bool:
     """Whether a node is a product of one factor that only has its axes in another order."""
     found = as_product(node)
     return found is not None and len(found.factors) == 1 and len(found.output) == len(found.factors[0].labels)
@@ -380,7 +380,7 @@ def own_cost(node: Node) -> Dim:
     """What a node's own step costs as it stands."""
     found = as_product(node)
     assert found is not None and isinstance(node, Apply)
-    if node.op.name == "negative" or is_view(node):
+    if node.op.name == "negative" or only_turns(node):
         return ZERO
     if len(found.factors) > 2:
         every = dict.fromkeys(label for factor in found.factors for label in factor.labels)

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dsl.calculus.logarithms import moved, unmoved
+from dsl.calculus.logarithms import unmoved
 from dsl.calculus.stability import minus
-from dsl.nodes import Apply, Node, applies, apply
+from dsl.nodes import Apply, Node, applies, apply, moved
 from dsl.ops.contraction import split_spec
 from dsl.ops.core import is_number, neg
 from dsl.ops.elementwise import ew

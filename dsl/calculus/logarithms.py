@@ -6,10 +6,10 @@ Before: ``log(softmax(x))``, ``log(exp(-z ** 2 / 2) / s)``, ``log(sum(p * exp(x)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
-from dsl.nodes import Apply, Const, Input, Node, applies, apply, const, is_view
+from dsl.nodes import Apply, Const, Input, Node, applies, apply, const, is_view, moved
 from dsl.ops.contraction import split_spec
 from dsl.ops.core import axes_of, is_number
 from dsl.ops.elementwise import ew
@@ -38,7 +38,7 @@ class Logarithms:
         stack = [x]
         while stack:
             node = stack[-1]
-            missing = [arg for arg in node.args if arg not in self.known] if isinstance(node, Apply) and _is_looked_into(node) else []
+            missing = [arg for arg in node.args if arg not in self.known] if is_view(node) or applies(node, *_LOOKED_INTO) else []
             if node not in self.known and not missing:
                 self.known[node] = self._look(node)
             if missing:
@@ -125,13 +125,6 @@ def unmoved(node: Node) -> tuple[Node, list[Apply]]:
     return node, moves
 
 
-def moved(node: Node, moves: Sequence[Apply]) -> Node:
-    """A node moved about as another was."""
-    for move in reversed(moves):
-        node = apply(move.op, node, *move.args[1:], **dict(move.attrs))
-    return node
-
-
 def _choice(logs: Logarithms, node: Apply) -> Known:
     condition, *sides = node.args
     better = all(logs.better(side) for side in sides)
@@ -188,11 +181,7 @@ _RULES: dict[str, Rule] = {
     "prod": _prod,
     "einsum": _einsum,
 }
+# of what else nothing is known, so that it need not be looked into
+_LOOKED_INTO = _RULES.keys() - {"exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
 
-
-def _is_looked_into(node: Apply) -> bool:
-    """Whether anything is known of a node by what is known of its arguments."""
-    return is_view(node) or node.op.name in _RULES.keys() - {"exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
-
-
-__all__ = ["Logarithms", "moved", "one", "unmoved"]
+__all__ = ["Logarithms", "one", "unmoved"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, count
 
 from dsl.calculus.identities import rewrite
 from dsl.calculus.inverses import by_inverse, inverse_for, served
 from dsl.calculus.polynomials import Origins, collected
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Const, Input, Line, Node, Notes, applies, argument, const, of_sizes, put_on_line, rebuild, substituted, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Notes, applies, argument, const, of_sizes, put_on_line, rebuild, substituted, topological, unused
 from dsl.ops.broadcasting import broadcast_to
 from dsl.ops.contraction import is_turned
 from dsl.ops.core import add
@@ -191,7 +190,7 @@ class _Backwards:
     def named(self, name: str, type: TensorType) -> Input:
         """Something that the turn is given. A value of the turn may be called as another, or as a cotangent of one: of one name and type, which a
         Jacobian may widen, they would be one node."""
-        free = next(each for each in chain((name,), (f"{name}_{i}" for i in count(2))) if each not in self.taken)
+        free = unused(name, self.taken)
         self.taken.add(free)
         return argument(free, self.role, type)
 

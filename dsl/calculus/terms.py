@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dsl.calculus.identities import rewritten
 from dsl.nodes import Apply, Node, const
-from dsl.ops.contraction import split_spec
+from dsl.ops.contraction import is_turned, split_spec
 
 Labels = tuple[int, ...]
 
@@ -60,8 +60,7 @@ def _numbered(node: Node) -> tuple[Node, Node]:
 
 def _unturned(node: Node, axes: Labels) -> tuple[Node, Labels]:
     """An array before its axes were put in another order."""
-    if isinstance(node, Apply) and node.op.name == "einsum" and len(node.args) == 1:
-        (labels,), output = split_spec(str(node.attr("spec")))
-        if sorted(labels) == sorted(output) and len(set(output)) == len(output):
-            return node.args[0], tuple(axes[output.index(label)] for label in labels)
-    return node, axes
+    if not is_turned(node):
+        return node, axes
+    (labels,), output = split_spec(str(node.attr("spec")))
+    return node.args[0], tuple(axes[output.index(label)] for label in labels)

@@ -8,7 +8,7 @@ from string import ascii_letters
 
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.calculus.identities import rewritten
-from dsl.nodes import Apply, Const, Input, Node, applies, apply, argument, const, made_of, of_sizes, substituted, topological
+from dsl.nodes import Apply, Const, Input, Node, applies, apply, argument, const, made_of, of_sizes, substituted, topological, unused
 from dsl.ops.contraction import einsum, is_turned, split_spec
 from dsl.ops.core import add, is_number
 from dsl.ops.loops import Loop, Turn
@@ -72,11 +72,7 @@ class _Work:
     def given(self, node: Node) -> Input:
         """What the turn is given in a node's place, under a name that nothing else has."""
         taken = {each.name for each in (*self.initial, *self.elements, *self.constants) if isinstance(each, Input)}
-        wish = spoken(node, self.notes.called)
-        name, count = wish, 1
-        while name in taken:
-            count += 1
-            name = f"{wish}_{count}"
+        name = unused(spoken(node, self.notes.called), taken)
         role = next(each.role for each in self.made.turn.given)
         return argument(name, role, node.type)
 
@@ -404,8 +400,9 @@ class _Plan:
 
     def _batches(self, root: Node) -> bool:
         work = self.work
-        several = {node.args[0] for node in topological([root]) if applies(node, "part")}
-        held = [node for node in topological([root]) if self._is_made(node) and node not in work.constants and node not in several]
+        below = topological([root])
+        several = {node.args[0] for node in below if applies(node, "part")}
+        held = [node for node in below if self._is_made(node) and node not in work.constants and node not in several]
         rows = {node: argument(f"{i}", "row", type(node.type)(node.type.dtype, (work.made.length, *node.type.known))) for i, node in enumerate(held)}
         try:
             _later(work, root, rows)

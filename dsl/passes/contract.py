@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, is_view, joined, own_cost, sums_within
+from dsl.calculus.chains import MOST, Order, as_product, best_order, flattened, joined, only_turns, own_cost, sums_within
 from dsl.calculus.scalings import divided, once, readers_of, scale_of, scales, upon
 from dsl.calculus.within import within
 from dsl.nodes import (
@@ -120,7 +120,7 @@ class _Planner:
         return plans
 
     def absorbs(self, node: Node) -> bool:
-        return self.may_go(node) and (len(self.readers.get(node, ())) == 1 or node in self.dissolved or is_view(node))
+        return self.may_go(node) and (len(self.readers.get(node, ())) == 1 or node in self.dissolved or only_turns(node))
 
     def may_go(self, node: Node) -> bool:
         """Not what a person reads in backward, a cotangent under its name, unless it is a product that need not be formed."""
@@ -158,7 +158,7 @@ class _Planner:
             if reader in seen:
                 continue
             seen.add(reader)
-            if reader in self.dissolved or (is_view(reader) and self.absorbs(reader)):
+            if reader in self.dissolved or (only_turns(reader) and self.absorbs(reader)):
                 waiting += self.readers[reader]
             elif applies(reader, *TOPS) and as_product(reader) is not None:
                 found.append(reader)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import chain, count
 
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewritten
 from dsl.calculus.reverse import pull_back
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, put_on_line, topological
+from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, put_on_line, topological, unused
 from dsl.ops.shaping import spread
 
 
@@ -53,7 +52,7 @@ def _seeds(program: Program) -> tuple[tuple[str, Input], ...]:
     seeds: list[tuple[str, Input]] = []
     for name, node in program.outputs:
         if node.type.dtype == "float":
-            called = next(each for each in chain([f"d{name}"], (f"d{name}_{i}" for i in count(2))) if each not in taken)
+            called = unused(f"d{name}", taken)
             taken.add(called)
             seeds.append((name, argument(called, "cotangent", node.type)))
     return tuple(seeds)

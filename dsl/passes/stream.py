@@ -206,9 +206,9 @@ class _Plan:
         passing += len(added - self.added.keys())
         alone = sum(len(of.terms) == 1 for of in self.added.values())
         others = alone + sum(not self._inside(node) and node not in added and self._is_large(node) for node in steps)
-        walks = {self.when[node] for node in steps if self._inside(node)}
         if not (self.parts and passing):
             return 0
+        walks = {self.when[node] for node in steps if self._inside(node)}
         return passing + len(self.parts) - 1 - others - 2 * len(self.kept.keys() - set(self.roots)) - ANOTHER_WALK * (len(walks) - 1)
 
     @property

@@ -121,10 +121,9 @@ def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast; not of many entries whose choice is seldom
     another than that of the entry before, as in a triangle, for these branches are foreseen."""
-    few = mask.size < 4096 or (
-        mask.size >= 65536 and np.count_nonzero(mask.ravel()[1:4096] != mask.ravel()[:4095]) < 256
-    )
-    if few or (dtype := np.result_type(x, y)).char not in "fd":
+    some = mask.ravel()[:4096] if mask.size >= 65536 else mask
+    foreseen = some is not mask and np.count_nonzero(some[1:] != some[:-1]) < 256
+    if mask.size < 4096 or foreseen or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -682,4 +681,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: e4a67b64b007f9aa7d63bae6f3788fd05ac0e22e46190d124f7df3891552efad
+# gradc: 88c68b4cf69a1319a07fe23fddf9c1287ce7fe7efebc47574c48e9d5a0f0a4d1

@@ -88,10 +88,9 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast; not of many entries whose choice is seldom
     another than that of the entry before, as in a triangle, for these branches are foreseen."""
-    few = mask.size < 4096 or (
-        mask.size >= 65536 and np.count_nonzero(mask.ravel()[1:4096] != mask.ravel()[:4095]) < 256
-    )
-    if few or (dtype := np.result_type(x, y)).char not in "fd":
+    some = mask.ravel()[:4096] if mask.size >= 65536 else mask
+    foreseen = some is not mask and np.count_nonzero(some[1:] != some[:-1]) < 256
+    if mask.size < 4096 or foreseen or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -486,4 +485,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 34689ddc0796a1f7fd21057a6b600fa2a710c8d804f37bd00f1cb2a750c584f0
+# gradc: 506b7b280cce69f930c58ae3cfa279ca2fe8dd94ec1298dfc77be1d4faf6cca2

@@ -85,10 +85,9 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast; not of many entries whose choice is seldom
     another than that of the entry before, as in a triangle, for these branches are foreseen."""
-    few = mask.size < 4096 or (
-        mask.size >= 65536 and np.count_nonzero(mask.ravel()[1:4096] != mask.ravel()[:4095]) < 256
-    )
-    if few or (dtype := np.result_type(x, y)).char not in "fd":
+    some = mask.ravel()[:4096] if mask.size >= 65536 else mask
+    foreseen = some is not mask and np.count_nonzero(some[1:] != some[:-1]) < 256
+    if mask.size < 4096 or foreseen or (dtype := np.result_type(x, y)).char not in "fd":
         return np.asarray(np.where(mask, x, y))
     bits = np.int32 if dtype == np.float32 else np.int64
     keep: NDArray[Any] = mask.astype(bits)
@@ -282,4 +281,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 6232f5c1a3770ca1c8e753d1cb223dd676c83f6176c481daac549f082f80d94a
+# gradc: eda299c183613837fcc786bfa2e34d9928c7dc179aa3384028b8a614bfc978d8
