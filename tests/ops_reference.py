@@ -98,6 +98,8 @@ REFERENCE: dict[str, Any] = {
     "sigmoid": scipy.special.expit,
     "log_sigmoid": scipy.special.log_expit,
     "softplus": lambda x: np.logaddexp(x, 0.0),
+    "log1mexp": lambda x: np.log1p(-np.exp(-x)),
+    "floored": lambda x: np.maximum(x, -1e38),
     "relu": lambda x: np.maximum(x, 0),
     "softmax": lambda x, axis=-1: scipy.special.softmax(x, axis),
     "log_softmax": lambda x, axis=-1: scipy.special.log_softmax(x, axis),

@@ -124,7 +124,7 @@ def test_a_value_that_is_infinite(everywhere: float) -> None:
     asked = Asked("_by_products", CHAIN)
     arguments = sample("a chain", 0)
     arguments["E"][2] = everywhere
-    with pytest.warns(RuntimeWarning, match="in subtract"):  # of the derivative, which there is none of
+    with np.errstate(invalid="ignore"):  # of the derivative where the value is inf, which there is none of
         value, _ = asked.module.value_and_grad(**arguments)
     assert value == everywhere == asked.module.value(**arguments)
     assert asked.answers == [True]

@@ -43,12 +43,20 @@ FORMS = {
     f"{P}L = log(prod(p ** y * (1 - p) ** (1 - y)))": "sum(-sigmoid_binary_cross_entropy(z, y))",
     "q = sigmoid(x @ a[:, None])\nL = sum(y * log(q[:, 0]) + (1 - y) * log(1 - q[:, 0]))": "-sigmoid_binary_cross_entropy(",
     "q = sigmoid(-z)\nL = sum(y * log(q) + (1 - y) * log(1 - q))": "-sigmoid_binary_cross_entropy(",
+    "L = sum((1 - exp(-z)) / z)": "-expm1(-z) / z",
+    "L = sum(log(1 - exp(-exp(z))))": "log1mexp(exp(z))",
+    "p = z / 10\nL = sum(log(1 - p))": "log1p(-",
+    "L = sum(log(exp(z) * (y - 2) * -s))": "z + log(",
+    "E = exp(z - max(z))\nL = sum((E / sum(E))[0] * z)": "softmax(z)",
+    "S = x * a\nE = exp(S - max(S, axis=0))\nL = sum((E / sum(E, axis=0))[0])": "softmax(S, axis=-2)",
     f"{P}L = sum(log(where(y > 0.5, p, 1 - p)))": "log_sigmoid(where(y > 0.5, z, -z))",
 }
 ALONE = [
     "L = log(sum(a * exp(a)) ** 2)",
     "L = sum(log(a * a * 2))",
     "L = log(prod(a) ** 2)",
+    "L = sum(log(exp(a) * a * a) + log(exp(a) / a / a))",
+    "L = sum(log(exp(a) * (a * exp(a)) / (a / exp(-a))))",
     "L = sum(exp(z) / (2 + exp(z)))",
     "E = exp(x * a)\nL = sum((E / sum(E, axis=0, keepdims=True) ** 2))",
     "L = sum(exp(z) / sum(exp(2 * z)))",
@@ -123,3 +131,47 @@ def test_far_out(text: str) -> None:
         pair = stable.backward(tape)
     np.testing.assert_allclose([value, outcome], FAR[text], rtol=1e-12, atol=1e-300)
     assert all(np.isfinite(each).all() for each in (*gradients, *pair))
+
+
+@pytest.mark.parametrize(
+    ("x", "value", "slope"),
+    [
+        (1e-17, -39.14394658089878, 1e17),
+        (0.65, -0.7382403183591204, 1.0922505783571363),
+        (40.0, -4.248354255291589e-18, 4.248354255291589e-18),
+    ],
+)
+def test_the_logarithm_of_what_is_left_of_one(x: float, value: float, slope: float) -> None:
+    module = module_of(compile_source(Source("it.expr", "param z: [N]\nL = sum(log(1 - exp(-z)))\n"), "it", Options()).text, "it")
+    found, gradients = module.value_and_grad(np.array([x]))
+    np.testing.assert_allclose([found, gradients.z[0]], [value, slope], rtol=1e-7)
+
+
+def test_a_gradient_where_all_exponents_are_infinite() -> None:
+    """Paths that cannot have been taken, as in a model that only goes to the right, have no part in the gradient."""
+    text = "param x: [N]\nparam A: [N, N]\ny = logsumexp(x[:, None] + A, axis=0)\nL = logsumexp(y) + logaddexp(logaddexp(y[1], y[1] + x[0]), 1.0)\n"
+    module = module_of(compile_source(Source("it.expr", text), "it", Options()).text, "it")
+    arguments = np.array([1.0, 2.0]), np.array([[0.0, -np.inf], [0.0, -np.inf]])
+    _, fused = module.value_and_grad(*arguments)
+    pair = module.backward(module.forward(*arguments)[1])
+    for gradients in (fused, pair):
+        np.testing.assert_allclose(gradients.x, [0.26894142, 0.73105858], rtol=1e-7)
+        np.testing.assert_allclose(gradients.A, [[0.26894142, 0.0], [0.73105858, 0.0]], rtol=1e-7)
+
+
+def test_constants_of_physics_stay_where_they_are_written() -> None:
+    """So that float32 neither overflows nor vanishes on the way."""
+    module = module_of(compile_source(Source("it.expr", "input m, n: [N]\nparam r: [N]\nL = sum(6.674e-11 * m * n / r ** 2)\n"), "it", Options()).text, "it")
+    value, gradients = module.value_and_grad(*(np.array([each], np.float32) for each in (5.97e24, 7.35e22, 3.84e8)))
+    np.testing.assert_allclose([value, gradients.r[0]], [1.986028e20, -1.0343897e12], rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["var(z)", "std(z)", "sum(layer_norm(z, 1.0, 0.0) ** 3)", "sum(batch_norm(z, 1.0, 0.0) ** 3)"])
+def test_the_gradient_of_deviations_from_a_large_mean(reduction: str) -> None:
+    """Deviations sum to 0 but for rounding, which is not multiplied by the mean."""
+    module = module_of(compile_source(Source("it.expr", f"input x: [N]\nparam w: []\nz = x * w\nL = {reduction}\n"), "it", Options()).text, "it")
+    near = np.random.default_rng(0).normal(size=1000)
+    far = near + 1e6
+    exact, (found, gradients) = module.value_and_grad(near, 1.0)[1].w, module.value_and_grad(far, 1.0)
+    pair = module.backward(module.forward(far, 1.0)[1])
+    np.testing.assert_allclose([gradients.w, pair.w], exact, rtol=1e-6, atol=1e-6 * np.size(found))

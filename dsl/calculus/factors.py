@@ -12,17 +12,21 @@ from dsl.ops.elementwise import ew
 
 LARGEST = 2**63
 FACTORS = 8
+# numbers beyond this, or below its reciprocal, stay where they are written: constants of physics keep float32 in its range
+FAR = 1e9
 
 
 def is_factor(node: Node) -> bool:
-    """A number whose size nobody worries about: a constant, a count, a scalar cotangent, and what is made of these."""
+    """A number whose size nobody worries about: a usual constant, a count, a scalar cotangent, and what is made of these."""
     while applies(node, "multiply", "divide", "negative", "power", "sqrt") and node.type.shape == ():
         if len(node.args) == 2 and not is_factor(node.args[1]):
             return False
         node = node.args[0]
     if isinstance(node, Apply):
         return node.op.name in ("dimension", "size")
-    return isinstance(node, Const) or (isinstance(node, Input) and node.role in ("cotangent", "const") and node.type.shape == ())
+    if isinstance(node, Const):
+        return not node.value or 1 / FAR < abs(node.value) < FAR
+    return isinstance(node, Input) and node.role in ("cotangent", "const") and node.type.shape == ()
 
 
 def _ratio(node: Node) -> tuple[int, int] | None:

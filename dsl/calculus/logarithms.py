@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import NamedTuple
 
+from dsl.calculus.identities import rewritten
 from dsl.nodes import Apply, Const, Input, Node, applies, apply, const, is_view, moved
 from dsl.ops.contraction import split_spec
 from dsl.ops.core import axes_of, is_number
@@ -20,10 +21,13 @@ from dsl.types import ONE
 
 
 class Known(NamedTuple):
-    """Whether a value is above 0 for certain, and its logarithm, where there is a better form than ``log`` of it."""
+    """Whether a value is above 0 for certain, and its logarithm, where there is a better form than ``log`` of it. A product that may be below 0 has a
+    ``part``, the logarithm of what of it is above 0 for certain, beside ``rest``."""
 
     positive: bool
     log: Node | None
+    part: Node | None = None
+    rest: Node | None = None
 
 
 class Logarithms:
@@ -66,6 +70,14 @@ class Logarithms:
         return found if found is not None else _log1p(node) or ew("log", node)
 
 
+    def apart(self, node: Node) -> tuple[Node | None, Node | None]:
+        """The logarithm of what of a value is above 0 for certain, and the rest."""
+        known = self.known[node]
+        if known.positive:
+            return self.log(node), None
+        return (None, node) if known.part is None else (known.part, known.rest)
+
+
 Rule = Callable[[Logarithms, Apply], Known]
 
 
@@ -78,13 +90,35 @@ def one(node: Node, name: str) -> Node | None:
 
 
 def _log1p(node: Node) -> Node | None:
-    rest = one(node, "add")
-    return None if rest is None or isinstance(rest, Const) else ew("log1p", rest)
+    """log(1 + x), and of 1 - x, which are inexact where x is small."""
+    for name in ("add", "subtract"):
+        rest = one(node, name)
+        if rest is not None and not isinstance(rest, Const):
+            return ew("log1p", rest if name == "add" else ew("negative", rest))
+    return None
 
 
 def _product(logs: Logarithms, node: Apply) -> Known:
+    """The logarithms of factors add up where no more than one may be below 0; those that may stand together."""
     combined = "add" if node.op.name == "multiply" else "subtract"
-    return Known(logs.positive(*node.args), ew(combined, *map(logs.log, node.args)) if logs.better(*node.args) else None)
+    if not logs.better(*node.args):
+        return Known(logs.positive(*node.args), None)
+    if logs.positive(*node.args):
+        return Known(True, ew(combined, *map(logs.log, node.args)))
+    (part, rest), (other, beside) = map(logs.apart, node.args)
+    both = None not in (rest, beside)
+    part = _joined(combined, part, other)
+    rest = _joined(node.op.name, rest, beside)
+    if part is None or rest is None:
+        return Known(False, None)
+    return Known(False, ew("add", part, ew("log", rest)) if both else ew(combined, *map(logs.log, node.args)), part, rest)
+
+
+def _joined(name: str, x: Node | None, y: Node | None) -> Node | None:
+    """Two parts of a product, or of its logarithm, where there are two."""
+    if x is None and y is not None and name in ("subtract", "divide"):
+        return ew("negative", y) if name == "subtract" else ew("divide", const(1.0), y)
+    return y if x is None else x if y is None else ew(name, x, y)
 
 
 def _power(logs: Logarithms, node: Apply) -> Known:
@@ -114,6 +148,12 @@ def _subtract(logs: Logarithms, node: Apply) -> Known:
     if inner is None or not applies(inner, "sigmoid", "expit"):
         return Known(False, None)
     return Known(True, moved(ew("log_sigmoid", ew("negative", inner.args[0])), moves))
+
+
+def _negative(logs: Logarithms, node: Apply) -> Known:
+    """``1 - exp(-x)``, which is ``-expm1(-x)``."""
+    (x,) = node.args
+    return Known(False, ew("log1mexp", rewritten("negative", x.args[0])) if applies(x, "expm1") else None)
 
 
 def unmoved(node: Node) -> tuple[Node, list[Apply]]:
@@ -167,6 +207,7 @@ def _einsum(logs: Logarithms, node: Apply) -> Known:
 
 
 _RULES: dict[str, Rule] = {
+    "negative": _negative,
     "exp": lambda logs, node: Known(True, node.args[0]),
     **dict.fromkeys(("sigmoid", "expit"), lambda logs, node: Known(True, ew("log_sigmoid", node.args[0]))),
     "softmax": lambda logs, node: Known(True, along("log_softmax", node.args[0], node.attr("axis"))),
@@ -182,6 +223,6 @@ _RULES: dict[str, Rule] = {
     "einsum": _einsum,
 }
 # of what else nothing is known, so that it need not be looked into
-_LOOKED_INTO = _RULES.keys() - {"exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
+_LOOKED_INTO = _RULES.keys() - {"negative", "exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
 
 __all__ = ["Logarithms", "one", "unmoved"]

@@ -28,7 +28,7 @@ def _subtract(node: Apply) -> Node | None:
     x, y = node.args
     if is_number(y, 1) and applies(x, "exp"):
         return ew("expm1", x.args[0])
-    return None
+    return ew("negative", ew("expm1", y.args[0])) if is_number(x, 1) and applies(y, "exp") else None
 
 
 def complement(node: Node) -> Node | None:
@@ -120,7 +120,10 @@ def _unshifted(node: Node, axes: tuple[int, ...]) -> tuple[Node, Node] | None:
     if not (applies(node, "subtract") and node.args[0].type == node.type and node.type.shape):
         return None
     x, shift = node.args
-    return (x, shift) if shift.type.shape in ((), reduced(x.type.shape, axes, keepdims=True)) else None
+    kept = reduced(x.type.shape, axes, keepdims=True) or ()
+    while kept and kept[0] == ONE and len(kept) > len(shift.type.shape or ()):
+        kept = kept[1:]
+    return (x, shift) if shift.type.shape in ((), kept) else None
 
 
 def _same(one: Node, other: Node) -> bool:

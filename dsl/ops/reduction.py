@@ -70,7 +70,8 @@ def _vjp_extreme(node: Apply, g: Node) -> Sequence[Node | None]:
 
 
 def _vjp_logsumexp(node: Apply, g: Node) -> Sequence[Node | None]:
-    return (mul(restore(g, node), ew("exp", sub(node.args[0], restore(node, node)))),)
+    """g times the shares of the sum of exponentials, which are 0 where there is no such sum, for all entries are -inf."""
+    return (mul(restore(g, node), ew("exp", sub(node.args[0], restore(ew("floored", node), node)))),)
 
 
 def over(g: Node, length: Node) -> Node:
@@ -98,9 +99,17 @@ def degrees(node: Apply) -> Node:
     return sub(count, const(int(str(node.attr("ddof"))))) if node.attr("ddof") else count
 
 
+def _through_deviations(node: Apply, share: Node) -> Node:
+    """The cotangent of x at once, of what each deviation from the mean is multiplied by. The part through the mean is zero, for the deviations sum to
+    zero, but for rounding: where the mean is large, that would be multiplied by it further back."""
+    deviations, axes = node.args[1], settings(dict(node.attrs))[0]
+    share = restore(share, node)
+    left = stop_gradient(reduce("mean", deviations, axes, keepdims=axes is not None))
+    return mul(share, sub(deviations, left))
+
+
 def _vjp_var(node: Apply, g: Node) -> Sequence[Node | None]:
-    """With respect to x at once: the part through the mean is zero, for the deviations sum to zero."""
-    return mul(restore(div(mul(number(2), g), degrees(node)), node), node.args[1]), None
+    return _through_deviations(node, div(mul(number(2), g), degrees(node))), None
 
 
 def _emit_std(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
@@ -108,7 +117,7 @@ def _emit_std(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
 
 
 def _vjp_std(node: Apply, g: Node) -> Sequence[Node | None]:
-    return mul(restore(over(div(g, degrees(node)), node), node), node.args[1]), None, None
+    return _through_deviations(node, over(div(g, degrees(node)), node)), None, None
 
 
 def _named(name: str) -> Emit:

@@ -29,6 +29,8 @@ _SAID = {
     ("log", "logaddexp"): ("log(exp(x) + exp(y))", "logaddexp(x, y)"),
     ("log", "where"): ("log(where(c, exp(x), exp(y)))", "where(c, x, y)"),
     ("log", "sum"): ("log(prod(exp(x)))", "sum(x)"),
+    ("log", "log1mexp"): ("log(1 - exp(-x))", "log1mexp(x)"),
+    ("subtract", "negative"): ("1 - exp(x)", "-expm1(x)"),
     ("subtract", "expm1"): ("exp(x) - 1", "expm1(x)"),
     ("subtract", "sigmoid"): ("1 - sigmoid(x)", "sigmoid(-x)"),
     ("sqrt", "abs"): ("sqrt(x ** 2)", "abs(x)"),
@@ -138,6 +140,8 @@ def _said(node: Apply, new: Node) -> tuple[str, str]:
         return _SAID["where", "where"]
     if applies(node, "log") and applies(node.args[0], "exp"):
         return _SAID["log", "log"]
+    if applies(node, "subtract") and applies(new, "negative"):
+        return _SAID["subtract", "negative"]
     while isinstance(new, Apply) and (new.op.view if applies(node, "log") else new.op.name in ("negative", "multiply")):
         new = new.args[-1 if new.op.name == "multiply" else 0]
     name = new.op.name if isinstance(new, Apply) else "number"

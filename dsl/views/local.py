@@ -78,6 +78,9 @@ _HELPER = re.compile(r"\b_(?=[a-z])|\bnp\.")
 
 
 def _printed(node: Apply, args: Sequence[Text]) -> Text:
+    if node.op.name == "floored":
+        # which a formula does without
+        return args[0]
     if node.op.nested or node.op.name == "unpart":
         return Text(f"{node.op.name}({', '.join(arg.text for arg in args)})")
     if node.op.name in ("spread", "broadcast_to") and node.args[0].type.shape == () and not isinstance(node.args[0], Const):
