@@ -42,10 +42,22 @@ def test_one_exponential_serves_a_softmax_and_its_logarithm() -> None:
 TOGETHER = {
     "labels made of the softmax": ("z = X @ W\nL = cross_entropy(z, argmax(softmax(z), axis=-1))", "_softmax_and_log("),
     "labels made late": ("q = log_softmax(X @ W)\nL = sum(exp(q) ** 2) + sum(q[arange(N), argmax(X[:, :3] * s[:, None], axis=1)])", "_softmax_and_picked("),
+    "labels of a middle axis": (
+        "q = log_softmax(X[:, :, None] * (X @ W)[:, None, :] / 9, axis=1)\nL = sum(logsumexp(q[arange(N), argmax(X, axis=1)], axis=1))",
+        "argmax_X_rows] += dL_dpicked",
+    ),
+    "labels of the first axis": ("q = log_softmax((X @ W).T, axis=0)\nL = sum(q[argmax(X, axis=1), arange(N)] * s)", "_softmax_and_picked("),
+    "smoothed labels": ("q = log_softmax(X @ W)\nL = sum(0.1 * q - s[:, None] * 0.9) - sum(q[arange(N), argmax(X, axis=1)])", "_softmax_and_log("),
+    "a logarithm that only its exponential reads": (
+        "q = log_softmax(leaky_relu(X @ W), axis=1)\nz = where(X > 0, X @ W, 2 * X @ W)\n"
+        "L = sum(exp(q) ** 2) + sum(exp(z - logsumexp(z, axis=1, keepdims=True)) ** 2)",
+        "_softmax(",
+    ),
     "read twice": ("q = log_softmax(X @ W)\nL = sum(q[arange(N), argmax(X, axis=1)]) + sum(q ** 2)", "_softmax_and_log("),
     "softplus and sigmoid": ("z = X @ W\nL = sum(softplus(z)) + sum(sigmoid(z) ** 2)", "_softplus_and_sigmoid("),
     "log of sigmoid": ("L = mean(log(sigmoid(X @ W)))", "_softplus_and_sigmoid("),
     "a choice of sign": ("z = (X @ W) * s[:, None] - 1\nL = -sum(log(sigmoid(where(X > 0, z, -z))))", "_softplus_and_sigmoid("),
+    "the sum of two exponentials": ("z = X @ W\nL = sum(logaddexp(z, X) * s[:, None]) - sum(logaddexp(0, z))", "_logaddexp_and_shares("),
     "squares with weights": ("r = (X @ W) * s[:, None]\nL = sum(r ** 2 * exp(X)) + sum(100 * r ** 2 - X * r + X)", ".vdot("),
     "shared products": ("z = X @ W\nL = sum(sin(z * X / s[:, None])) + sum(exp(-2 * z * X)) - mean((z * X * 3 - z) ** 2)", "np.sin("),
     "simplified pairs": ("v = tanh(tanh(X @ W))\nL = 0.4 * sum(tanh(sigmoid(v) * v))", "_sigmoid("),

@@ -65,3 +65,17 @@ def body(text: str) -> str:
     """The statements of a module's value."""
     lines = compile_text(text).split("def value(")[1].split("def value_and_grad")[0].split("\n")
     return "\n".join(line for line in lines if "#" not in line and "raise" not in line)
+
+
+@pytest.mark.parametrize("taken", ["x[0]", "x[i]", "x[1:]", "x[::2]", "x[1:] - x[:-1]", "x[:, 1]", "x[arange(N), j]"])
+@pytest.mark.parametrize("axis", ["0", "1", "(0, 1)"])
+@pytest.mark.parametrize("sign", ["+", "-"])
+def test_a_piece_beside_what_is_the_same_along_an_axis(taken: str, axis: str, sign: str) -> None:
+    """The gradient of a mean is smaller than the array, and is no place to put a row's."""
+    source = f"input i: int[] in 0:N\ninput j: int[N] in 0:M\nparam x: [N, M]\nL = sum(mean(x, axis={axis}) ** 2) {sign} sum({taken})\n"
+    module = module_of(compile_text(source, format=False), "pieces")
+    arguments = 2, np.array([1, 0, 2, 1]), np.arange(12.0).reshape(4, 3)
+    value, gradients = module.value_and_grad(*arguments)
+    outcome, tape = module.forward(*arguments)
+    assert value == outcome and gradients.x.shape == (4, 3)
+    np.testing.assert_allclose(gradients.x, module.backward(tape).x, rtol=1e-13)

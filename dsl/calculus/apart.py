@@ -140,7 +140,7 @@ class _Work:
             (axis,) = found
             return self._along(node, args[0], axis)
         if node.op.name == "softmax_and_picked":
-            return apply(node.op, args[0], self.rowed(args[1], -1)) if found == {-2} else None
+            return apply(node.op, args[0], self.rowed(args[1], -1), axis=-1) if found == {-2} and node.attr("axis") == -1 else None
         return self._by_places(node, args)
 
     def _again(self, node: Apply, args: Sequence[Node], axis: int) -> Node:

@@ -1,7 +1,7 @@
 """One exponential for two: a softmax beside its logarithm or the logsumexp, and a sigmoid beside its own.
 
-Before: ``log_softmax(x)`` and ``exp(log_softmax(x))``, ``logsumexp(x)`` and ``exp(x - logsumexp(x))``, ``softplus(x)`` and ``sigmoid(x)``. After: the
-parts of one operation.
+Before: ``log_softmax(x)`` and ``exp(log_softmax(x))``, ``logsumexp(x)`` and ``exp(x - logsumexp(x))``, ``softplus(x)`` and ``sigmoid(x)``,
+``logaddexp(x, y)``, ``sigmoid(x - y)`` and ``sigmoid(y - x)``. After: the parts of one operation.
 """
 
 from __future__ import annotations
@@ -13,9 +13,17 @@ from dsl.calculus.chains import Scale
 from dsl.calculus.identities import rewritten
 from dsl.calculus.scalings import readers_of, upon
 from dsl.nodes import Apply, Node, Program, applies, apply, remapped, topological
-from dsl.ops.along import LOG_SOFTMAX, SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID
+from dsl.ops.along import (
+    LOG_SOFTMAX,
+    LOGADDEXP_AND_SHARES,
+    SOFTMAX,
+    SOFTMAX_AND_LOG,
+    SOFTMAX_AND_LOGSUMEXP,
+    SOFTMAX_AND_PICKED,
+    SOFTPLUS_AND_SIGMOID,
+)
 from dsl.ops.core import axes_of
-from dsl.ops.factorisations import PART, part
+from dsl.ops.factorisations import PART, part, parts_of
 from dsl.ops.indexing import place_in_rows
 from dsl.ops.shaping import reshape
 from dsl.types import ONE, Shape
@@ -29,35 +37,49 @@ class Joint:
     """What of a graph is taken together with something else."""
 
     def __init__(self, order: Sequence[Node], scale: Scale) -> None:
-        self.softmax, self.logistic = _shared(order, scale), _logistic(order)
+        self.softmax, self.logistic, self.added = _shared(order, scale), _logistic(order), _added(order)
 
     def part_of(self, node: Apply, mapped: Mapping[Node, Node]) -> Node | None:
         """A node as a part of what it is taken together with, upon what its arguments have become."""
-        return _in_shared(node, self.softmax, mapped) or _in_logistic(node, self.logistic, mapped)
+        return _in_shared(node, self.softmax, mapped) or _in_added(node, self.added, mapped) or _in_logistic(node, self.logistic, mapped)
 
 
 def picked(program: Program) -> Program:
     """A logarithm of a softmax of which each row is read in one place, as a cross-entropy does: only there is it taken."""
     order, readers = topological(program.roots), readers_of(program)
-    found = {both: node.args[-1] for node in order if (both := _picked_from(node)) is not None and len(readers[node.args[0]]) == 1}
-    places = {both: where for both, where in found.items() if both not in topological([where])}
+    found = {both: place for node in order if (both := _picked_from(node)) and (place := place_in_rows(node)) and len(readers[node.args[0]]) == 1}
+    places = {both: (where, axis) for both, (where, axis) in found.items() if both not in topological([where])}
     mapped: dict[Node, Node] = {}
-    for node in topological([*places.values(), *program.roots]):
+    for node in topological([*(where for where, _ in places.values()), *program.roots]):
         mapped[node] = upon(node, mapped)
         both = node.args[0] if isinstance(node, Apply) and node.op is PART and node.attr("index") == 0 else _picked_from(node)
         if both in places:
-            made = apply(SOFTMAX_AND_PICKED, mapped[both.args[0]], mapped[places[both]])
+            where, axis = places[both]
+            made = apply(SOFTMAX_AND_PICKED, mapped[both.args[0]], mapped[where], axis=axis)
             mapped[node] = part(made, int(node.args[0] is not both), node.type.known)
+    return remapped(program, mapped)
+
+
+def undivided(program: Program) -> Program:
+    """A softmax beside something that nothing reads is a softmax."""
+    order = topological(program.roots)
+    parts = parts_of(order)
+    mapped: dict[Node, Node] = {}
+    for node in order:
+        whole = node.args[0] if isinstance(node, Apply) and node.op is PART else None
+        alone = isinstance(whole, Apply) and whole.op in _SHARED.values() and list(parts[whole]) == [0]
+        mapped[node] = apply(SOFTMAX, mapped[whole.args[0]], axis=whole.attr("axis")) if alone and isinstance(whole, Apply) else upon(node, mapped)
     return remapped(program, mapped)
 
 
 def _picked_from(node: Node) -> Node | None:
     """The softmax beside the logarithm of which a node takes one entry of each row."""
-    log = node.args[0] if applies(node, "index") and place_in_rows(node) else None
-    if not (isinstance(log, Apply) and log.op is PART and log.attr("index") == 1):
+    place = place_in_rows(node) if applies(node, "index") else None
+    log = node.args[0] if place is not None else None
+    if not (place is not None and isinstance(log, Apply) and log.op is PART and log.attr("index") == 1):
         return None
     both = log.args[0]
-    return both if isinstance(both, Apply) and both.op is SOFTMAX_AND_LOG and both.attr("axis") == -1 else None
+    return both if isinstance(both, Apply) and both.op is SOFTMAX_AND_LOG and both.attr("axis") == place[1] else None
 
 
 # a softmax -------------------------------------------------------------------------------------------------------------
@@ -98,7 +120,7 @@ def _beside(node: Node) -> Apply | None:
     if not (isinstance(x, Apply) and x.op.name == "subtract" and x.type.shape is not None):
         return None
     s = x.args[1]
-    while isinstance(s, Apply) and s.op.name == "reshape":
+    while isinstance(s, Apply) and s.op.name in ("reshape", "floored"):
         s = s.args[0]
     if not (isinstance(s, Apply) and s.op.name == "logsumexp" and s.args[0] is x.args[0]):
         return None
@@ -147,6 +169,27 @@ def _in_logistic(node: Apply, both: Container[Node], mapped: Mapping[Node, Node]
     return rewritten("negative", made) if node.op.name == "log_sigmoid" else made
 
 
+def _added(order: Sequence[Node]) -> dict[Node, tuple[Apply, int]]:
+    """The logarithms of two exponentials' sum, and the sigmoids that say how much of it each of the two is: with which logarithm, and as which part of it."""
+    logs = {node: node.args for node in order if isinstance(node, Apply) and node.op.name == "logaddexp" and node.type.shape is not None}
+    shares = {_share(*args[::turn]): (log, at) for log, args in logs.items() for turn, at in ((1, 1), (-1, 2))}
+    found = {node: shares[node] for node in order if node in shares}
+    return {**found, **{log: (log, 0) for log, _ in found.values()}}
+
+
+def _share(x: Node, y: Node) -> Node:
+    """How much of the sum of two exponentials that of x is, as the derivative of its logarithm says it."""
+    return rewritten("sigmoid", rewritten("subtract", x, rewritten("floored", y)))
+
+
+def _in_added(node: Apply, added: Mapping[Node, tuple[Apply, int]], mapped: Mapping[Node, Node]) -> Node | None:
+    """Such a logarithm or share as a part of all three."""
+    if node not in added:
+        return None
+    log, at = added[node]
+    return part(apply(LOGADDEXP_AND_SHARES, *(mapped[arg] for arg in log.args)), at, node.type.known)
+
+
 def logistic(program: Program) -> Program:
     """``relu(x) + log1p(exp(-abs(x)))``, which a cross-entropy has once its ``x * y`` is a product of its own, as the softplus that it is, and with
     ``x * y`` taken away in between as what is left of that."""
@@ -177,4 +220,4 @@ def _softplus_of(node: Node) -> tuple[Node, Node | None] | None:
     return None
 
 
-__all__ = ["Joint", "logistic", "picked"]
+__all__ = ["Joint", "logistic", "picked", "undivided"]

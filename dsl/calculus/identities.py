@@ -376,7 +376,7 @@ def _total(node: Apply) -> Node | None:
     """The sum or the mean of entries that repeat: those of the array that they repeat, times how often."""
     (x,) = node.args
     if not (isinstance(x, Apply) and x.op.name == "broadcast_to"):
-        return diagonals.summed(node) or added_up(node)
+        return diagonals.summed(node) or added_up(node) or _by_terms(node)
     narrow, wide, axes = x.args[0], x.type.known, node.attr("axes")
     own = (ONE,) * (len(wide) - len(narrow.type.known)) + narrow.type.known
     summed = range(-len(wide), 0) if axes is None else axes
@@ -392,6 +392,15 @@ def _total(node: Apply) -> Node | None:
         return None
     times = product(tuple(wide[axis] for axis in repeated))
     return new if node.op.name == "mean" else rewritten("multiply", dimension(times), new)
+
+
+def _by_terms(node: Apply) -> Node | None:
+    """The sum of two terms of which one has an entry in each row, where that of the other is told as well."""
+    (x,) = node.args
+    if not (isinstance(x, Apply) and x.op.name in ("add", "subtract") and any(applies(arg, "scatter") for arg in x.args)):
+        return None
+    sums = [rewrite(apply(node.op, broadcast_to(arg, x.type.known), **dict(node.attrs))) for arg in x.args]
+    return None if any(applies(each, node.op.name) for each in sums) else rewritten(x.op.name, *sums)
 
 
 def _index(node: Apply) -> Node | None:

@@ -6,19 +6,17 @@ Before: ``_scatter((N,), np.s_[:-1], a) + _scatter((N,), np.s_[1:], b)``. After:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dsl.calculus.identities import rewritten
 from dsl.calculus.owned import owns
 from dsl.calculus.scalings import upon
+from dsl.calculus.sums import SIGNS, added_up, terms_of
 from dsl.nodes import Apply, Node, Program, Walk, applies, remapped, topological
+from dsl.ops.elementwise import ew
 from dsl.ops.indexing import FULL, SCATTER, distinct, slice_of, start_of
 from dsl.types import Dim
-
-# a sum of more terms is put together in parts
-MOST = 32
-_SIGNS = {"add": (1, 1), "subtract": (1, -1)}
 
 
 @dataclass(frozen=True)
@@ -42,32 +40,28 @@ def sums_of_pieces(nodes: Iterable[Node], alone: Callable[[Node], bool]) -> tupl
     if not any(applies(node, "scatter") for node in nodes):
         return found, taken
     for node in reversed(nodes):
-        if isinstance(node, Apply) and node.op.name in _SIGNS and node not in taken and node.type.shape and node.type.dtype == "float":
-            inner: set[Node] = set()
-            terms = _terms(node, alone, inner)
-            pieces = tuple((sign, each) for sign, each in terms if _is_piece(each, node) and alone(each) and isinstance(each, Apply))
-            whole = {each for _, each in pieces}
-            rest = [(sign, each) for sign, each in terms if each not in whole]
-            made = _made(pieces, rest, alone)
-            if made is not None:
-                found[node] = made
-                taken |= inner | whole
+        if isinstance(node, Apply) and node.op.name in SIGNS and node not in taken and node.type.shape and node.type.dtype == "float":
+            for terms, inner in _readings(node, alone):
+                pieces = tuple((sign, each) for sign, each in terms if _is_piece(each, node) and alone(each) and isinstance(each, Apply))
+                whole = {each for _, each in pieces}
+                made = _made(node, pieces, [(sign, each) for sign, each in terms if each not in whole], alone)
+                if made is not None:
+                    found[node] = made
+                    taken |= inner | whole
+                    break
     return found, taken
 
 
-def _terms(node: Apply, alone: Callable[[Node], bool], inner: set[Node]) -> list[tuple[int, Node]]:
-    """The terms of a sum of sums, in their order, each with its sign."""
-    terms: list[tuple[int, Node]] = []
-    stack: list[tuple[int, Node]] = [(1, node)]
-    while stack:
-        sign, each = stack.pop()
-        if len(inner) < MOST and isinstance(each, Apply) and each.op.name in _SIGNS and (each is node or alone(each)) and each.type.matches(node.type):
-            if each is not node:
-                inner.add(each)
-            stack += [(sign * own, arg) for own, arg in zip(reversed(_SIGNS[each.op.name]), reversed(each.args), strict=True)]
-        else:
-            terms.append((sign, each))
-    return terms
+def _readings(node: Apply, alone: Callable[[Node], bool]) -> Iterator[tuple[list[tuple[int, Node]], set[Node]]]:
+    """The terms of a sum, each with its sign, and the sums within it that they are those of: all its terms, and those of the second beside the first."""
+    inner: set[Node] = set()
+    yield terms_of(node, alone, inner), inner
+    base, other = node.args
+    sign, inner = SIGNS[node.op.name][1], {other}
+    if isinstance(other, Apply) and other.op.name in SIGNS and alone(other) and other.type.matches(node.type):
+        yield [(1, base), *((sign * own, each) for own, each in terms_of(other, alone, inner))], inner
+    else:
+        yield [(1, base), (sign, other)], set()
 
 
 def _is_piece(node: Node, whole: Node) -> bool:
@@ -75,15 +69,13 @@ def _is_piece(node: Node, whole: Node) -> bool:
     return isinstance(node, Apply) and node.op is SCATTER and distinct(node.args[1:]) and node.type.matches(whole.type)
 
 
-def _made(pieces: tuple[tuple[int, Apply], ...], rest: list[tuple[int, Node]], alone: Callable[[Node], bool]) -> Pieces | None:
+def _made(whole: Node, pieces: tuple[tuple[int, Apply], ...], rest: list[tuple[int, Node]], alone: Callable[[Node], bool]) -> Pieces | None:
     if not rest and len(pieces) > 1 and any(sign > 0 for sign, _ in pieces):
         return Pieces(None, tuple(sorted(pieces, key=lambda piece: piece[0] < 0)))
     if len(rest) != 1 or not pieces:
         return None
-    # numbers take the precision of what they are added to; arrays might have more
     ((sign, base),) = rest
-    numbers = all(scalar_of(piece).type.weak for _, piece in pieces)
-    return Pieces(base, pieces) if sign > 0 and numbers and alone(base) and owns(base) else None
+    return Pieces(base, pieces) if sign > 0 and base.type.matches(whole.type) and alone(base) and owns(base) else None
 
 
 def slices_of(node: Node) -> Pieces | None:
@@ -149,13 +141,13 @@ def corner(node: Node) -> tuple[int, ...]:
 
 def _slices(node: Node, whole: Node) -> tuple[tuple[int, Apply], ...]:
     """The pieces, each with its sign, of a sum of arrays that are zero but for a slice, or of such an array; none of another node."""
-    terms = _terms(node, lambda each: True, set()) if isinstance(node, Apply) else []
+    terms = terms_of(node, lambda each: True, set()) if isinstance(node, Apply) else []
     found = tuple((sign, each) for sign, each in terms if isinstance(each, Apply) and _is_piece(each, whole) and len(each.args) == 1)
     return found if len(found) == len(terms) else ()
 
 
 def together(program: Program) -> Program:
-    """``y + a + b`` of pieces a and b as ``y + (a + b)``, so that they are put into one array."""
+    """``y + a + z + b`` of pieces a and b as ``y + z + (a + b)``, and ``a - y`` as ``-y + a``, so that they are put into one array."""
     order = topological(program.roots)
     if not any(applies(node, "scatter") for node in order):
         return program
@@ -163,10 +155,11 @@ def together(program: Program) -> Program:
     sums: dict[Node, list[tuple[int, Node]]] = {}
     taken: set[Node] = set()
     for node in reversed(order):
-        if isinstance(node, Apply) and node.op.name in _SIGNS and node not in taken:
+        if isinstance(node, Apply) and node.op.name in SIGNS and node not in taken:
             inner: set[Node] = set()
-            terms = _terms(node, lambda each: uses[each] == 1, inner)
-            if 1 < sum(_is_piece(each, node) for _, each in terms) < len(terms):
+            terms = terms_of(node, lambda each: uses[each] == 1, inner)
+            rest = [(sign, each) for sign, each in terms if not _is_piece(each, node)]
+            if 0 < len(rest) < len(terms) and (len(terms) > 2 or rest[0][0] < 0):
                 sums[node] = terms
                 taken |= inner
     if not sums:
@@ -177,17 +170,19 @@ def together(program: Program) -> Program:
         if node in sums:
             pieces = [(sign, mapped[each]) for sign, each in sums[node] if _is_piece(each, node)]
             rest = [(sign, mapped[each]) for sign, each in sums[node] if not _is_piece(each, node)]
-            mapped[node] = _added_up([*rest, (1, _added_up(pieces))])
+            base = _minus(rest[0][1]) if len(rest) == 1 and rest[0][0] < 0 else added_up(rest)
+            mapped[node] = rewritten("add", base, added_up(pieces))
     return remapped(program, mapped)
 
 
-def _added_up(terms: Iterable[tuple[int, Node]]) -> Node:
-    """A sum, of which the terms with the sign + come first."""
-    (sign, total), *rest = sorted(terms, key=lambda term: -term[0])
-    total = total if sign > 0 else rewritten("negative", total)
-    for sign, term in rest:
-        total = rewritten("add" if sign > 0 else "subtract", total, term)
-    return total
+def _minus(node: Node) -> Node:
+    """An array with the other sign: in a product, that of a factor that has fewer entries."""
+    if applies(node, "multiply"):
+        for at, factor in enumerate(node.args):
+            if not factor.type.matches(node.type):
+                minus = rewritten("negative", factor)
+                return ew("multiply", *((minus, node.args[1]) if at == 0 else (node.args[0], minus)))
+    return rewritten("negative", node)
 
 
 def scalar_of(piece: Apply) -> Node:

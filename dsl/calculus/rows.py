@@ -164,14 +164,19 @@ def _part(node: Apply, axes: Axes, places: Container[Node]) -> bool:
     if not isinstance(whole, Apply) or whole.op not in IN_PARTS:
         return False
     if whole.op is SOFTMAX_AND_PICKED:
-        return axes[whole] <= -2
+        return axes[whole] != whole.attr("axis")
     return whole.op.elementwise or _along_others(whole, {whole.args[0]: axes[whole]}, places)
 
 
 def _picked(node: Apply, axes: Axes, places: Container[Node]) -> bool:
-    """An entry of each row along the last axis is picked where an array of the same rows says."""
+    """An entry of each row along an axis is picked where an array of the same rows says; rows beyond that array's axes go along."""
     x, place = node.args
-    return axes.keys() == {x, place} and axes[x] == axes[place] - 1
+    if x not in axes:
+        return False
+    rank, own = len(x.type.known), len(place.type.known)
+    at, picked = axes[x] + rank, int(str(node.attr("axis"))) + rank
+    there = at - (at > picked)
+    return at != picked and axes.get(place) == (there - own if there < own else None)
 
 
 Keeps = Callable[[Apply, Axes, Container[Node]], bool]

@@ -113,9 +113,9 @@ def _side_by_side(row: list[_Tile]) -> Node:
 def added_up(node: Apply) -> Node | None:
     """The sum of every row of an array that has one entry in each, wherever it stands."""
     (x,) = node.args
-    if not (isinstance(x, Apply) and x.op is SCATTER and node.op.name == "sum" and node.attr("axes") == (-1,)):
+    if not (isinstance(x, Apply) and x.op is SCATTER and node.op.name == "sum" and (placed := place_in_rows(x))):
         return None
-    return reshape(x.args[0], node.type.known) if place_in_rows(x) else None
+    return reshape(x.args[0], node.type.known) if node.attr("axes") == (placed[1],) else None
 
 
 def rejoined(node: Apply) -> Node | None:

@@ -11,6 +11,7 @@ from dsl.calculus.apart import usual
 from dsl.calculus.pieces import Pieces, scalar_of, sums_of_pieces
 from dsl.emit.loop import LoopPrinter, code, kept_by_loops, rows
 from dsl.nodes import Apply, Const, Input, Node, Notes, Program, applies, of_sizes
+from dsl.ops.along import IN_PARTS
 from dsl.ops.factorisations import place_of
 from dsl.ops.indexing import items_text
 from dsl.ops.loops import turn_raises
@@ -202,7 +203,7 @@ class Body:
         if node.op.raises or not self._risky.isdisjoint(node.args):
             self._risky.add(node)
         parts = self._parts.get(node, {})
-        if len(parts) > 1:
+        if len(parts) > 1 or (parts and node.op in IN_PARTS):
             self._unpack(node, text, parts)
             return
         if node not in self.keep and self._inlines(node, text):

@@ -68,14 +68,18 @@ def _softmax_and_log(x: NDArray[Any], axis: int | tuple[int, ...] | None = -1, o
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
-def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any], out: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The softmax of each row along the last axis, and its logarithm at one place of each."""
-    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
-    picked: NDArray[Any] = e[np.arange(len(x)), places] if x.ndim == 2 else np.take_along_axis(e, places[..., None], -1)[..., 0]
+def _softmax_and_picked(x: NDArray[Any], places: NDArray[Any], axis: int = -1, out: Any = None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The softmax along an axis, and its logarithm at one place of each row along it; axes that the places lack are the last."""
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
+    if places.ndim == 1 and axis % x.ndim == 1:
+        picked: NDArray[Any] = e[np.arange(len(x)), places]
+    else:
+        open_axes = (axis % x.ndim, *range(places.ndim + 1, x.ndim))
+        picked = np.take_along_axis(e, np.expand_dims(places, open_axes), axis).squeeze(axis)
     np.exp(e, out=e)
-    total = _added(e, -1)
+    total = _added(e, axis)
     e /= total
-    picked -= np.log(total[..., 0])
+    picked -= np.log(total.squeeze(axis))
     return e, picked
 
 
@@ -87,5 +91,6 @@ def _softmax_and_logsumexp(x: NDArray[Any], axis: int | tuple[int, ...] | None =
     e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
-    e /= total
+    # the least sum is that of no entry but -inf
+    e /= np.maximum(total, 1.0)
     return e, np.log(total) + top

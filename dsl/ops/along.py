@@ -15,7 +15,7 @@ from dsl.ops.making import arange
 from dsl.ops.moving import flip
 from dsl.ops.prods import PROD_OTHERS
 from dsl.ops.spec import ATOM, Emit, Function, Op, Printer, Text, called, function
-from dsl.types import ONE, TensorType
+from dsl.types import ONE, TensorType, broadcast
 
 Axes = int | tuple[int, ...]
 
@@ -50,6 +50,10 @@ def _infer(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> Tensor
     return replace(types[0], dtype="int" if types[0].dtype == "bool" else types[0].dtype, weak=False)
 
 
+def _infer_two(types: tuple[TensorType, ...], attrs: Mapping[str, object]) -> TensorType:
+    return TensorType("float", broadcast(types))
+
+
 # softmax -------------------------------------------------------------------------------------------------------------
 
 
@@ -62,18 +66,24 @@ def _vjp_log_softmax(node: Apply, g: Node) -> Sequence[Node | None]:
     return (sub(g, mul(ew("exp", node), total(g, _axes(node), keepdims=True))),)
 
 
+def _emit_picked(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
+    axis = "" if _axes(node) == -1 else f", axis={_left(node)}"
+    return Text(f"_softmax_and_picked({args[0].text}, {args[1].text}{axis})")
+
+
 SOFTMAX = Op("softmax", _infer, _along("_softmax"), _vjp_softmax)
 LOG_SOFTMAX = Op("log_softmax", _infer, _along("_log_softmax"), _vjp_log_softmax)
 # a softmax and what stands beside it, of one exponential: made once derivatives are taken
 SOFTMAX_AND_LOG = Op("softmax_and_log", _infer, _along("_softmax_and_log"), parts=("softmax", "log_softmax"))
 SOFTMAX_AND_LOGSUMEXP = Op("softmax_and_logsumexp", _infer, _along("_softmax_and_logsumexp"), parts=("softmax", "logsumexp"))
 # the second is the logarithm where rows are picked from
-SOFTMAX_AND_PICKED = Op("softmax_and_picked", _infer, called("_softmax_and_picked"), parts=("softmax", "picked"))
+SOFTMAX_AND_PICKED = Op("softmax_and_picked", _infer, _emit_picked, parts=("softmax", "picked"))
 SOFTPLUS_AND_SIGMOID = Op("softplus_and_sigmoid", _infer, called("_softplus_and_sigmoid"), elementwise=True, parts=("softplus", "sigmoid"))
+LOGADDEXP_AND_SHARES = Op("logaddexp_and_shares", _infer_two, called("_logaddexp_and_shares"), elementwise=True, parts=("logaddexp", "first", "second"))
 # which take an array to write their first step into
 IN_PLACE = (SOFTMAX, LOG_SOFTMAX, SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED)
 # whose parts are arrays of their own, of the same rows
-IN_PARTS = (SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID)
+IN_PARTS = (SOFTMAX_AND_LOG, SOFTMAX_AND_LOGSUMEXP, SOFTMAX_AND_PICKED, SOFTPLUS_AND_SIGMOID, LOGADDEXP_AND_SHARES)
 
 
 def _normalised(op: Op, x: Node, axis: object) -> Node:

@@ -403,15 +403,20 @@ def grid(shape: Sequence[Dim]) -> list[Node]:
     return [reshape(arange(dim), (dim, *[ONE] * (len(shape) - 1 - axis))) for axis, dim in enumerate(shape)]
 
 
-def place_in_rows(node: Node) -> Node | None:
-    """The array that says which entry an index takes of each row along the last axis, or where a row's one entry is put; None of any other node."""
+def place_in_rows(node: Node) -> tuple[Node, int] | None:
+    """The array that says which entry an index takes of each row along an axis, or where a row's one entry is put, and that axis, counted from the right;
+    None of any other node. The other index arrays count the rows, and axes beyond them go along."""
     if not (isinstance(node, Apply) and node.op in (INDEX, SCATTER)):
         return None
-    *rows, _ = shape_of(node if node.op is SCATTER else node.args[0]) or (ONE,)
-    if _items(node) != tuple(("array", i) for i in range(len(rows) + 1)):
+    shape, arrays = shape_of(node if node.op is SCATTER else node.args[0]), list(node.args[1:])
+    first = len(arrays)
+    if any(item != (("array", i) if i < first else FULL) for i, item in enumerate(_items(node))):
         return None
-    *counted, place = node.args[1:]
-    return place if shape_of(place) == tuple(rows) and counted == grid(rows) else None
+    for at, place in reversed(list(enumerate(arrays))):
+        rows = (*shape[:at], *shape[at + 1 : first])
+        if shape_of(place) == rows and arrays[:at] + arrays[at + 1 :] == grid(rows):
+            return place, at - len(shape)
+    return None
 
 
 def take(a: Node, indices: Node, axis: int | None) -> Node:

@@ -14,12 +14,13 @@ from dataclasses import replace
 from itertools import product
 
 from dsl.calculus.dots import dotted
-from dsl.calculus.exponentials import Joint, logistic, picked
+from dsl.calculus.exponentials import Joint, logistic, picked, undivided
 from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.pieces import together
 from dsl.calculus.scalings import divided, late, outside, scale_of
 from dsl.calculus.subproducts import share_products
+from dsl.calculus.sums import small_first
 from dsl.calculus.within import within
 from dsl.nodes import Apply, Const, Node, Program, applies, apply, const, fused_only, remapped, topological, with_fused
 from dsl.ops.broadcasting import settings, total
@@ -39,11 +40,12 @@ def hasten(program: Program) -> Program:
     """The same program, its fused graph in fewer steps."""
     made = _joined(fused_only(program))
     done = outside(made)
-    ready = together(logistic(dotted(done)))
+    ready = together(small_first(logistic(dotted(done))))
     names = {node.op.name for node in topological(ready.roots) if isinstance(node, Apply)}
     said = {
         "One exponential serves a softmax and its logarithm.": any(name.startswith("softmax_and_") for name in names),
         "One exponential serves a softplus and the sigmoid that is its derivative.": "softplus_and_sigmoid" in names,
+        "One exponential serves the logarithm of a sum of two and what share each has in it.": "logaddexp_and_shares" in names,
         "What a sum does not run over stands after it, where there are fewer entries.": done.roots != made.roots,
     }
     return replace(with_fused(program, ready), hastened=program.hastened + tuple(text for text, holds in said.items() if holds))
@@ -72,7 +74,7 @@ def _joined(only: Program) -> Program:
             new = joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs)))
             new = new if applies(node, "divide") and node.args[1] in exps and node.args[1].type.matches(node.type) else _cheaper(new)
             mapped[node] = _factored(new) if _alone(node, readers) else new
-    return late(share_products(picked(remapped(only, mapped))))
+    return late(share_products(undivided(picked(remapped(only, mapped)))))
 
 
 def _guards(node: Apply, divisors: Container[Node]) -> bool:
