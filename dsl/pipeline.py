@@ -19,7 +19,7 @@ from dsl.passes.contract import contract
 from dsl.passes.differentiate import differentiate
 from dsl.passes.factor import factor, reuse
 from dsl.passes.hasten import hasten
-from dsl.passes.hoist import hoist
+from dsl.passes.hoist import hoist, lift
 from dsl.passes.logsums import as_products, logsums
 from dsl.passes.moments import moments, multiplied_out
 from dsl.passes.recur import recur
@@ -103,6 +103,7 @@ STAGES = (
     Stage("simplify", lambda job: simplify(job.product)),
     Stage("choose", lambda job: choose(job.product), optional=True),
     Stage("hasten", lambda job: hasten(job.product), optional=True),
+    Stage("lift", lambda job: lift(job.product), optional=True),
     Stage("reorder", lambda job: contract(job.product), optional=True),
     Stage("stream", lambda job: stream(job.product), optional=True),
     Stage("moments", lambda job: moments(job.product), optional=True),

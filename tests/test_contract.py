@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsl.api import module_of
+from dsl.api import compile_text, module_of
 from dsl.diagnostics import Source
 from dsl.pipeline import Options, compile_source
 
@@ -114,6 +114,29 @@ def test_what_is_formed(text: str, formed: str, never: str) -> None:
     assert formed in made and never not in made
     literal = steps(text, "value", *LITERAL)
     assert never in literal or formed in literal
+
+
+@pytest.mark.parametrize(
+    ("spec", "shapes"),
+    [
+        ("nthd,hde->nhte", ((3, 4, 2, 5), (2, 5, 6))),
+        ("nthd,hde->nthe", ((3, 4, 2, 5), (2, 5, 6))),
+        ("bid,ijde->bije", ((3, 4, 5), (4, 2, 5, 6))),
+        ("hde,nthd->enth", ((2, 5, 6), (3, 4, 2, 5))),
+    ],
+)
+def test_stacks_of_matrices_are_multiplied_by_blas(spec: str, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """As where every head, or every pair of capsules, has a matrix of its own; arrays whose names end alike keep their sizes apart."""
+    module = module_of(compile_text(f"param x\nparam x_W\nL = sum(tanh(einsum('{spec}', x, x_W)))\n", "it"), "it")
+    assert "np.einsum(" not in steps(f"param x\nparam x_W\nL = sum(tanh(einsum('{spec}', x, x_W)))\n", "value")
+    x, W = (np.random.default_rng(0).normal(size=shape) for shape in shapes)
+    value, fused = module.value_and_grad(x, W)
+    slope = 1 - np.tanh(np.einsum(spec, x, W)) ** 2
+    (left, right), output = spec.partition("->")[0].split(","), spec.partition("->")[2]
+    np.testing.assert_allclose(value, np.tanh(np.einsum(spec, x, W)).sum(), rtol=1e-12)
+    for gradients in (fused, module.backward(module.forward(x, W)[1])):
+        np.testing.assert_allclose(gradients.x, np.einsum(f"{output},{right}->{left}", slope, W), rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(gradients.x_W, np.einsum(f"{output},{left}->{right}", slope, x), rtol=1e-11, atol=1e-12)
 
 
 def steps(text: str, function: str, *without: str) -> str:

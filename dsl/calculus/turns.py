@@ -29,7 +29,15 @@ def moved(made: Loop, used: Mapping[int, Node]) -> tuple[Node, dict[int, Node], 
         _gather(work)
         _before(work)
         return _after(work)
-    return _parts(work, work.loop(list(work.nexts), list(work.outs.values())), {})
+    return _as_it_is(work)
+
+
+def raised(made: Loop, used: Mapping[int, Node]) -> tuple[Node, dict[int, Node], dict[Node, str]]:
+    """The same, where only what no carry acts upon is taken out of the turns."""
+    work = _Work(made, used)
+    if made.blocks is None:
+        _before(work)
+    return _as_it_is(work)
 
 
 class _Work:
@@ -115,6 +123,10 @@ def everywhere(node: Node) -> Node | None:
     while isinstance(node, Apply) and node.op.name == "broadcast_to":
         node = node.args[0]
     return node if isinstance(node, Const) else None
+
+
+def _as_it_is(work: _Work) -> tuple[Node, dict[int, Node], dict[Node, str]]:
+    return _parts(work, work.loop(list(work.nexts), list(work.outs.values())), {})
 
 
 # before the loop -----------------------------------------------------------------------------------------------------
@@ -445,4 +457,4 @@ def _total(work: _Work, term: Node, rows: Mapping[Node, Node]) -> Node:
     return total
 
 
-__all__ = ["everywhere", "moved"]
+__all__ = ["everywhere", "moved", "raised"]

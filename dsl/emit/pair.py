@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dsl.emit.body import Body, Names, live, user_names
@@ -128,15 +129,20 @@ def _tape_sizes(after: Body, saved: Iterable[Node], names: Names) -> tuple[list[
     places = {str(dim): f"{_name(node, names)}.shape[{axis}]" for node in reversed(list(saved)) for axis, dim in enumerate(node.type.shape or ())}
     reads: list[str] = []
     extra: list[str] = []
+    called: dict[str, str] = {}
     for size in after.sizes:
         plain = size.replace(".shape[", "_shape_").rstrip("]")
         if size in places and plain == size:
             reads.append(f"{size} = {places[size]}")
         elif size in places:
-            after.lines = [line.replace(size, places[size]) for line in after.lines]
+            called[size] = places[size]
         else:
-            after.lines = [line.replace(size, plain) for line in after.lines]
+            called[size] = plain
             extra.append(plain)
+    if called:
+        # all at once, for one name may end as another does
+        sizes = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, called))})(?!\w)")
+        after.lines = [sizes.sub(lambda match: called[match[0]], line) for line in after.lines]
     return reads, extra
 
 

@@ -84,6 +84,7 @@ def _pair(labels: list[str], output: str, args: Sequence[Text]) -> Text | None:
         or _as_rows(right, left, output, y, x)
         or _fewest_turns(*(_as_vectors(*order) for order in orders))
         or _as_tensordot(left, right, output, x, y)
+        or _fewest_turns(*(_as_stacks(*order) for order in orders))
     )
 
 
@@ -199,6 +200,20 @@ def _as_turned(left: str, right: str, output: str, x: Text, y: Text) -> Text | N
     made = "".join([*(label for label in left if label in output), *(label for label in right if label in output and label not in left)])
     product = _as_matmul(left, right, made, x, y)
     return product and _transposed(product, made, output)
+
+
+def _as_stacks(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """``(x.transpose(1, 2, 0, 3) @ W).transpose(2, 0, 1, 3)``: matrix products over axes that both have, and over more of x that broadcast, as those of
+    a batch where every head has its matrix. The first axis of x, which is usually the longest, is that of the rows."""
+    summed = [label for label in left if label in right and label not in output]
+    batch = [label for label in output if label in left and label in right]
+    row, *more = [label for label in left if label not in right] or [""]
+    columns = [label for label in right if label not in left]
+    if len(summed) != 1 or len(columns) != 1 or not (batch and more) or not {*more, row, *columns} <= set(output):
+        return None
+    made = "".join([*more, *batch, row, *columns])
+    stack, each = _transposed(x, left, made[:-1] + summed[0]), _transposed(y, right, "".join([*batch, *summed, *columns]))
+    return _transposed(Text(f"{stack.at(PRODUCT)} @ {each.at(PRODUCT + 1)}", PRODUCT), made, output)
 
 
 def _as_tensordot(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:

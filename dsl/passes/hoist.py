@@ -7,18 +7,30 @@ to save memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from dsl.calculus.turns import moved
+from dsl.calculus.turns import moved, raised
 from dsl.nodes import Apply, Node, Notes, Program, apply, remapped, topological
 from dsl.ops.factorisations import PART, parts_of, place_of
-from dsl.ops.loops import LOOP, as_loop
+from dsl.ops.loops import LOOP, Loop, as_loop
+
+# a loop and those of its parts that are used, into what stands for them (see moved)
+Change = Callable[[Loop, Mapping[int, Node]], tuple[Node, dict[int, Node], dict[Node, str]]]
 
 
 def hoist(program: Program) -> Program:
     """The same program, with less in the turns of its loops."""
-    graph = _Graph(program.every_root)
+    return _changed(program, moved)
+
+
+def lift(program: Program) -> Program:
+    """The same program, its loops with nothing left in their turns that is the same in all of them, as numbers are that two terms have."""
+    return _changed(program, raised)
+
+
+def _changed(program: Program, change: Change) -> Program:
+    graph = _Graph(program.every_root, change)
     if not graph.loops:
         return program
     program = remapped(program, graph.mapped)
@@ -28,8 +40,9 @@ def hoist(program: Program) -> Program:
 class _Graph:
     """A graph with its loops changed: ``mapped`` says what every node has become, ``names`` what new ones are to be called."""
 
-    def __init__(self, roots: Iterable[Node]) -> None:
+    def __init__(self, roots: Iterable[Node], change: Change) -> None:
         order = topological(roots)
+        self.change = change
         self.loops: dict[Node, dict[int, Node]] = {}
         self.mapped: dict[Node, Node] = {}
         self.names: dict[Node, str] = {}
@@ -46,13 +59,13 @@ class _Graph:
         if node.op is not LOOP:
             return apply(node.op, *args, **dict(node.attrs)) if args != node.args else node
         made = as_loop(apply(LOOP, *args, **dict(node.attrs)))
-        inner = _Graph(made.turn.made)
+        inner = _Graph(made.turn.made, self.change)
         turn = made.turn.mapped(inner.mapped)
         turn = replace(turn, notes=turn.notes.joined(Notes(wishes=tuple(inner.names.items()))))
         made = made.turning(turn)
-        new, self.loops[node], called = moved(made, self.used.get(node, {}))
+        new, self.loops[node], called = self.change(made, self.used.get(node, {}))
         self.names |= called
         return new
 
 
-__all__ = ["hoist"]
+__all__ = ["hoist", "lift"]
