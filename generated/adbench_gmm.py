@@ -42,10 +42,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -193,7 +194,9 @@ def _gammaln_far(a: Any, log: Any) -> Any:
 
 
 def _gammaln_one(a: float) -> float:
-    """log Γ(a) of one positive number."""
+    """log Γ(a) of one positive number: Python's own is as accurate far from where it is 0."""
+    if a >= 8.0:
+        return math.lgamma(a)
     if a < 1.0:
         return float(_gammaln_near(a)) - math.log(a)
     return float(_gammaln_near(a - 1.0) if a < 4.0 else _gammaln_far(a, math.log(a)))
@@ -289,7 +292,8 @@ def _softmax_and_logsumexp(
     e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
-    e /= total
+    # the least sum is that of no entry but -inf
+    e /= np.maximum(total, 1.0)
     return e, np.log(total) + top
 
 
@@ -441,8 +445,8 @@ class Tape(NamedTuple):
     below: NDArray[Any]
     row: NDArray[Any]
     column: NDArray[Any]
-    alpha: NDArray[Any]
     logsumexp_alpha: Any
+    alpha: NDArray[Any]
     dtype: Any
 
 
@@ -556,8 +560,8 @@ def forward(
         below,
         row,
         column,
-        alpha,
         logsumexp_alpha,
+        alpha,
         dtype,
     )
     return L, tape
@@ -577,8 +581,8 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
         below,
         row,
         column,
-        alpha,
         logsumexp_alpha,
+        alpha,
         dtype,
     ) = tape
     N = logsumexp_log_joint.shape[0]
@@ -586,25 +590,28 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # L = fit - prior
     dL_dprior = -dL
     # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
-    exp = np.exp(log_joint - logsumexp_log_joint[:, None])
-    dL_dlog_joint = dL * exp
+    difference_2 = log_joint - np.maximum(logsumexp_log_joint, -1e38)[:, None]
+    exp_difference_2 = np.exp(difference_2)
+    dL_dlog_joint = dL * exp_difference_2
     # centred = x[:, None, :] - means
-    product = (np.einsum("ij,ijk->jk", exp, scaled)[:, None] @ added)[:, 0]
-    dL_dmeans = dL * product
+    product = np.einsum("ij,ijk->jk", exp_difference_2, scaled)
+    dL_dmeans = dL * (product[:, None] @ added)[:, 0]
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-    dL_dadded = ((dL_dprior * exp)[:, :, None] * scaled).transpose(1, 2, 0) @ centred.transpose(
-        1, 0, 2
-    )
+    scaled_3 = (dL_dprior * exp_difference_2)[:, :, None] * scaled
+    dL_dadded = scaled_3.transpose(1, 2, 0) @ centred.transpose(1, 0, 2)
     # shape = m * sum(q) - gamma ** 2 / 2 * (sum(exp(q) ** 2) + sum(below ** 2))
-    scaled_3 = 2 * dL * ratio
+    scaled_4 = 2 * dL * ratio
     # scaled = exp(q) * centred + einsum('kij,nkj->nki', lower, centred)
-    dL_dexp_q = scaled_3 * exp_q + np.diagonal(dL_dadded, axis1=1, axis2=2)
+    dL_dexp_q = scaled_4 * exp_q + np.diagonal(dL_dadded, axis1=1, axis2=2)
     # lower = zeros((K, D, D)).at[:, row, column].add(below)
-    dL_dbelow = scaled_3 * below + dL_dadded[:, row, column]
+    dL_dbelow = scaled_4 * below + dL_dadded[:, row, column]
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
     dL_dadded_2 = dL_dlog_joint.sum(axis=0)
     dL_dq = dL_dprior * m + dL_dexp_q * exp_q + dL_dadded_2[:, None]
-    dL_dalpha = dL_dprior * N * np.exp(alpha - logsumexp_alpha) + dL_dadded_2
+    # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
+    exp = np.exp(alpha - np.maximum(logsumexp_alpha, -1e38))
+    # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
+    dL_dalpha = dL_dprior * N * exp + dL_dadded_2
     return Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
@@ -715,6 +722,9 @@ def value_and_grad(
     # prior = K * (n * D * log(gamma / sqrt(2)) - log_gamma) + shape
     difference = D * n * np.log(gamma / 1.4142135623730951) - log_gamma
     prior = K * difference + shape
+    # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
+    exp = alpha - np.maximum(logsumexp_alpha, -1e38)
+    np.exp(exp, out=exp)
 
     def block(x_rows: Any) -> Any:
         n_rows = x_rows.shape[0]
@@ -742,7 +752,6 @@ def value_and_grad(
     total_2, dL_dadded_2, total_3, dL_dadded = _in_blocks(
         block, (x,), N, 8 * (2 * D * K + D + K), workers
     )
-    # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
     fit = total_2 - N * logsumexp_alpha - (D * N) * 1.8378770664093453 / 2
     # L = fit - prior
     L = fit - prior
@@ -762,12 +771,10 @@ def value_and_grad(
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
     dL_dq += dL_dadded_2[:, None]
     # fit = sum(logsumexp(log_joint, axis=1)) - N * logsumexp(alpha) - N * D / 2 * log(2 * pi)
-    dL_dalpha = alpha - logsumexp_alpha
-    np.exp(dL_dalpha, out=dL_dalpha)
-    dL_dalpha *= -N
+    dL_dalpha = -N * exp
     # log_joint = alpha + sum(q, axis=1) - sum(scaled ** 2, axis=-1) / 2
     dL_dalpha += dL_dadded_2
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 2e4dfe18e6bbe9115b92d4d194b3037eef1e5eea4e39fbaccc926d85fc05486c
+# gradc: 47f47f056850c85dd1df64b37050ac36d85ceec6208ed873ba66a3f76e0854ba

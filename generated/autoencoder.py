@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -678,4 +679,4 @@ def value_and_grad(
     )
 
 
-# gradc: d732c45b9176a36a87a04111dae2a9dd596f10e254730bd68c104d8eefd91040
+# gradc: 6eac77e307a6d011bd9deddc9e117f9b3ac7f9825408e64e19f3704babf6cc95

@@ -37,10 +37,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -126,4 +127,4 @@ def value(x: ArrayLike) -> NDArray[Any]:
     return y
 
 
-# gradc: f9def174747b29561d3197a80568758f631cd0214278b14587ecfce0cf2ad7c0
+# gradc: 0b4be9b1a0e538b07e0565080abfcf2f3080553fec9d540f38b9d7aa6d1ff849

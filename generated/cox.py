@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -161,7 +162,8 @@ def _softmax_and_logsumexp(
     e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
-    e /= total
+    # the least sum is that of no entry but -inf
+    e /= np.maximum(total, 1.0)
     return e, np.log(total) + top
 
 
@@ -362,8 +364,9 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     event, log_risk, chosen, at_risk, X, dtype = tape
     dL = _cotangent(dL, "dL", (), dtype)
     # log_risk = logsumexp(where(at_risk, eta, -inf), axis=1)
-    dL_dchosen = np.where(event, dL, 0.0)[:, None] * np.exp(chosen - log_risk[:, None])
-    dL_deta = np.where(event, -dL, 0.0) + _masked(at_risk, dL_dchosen).sum(axis=0)
+    exp = np.exp(chosen - np.maximum(log_risk, -1e38)[:, None])
+    chosen_2 = _masked(at_risk, np.where(event, dL, 0.0)[:, None] * exp)
+    dL_deta = np.where(event, -dL, 0.0) + chosen_2.sum(axis=0)
     # eta = X @ beta
     dL_dbeta = dL_deta @ X
     return Gradients(dL_dbeta)
@@ -430,4 +433,4 @@ def value_and_grad(
     return L, Gradients(dL_dbeta)
 
 
-# gradc: 4ca8b9ee8e6df0bd9ae87f8f296735441590f9805d1ab065fb4a6cf09580eb35
+# gradc: 5387bd99845d96fb14df425c2e7bc8dd32149acc9480094553794f612c408b0d

@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -186,7 +187,8 @@ def _softmax_and_logsumexp(
     e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
-    e /= total
+    # the least sum is that of no entry but -inf
+    e /= np.maximum(total, 1.0)
     return e, np.log(total) + top
 
 
@@ -407,8 +409,8 @@ def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradient
     # responsibility = softmax(joint)
     reshaped = np.vecdot(dresponsibility, responsibility)[:, None]
     # L = -mean(logsumexp(joint, axis=-1))
-    scaled = -dL / N * np.exp(joint - logsumexp_joint[:, None])
-    dL_djoint = responsibility * (dresponsibility - reshaped) + scaled
+    difference_2 = joint - np.maximum(logsumexp_joint, -1e38)[:, None]
+    dL_djoint = responsibility * (dresponsibility - reshaped) + -dL / N * np.exp(difference_2)
     # joint = log_softmax(weights) + log_density
     dL_dlog_softmax_weights = dL_djoint.sum(axis=0)
     # log_density = -0.5 * sum(z ** 2, axis=-1) - sum(log_sd, axis=-1) - D / 2 * log(2 * pi)
@@ -417,8 +419,8 @@ def backward(tape: Tape, dL: Any = 1.0, dresponsibility: Any = None) -> Gradient
     dL_dlog_sd = -dL_dlog_softmax_weights[:, None] + np.einsum("ijk,ijk->jk", dL_djoint_z, z)
     dL_dmu = dL_djoint_z.sum(axis=0) / exp_log_sd
     # joint = log_softmax(weights) + log_density
-    scaled_2 = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
-    dL_dweights = dL_dlog_softmax_weights - scaled_2
+    scaled = np.exp(log_softmax_weights) * dL_dlog_softmax_weights.sum(keepdims=True)
+    dL_dweights = dL_dlog_softmax_weights - scaled
     return Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
@@ -602,4 +604,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 47943b9850d9ff021ef31063a93746d43d1873acbe91d8b0ce3e67805273465e
+# gradc: 25d8d96f91a343fe273192df5e47decc5853298cc1488c1f3046507dc897ed63

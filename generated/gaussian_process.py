@@ -38,10 +38,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -340,4 +341,4 @@ def value_and_grad(
     return L, Gradients(dL_dlog_length, dL_dlog_signal, dL_dlog_noise)
 
 
-# gradc: 2747852c2d1098e3176713293391ea7453e638b1ae1415824514f39f499d852d
+# gradc: 431b1f6f8544d32b64b769cdeedb57b041a82a70e7af07b2c6ba075f1e1525f5

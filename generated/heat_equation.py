@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -548,4 +549,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dv)
 
 
-# gradc: 1bfd41e79f00dd7d7cf90276bd5f38cf184c9c5f01c23fe99fa1ba076a683a97
+# gradc: e443e7fb9cc53e0a3f1bfc1508b40edb36cf7dbf0d5577c6cd82b7025c08dfa5

@@ -37,10 +37,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -212,4 +213,4 @@ def value_and_grad(u: ArrayLike, f: ArrayLike, *, h: float = 0.1) -> tuple[Any, 
     return energy, Gradients(denergy_du)
 
 
-# gradc: f2471b4ad5e8affa9bf4acdc8978f0935474a8fceaac78ca6a0f8c9d218be7f2
+# gradc: 282ebb9dcc40ecaa10f452e254628a13fb2504a6a799fe339771e1e3d0bcd1d4

@@ -17,6 +17,9 @@ np.empty(2**24, np.uint8)
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
+_INT = np.dtype(np.int64)
+
+
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
     try:
@@ -38,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -53,18 +57,16 @@ def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of integers with the declared number of axes."""
-    if (
-        type(x) is np.ndarray
-        and x.dtype.kind in "iu"
-        and x.size
-        and (rank is None or x.ndim == rank)
-    ):
+    """x as an array of integers of 64 bits with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype == _INT and (rank is None or x.ndim == rank):
         return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    return array if array.size else array.astype(np.int64)
+    result = array.astype(np.int64, copy=False)
+    if array.dtype == np.uint64 and result.min(initial=0) < 0:
+        raise ValueError(f"{name} must hold integers below 2 ** 63")
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -209,8 +211,8 @@ def _add_rows(shape: tuple[int, ...], index: NDArray[Any], g: NDArray[Any]) -> N
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    log_joint: NDArray[Any]
     logsumexp_log_joint: Any
+    log_joint: NDArray[Any]
     log_joints: NDArray[Any]
     logsumexp_all: NDArray[Any]
     log_move: NDArray[Any]
@@ -236,8 +238,7 @@ def _checked(
     if not (
         type(seen) is type(start) is type(move) is type(show) is np.ndarray
         and start.dtype is move.dtype is show.dtype in _FLOATS
-        and seen.dtype.kind in "iu"
-        and seen.size
+        and seen.dtype == _INT
         and seen.ndim == start.ndim == 1
         and move.ndim == show.ndim == 2
     ):
@@ -298,8 +299,8 @@ def forward(
     logsumexp_log_joint = _logsumexp(log_joint)
     L = -logsumexp_log_joint
     tape = Tape(
-        log_joint,
         logsumexp_log_joint,
+        log_joint,
         log_joints,
         logsumexp_all,
         log_move,
@@ -315,8 +316,8 @@ def forward(
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
     (
-        log_joint,
         logsumexp_log_joint,
+        log_joint,
         log_joints,
         logsumexp_all,
         log_move,
@@ -331,14 +332,16 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     V = log_softmax_show.shape[1]
     dL = _cotangent(dL, "dL", (), log_joint.dtype)
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
-    dlog_joint = -dL * np.exp(log_joint - logsumexp_log_joint)
+    difference = log_joint - np.maximum(logsumexp_log_joint, -1e38)
+    floored = np.maximum(logsumexp_all, -1e38)
+    dlog_joint = -dL * np.exp(difference)
     dL_dlog_move = np.zeros((S, S), dtype=dtype)
     dL_dpicked = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
         # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
         dL_dpicked[t] = dlog_joint
-        difference = log_joints[t][:, None] + log_move - logsumexp_all[t]
-        dlog_move = dlog_joint * np.exp(difference)
+        exp = np.exp(log_joints[t][:, None] + log_move - floored[t])
+        dlog_move = dlog_joint * exp
         dL_dlog_move += dlog_move
         dlog_joint = dlog_move.sum(axis=-1)
     dL_dfirst = dlog_joint
@@ -417,7 +420,8 @@ def _by_products(
         log_joint = np.log(sums) + top + picked[t]
     logsumexp_log_joint = _logsumexp(log_joint)
     L = -logsumexp_log_joint
-    dlog_joint = -np.exp(log_joint - logsumexp_log_joint)
+    difference = log_joint - np.maximum(logsumexp_log_joint, -1e38)
+    dlog_joint = -np.exp(difference)
     dsums_all = np.empty((T - 1, S), dtype=dtype)
     dL_dpicked = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
@@ -487,16 +491,19 @@ def value_and_grad(
         np.add(logsumexp, picked[t], out=log_joints[t + 1])
     logsumexp = _logsumexp(log_joints[-1])
     L = -logsumexp
-    dlog_joint = -np.exp(log_joints[-1] - logsumexp)
+    exp = log_joints[-1] - np.maximum(logsumexp, -1e38)
+    np.exp(exp, out=exp)
+    floored = np.maximum(logsumexp_all, -1e38)
+    dlog_joint = -exp
     dL_dlog_move = np.zeros((S, S), dtype=dtype)
     dL_dpicked = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
         # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
         dL_dpicked[t] = dlog_joint
-        difference = log_joints[t][:, None] + log_move
-        difference -= logsumexp_all[t]
-        dlog_move = np.exp(difference)
-        dlog_move *= dlog_joint
+        exp_2 = log_joints[t][:, None] + log_move
+        exp_2 -= floored[t]
+        np.exp(exp_2, out=exp_2)
+        dlog_move = dlog_joint * exp_2
         dL_dlog_move += dlog_move
         dlog_joint = dlog_move.dot(_ones(S, dtype))
     dL_dfirst = dlog_joint
@@ -515,4 +522,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: d5340c2063f578fa185a8b98ecf31fe3a7a7a317473e95d47227f1793c8d8309
+# gradc: 7c4d5a4d11c4145c63ea95b7455c67998fb62cefc1365858668ac3271ae2329d

@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -392,4 +393,4 @@ def value_and_grad(
     return energy, Gradients(denergy_dx)
 
 
-# gradc: 2f67eb98601bfe34cd708a68c1609501b16db9eafd134edf3cbcb537ad6730c0
+# gradc: 89009d6cc4b3553a11dd3b4588537a4a62ddc90c1c4d928aeb03f50f50c27559

@@ -20,6 +20,9 @@ np.empty(2**24, np.uint8)
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
+_INT = np.dtype(np.int64)
+
+
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
     try:
@@ -41,10 +44,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -56,18 +60,16 @@ def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of integers with the declared number of axes."""
-    if (
-        type(x) is np.ndarray
-        and x.dtype.kind in "iu"
-        and x.size
-        and (rank is None or x.ndim == rank)
-    ):
+    """x as an array of integers of 64 bits with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype == _INT and (rank is None or x.ndim == rank):
         return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    return array if array.size else array.astype(np.int64)
+    result = array.astype(np.int64, copy=False)
+    if array.dtype == np.uint64 and result.min(initial=0) < 0:
+        raise ValueError(f"{name} must hold integers below 2 ** 63")
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -282,8 +284,7 @@ def _checked(
     if not (
         type(X) is type(y) is type(w) is np.ndarray
         and X.dtype is w.dtype in _FLOATS
-        and y.dtype.kind in "iu"
-        and y.size
+        and y.dtype == _INT
         and X.ndim == 2
         and y.ndim == w.ndim == 1
     ):
@@ -399,4 +400,4 @@ def value_and_grad(
     return L, Gradients(dL_dw, dL_db)
 
 
-# gradc: 4d963fbef7641c880361455ecc3304e03f8f2be9494669b64c9d06aa0caa9ab3
+# gradc: 6e38fba1b46ae953752b1bc6b058afe3dbaabc9b1893f708469915169ba9e682

@@ -37,10 +37,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -123,4 +124,4 @@ def value(X: ArrayLike, W: ArrayLike) -> NDArray[Any]:
     return P
 
 
-# gradc: f9d9db3f16384aabdf2ecbf3aca5608b4afcebac0c13b61db08e2efd5330aa98
+# gradc: 64e7c94f310d73140489369541d26727a1a13165b6db5cd852c7873632591001

@@ -37,10 +37,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -129,4 +130,4 @@ def value(x: ArrayLike, y: ArrayLike) -> NDArray[Any]:
     return s
 
 
-# gradc: 171d1700c080a69c693a55f9d8ccb9e8a2f97d1e7428502bba469d17df996255
+# gradc: 1d29e65889146cda2849eca98f4631834932b5969f6e4326c65b44edb65e5ff0

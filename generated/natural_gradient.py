@@ -20,6 +20,9 @@ np.empty(2**24, np.uint8)
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
+_INT = np.dtype(np.int64)
+
+
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
     try:
@@ -41,10 +44,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -56,18 +60,16 @@ def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of integers with the declared number of axes."""
-    if (
-        type(x) is np.ndarray
-        and x.dtype.kind in "iu"
-        and x.size
-        and (rank is None or x.ndim == rank)
-    ):
+    """x as an array of integers of 64 bits with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype == _INT and (rank is None or x.ndim == rank):
         return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    return array if array.size else array.astype(np.int64)
+    result = array.astype(np.int64, copy=False)
+    if array.dtype == np.uint64 and result.min(initial=0) < 0:
+        raise ValueError(f"{name} must hold integers below 2 ** 63")
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -155,27 +157,20 @@ def _log_softmax(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_picked(
-    x: NDArray[Any], places: NDArray[Any], out: Any = None
+    x: NDArray[Any], places: NDArray[Any], axis: int = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The softmax of each row along the last axis, and its logarithm at one place of each."""
-    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
-    picked: NDArray[Any] = (
-        e[np.arange(len(x)), places]
-        if x.ndim == 2
-        else np.take_along_axis(e, places[..., None], -1)[..., 0]
-    )
+    """The softmax along an axis, and its logarithm at one place of each row along it; axes that the places lack are the last."""
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
+    if places.ndim == 1 and axis % x.ndim == 1:
+        picked: NDArray[Any] = e[np.arange(len(x)), places]
+    else:
+        open_axes = (axis % x.ndim, *range(places.ndim + 1, x.ndim))
+        picked = np.take_along_axis(e, np.expand_dims(places, open_axes), axis).squeeze(axis)
     np.exp(e, out=e)
-    total = _added(e, -1)
+    total = _added(e, axis)
     e /= total
-    picked -= np.log(total[..., 0])
+    picked -= np.log(total.squeeze(axis))
     return e, picked
-
-
-def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
-    """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
-    out = np.zeros(shape, g.dtype)
-    out[index] = g
-    return out
 
 
 _BLOCK_BYTES = 2**22
@@ -345,8 +340,7 @@ def _checked(
     if not (
         type(X) is type(y) is type(W) is np.ndarray
         and X.dtype is W.dtype in _FLOATS
-        and y.dtype.kind in "iu"
-        and y.size
+        and y.dtype == _INT
         and X.ndim == W.ndim == 2
         and y.ndim == 1
     ):
@@ -506,9 +500,10 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         scaled = (-(dratio * ratio_2 / added_3) + drate / added_2) * r
         dr = drest + 2 * scaled
     dL_dg = dr + dd
+    # g = grad(L, W)
+    dL_dlog_probs = X @ (1.0 / max(N, 1) * dL_dg) * exp_log_probs
     # L = cross_entropy(Z, y)
-    scattered = _scatter((N, K), (np.arange(N), y), np.full((N,), -dL / N, dtype=dtype))
-    dL_dlog_probs = X @ (1.0 / max(N, 1) * dL_dg) * exp_log_probs + scattered
+    dL_dlog_probs[np.arange(N), y] -= dL / N
     scaled = exp_log_probs * dL_dlog_probs.sum(axis=-1, keepdims=True)
     dL_dZ = P * (dL_dP - np.vecdot(dL_dP, P)[:, None]) + (dL_dlog_probs - scaled)
     # Z = X @ W
@@ -594,4 +589,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 361f8e7d175800daea88f88cac49a7050ceb2ca102d04c9efdff6d22a951f75f
+# gradc: 7e7464686b02ff0445a1379f9757f796d682cc4b060e98c9b053c38022a89fde

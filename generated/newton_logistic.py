@@ -16,6 +16,9 @@ np.empty(2**24, np.uint8)
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
+_INT = np.dtype(np.int64)
+
+
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
     try:
@@ -37,27 +40,26 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of integers with the declared number of axes."""
-    if (
-        type(x) is np.ndarray
-        and x.dtype.kind in "iu"
-        and x.size
-        and (rank is None or x.ndim == rank)
-    ):
+    """x as an array of integers of 64 bits with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype == _INT and (rank is None or x.ndim == rank):
         return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    return array if array.size else array.astype(np.int64)
+    result = array.astype(np.int64, copy=False)
+    if array.dtype == np.uint64 and result.min(initial=0) < 0:
+        raise ValueError(f"{name} must hold integers below 2 ** 63")
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -135,8 +137,7 @@ def _checked(X: Any, y: Any, lam: Any) -> tuple[NDArray[Any], NDArray[Any], NDAr
     if not (
         type(X) is type(y) is np.ndarray
         and X.dtype in _FLOATS
-        and y.dtype.kind in "iu"
-        and y.size
+        and y.dtype == _INT
         and X.ndim == 2
         and y.ndim == 1
     ):
@@ -228,4 +229,4 @@ def value(X: ArrayLike, y: ArrayLike, lam: ArrayLike) -> NDArray[Any]:
     return w
 
 
-# gradc: df75e9d3d6bab6d334697c24e953cd347e4acaf1c384f1c5b85cd0c381b160b6
+# gradc: 090881712dde72db27d45b0fc4005a52af4c406aa524c68e390ea3bd216b3310

@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -315,4 +316,4 @@ def value_and_grad(
     return L, Gradients(dL_dw)
 
 
-# gradc: 28b87583ae343cf6c7df7fcbdf71442444140e1bdad9fabeef61f12986cde575
+# gradc: 25ed7fdf27a0863861c0c276b6948e7ae2ebe3ff133e02a21b69b9cf22b89c60

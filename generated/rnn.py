@@ -17,6 +17,9 @@ np.empty(2**24, np.uint8)
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
+_INT = np.dtype(np.int64)
+
+
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
     try:
@@ -38,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -53,18 +57,16 @@ def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of integers with the declared number of axes."""
-    if (
-        type(x) is np.ndarray
-        and x.dtype.kind in "iu"
-        and x.size
-        and (rank is None or x.ndim == rank)
-    ):
+    """x as an array of integers of 64 bits with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype == _INT and (rank is None or x.ndim == rank):
         return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    return array if array.size else array.astype(np.int64)
+    result = array.astype(np.int64, copy=False)
+    if array.dtype == np.uint64 and result.min(initial=0) < 0:
+        raise ValueError(f"{name} must hold integers below 2 ** 63")
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -133,19 +135,19 @@ def _log_softmax(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _softmax_and_picked(
-    x: NDArray[Any], places: NDArray[Any], out: Any = None
+    x: NDArray[Any], places: NDArray[Any], axis: int = -1, out: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The softmax of each row along the last axis, and its logarithm at one place of each."""
-    e: NDArray[Any] = np.subtract(x, _top(x, -1), out=out)
-    picked: NDArray[Any] = (
-        e[np.arange(len(x)), places]
-        if x.ndim == 2
-        else np.take_along_axis(e, places[..., None], -1)[..., 0]
-    )
+    """The softmax along an axis, and its logarithm at one place of each row along it; axes that the places lack are the last."""
+    e: NDArray[Any] = np.subtract(x, _top(x, axis), out=out)
+    if places.ndim == 1 and axis % x.ndim == 1:
+        picked: NDArray[Any] = e[np.arange(len(x)), places]
+    else:
+        open_axes = (axis % x.ndim, *range(places.ndim + 1, x.ndim))
+        picked = np.take_along_axis(e, np.expand_dims(places, open_axes), axis).squeeze(axis)
     np.exp(e, out=e)
-    total = _added(e, -1)
+    total = _added(e, axis)
     e /= total
-    picked -= np.log(total[..., 0])
+    picked -= np.log(total.squeeze(axis))
     return e, picked
 
 
@@ -235,8 +237,7 @@ def _checked(
         is type(c)
         is np.ndarray
         and E.dtype is Wx.dtype is Wh.dtype is b.dtype is Wo.dtype is c.dtype in _FLOATS
-        and text.dtype.kind in "iu"
-        and text.size
+        and text.dtype == _INT
         and text.ndim == E.ndim == Wx.ndim == Wh.ndim == Wo.ndim == 2
         and b.ndim == c.ndim == 1
     ):
@@ -440,4 +441,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: 5aad6578d76861b12d910f9f6a0e7154ebe1d26c2670f1fa82b07568920cd1a2
+# gradc: b34437fc763581d9252abe451a4d1ec4a98a8bef00cd29cf759369d42b47a88a

@@ -333,6 +333,15 @@ def test_rows_whose_number_has_another_name(term: str, monkeypatch: pytest.Monke
     assert_same(module.value_and_grad(x=x, y=y[:1]), pair(module, {"x": x, "y": y[:1]}))
 
 
+def test_a_maximum_over_rows_that_are_all_the_same() -> None:
+    """Which nothing that has rows counts."""
+    module = module_of(compile_text(HEAD + "L = sum(max(broadcast_to(w, (N, D)), axis=0)) + sum(sin(one_hot(i, D) * x[:, :1]))\n", "it"), "it")
+    x, w, i = np.ones((4, 3)), np.arange(3.0), np.array([0, 2, 1, 1])
+    value, gradients = module.value_and_grad(x, x, i, w)
+    np.testing.assert_allclose(value, 3 + 4 * np.sin(1.0))
+    np.testing.assert_allclose(gradients.w, 1.0)
+
+
 def test_a_hint_chooses_the_dimension() -> None:
     text = "input x: [M, N]\nparam w: [M, N]\nL = sum(tanh(w * x) * sin(w * x))"
     assert "The M rows" in made(text).value_and_grad.__doc__

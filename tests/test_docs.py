@@ -106,6 +106,8 @@ def check_commands(text: str, folder: Path) -> None:
     """Run a console block's commands. What they print must be what stands there, but for the digits of rounding errors."""
 
     def steady(shown: str) -> str:
+        # which result differs most from the pair's is a matter of rounding
+        shown = re.sub(r"(?m)^(value_and_grad +)\([\d, ]*\) +", r"\1", shown)
         return re.sub(r"\d\.\de[-+]\d\d", "1.0e+00", shown)
 
     for part in re.split(r"^\$ gradc ", text, flags=re.MULTILINE)[1:]:

@@ -163,6 +163,26 @@ def test_many_logits_with_and_without_a_large_one(dtype: Any) -> None:
         np.testing.assert_allclose(sigmoid, np.exp(x - exact).astype(np.float64), rtol=5 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_each_of_two_has_in_the_sum_of_their_exponentials(dtype: Any) -> None:
+    x, y = (30 * rng.normal(size=(2, 9000))).astype(dtype)
+    y[0], y[1:3] = x[0] + dtype(1e-3), x[1:3]
+    exact = np.logaddexp(x.astype(np.longdouble), y.astype(np.longdouble))
+    out, first, second = h._logaddexp_and_shares(frozen(x, dtype), frozen(y, dtype))
+    assert out.dtype == first.dtype == second.dtype == dtype
+    np.testing.assert_allclose(out, exact.astype(np.float64), rtol=4 * np.finfo(dtype).eps, atol=4 * np.finfo(dtype).eps)
+    for share, of in ((first, x), (second, y)):
+        inside = np.abs(x - y) < 80
+        np.testing.assert_allclose(share[inside], np.exp(of - exact).astype(np.float64)[inside], rtol=64 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(share, np.exp(of - exact).astype(np.float64), rtol=64 * np.finfo(dtype).eps, atol=1e-34)
+    for a, b in ((np.inf, 1.0), (-np.inf, 1.0), (2.0, -np.inf), (-np.inf, -np.inf), (np.inf, np.inf), (0.0, -50.0), (3.0, 900.0)):
+        with np.errstate(all="raise", under="ignore"):
+            out, first, second = h._logaddexp_and_shares(dtype(a), np.array([b], dtype))
+        np.testing.assert_allclose(out, np.logaddexp(a, b), rtol=1e-7 if dtype == np.float32 else 1e-15)
+        if np.isfinite([a, b]).any():
+            np.testing.assert_allclose([first[0], second[0]], [a > b, b > a], atol=1e-20)
+
+
 @pytest.mark.parametrize("row", range(len(ELEMENTWISE)))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_elementwise(row: int, dtype: Any) -> None:

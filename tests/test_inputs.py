@@ -100,6 +100,60 @@ def test_gradients_are_fresh(path: Path) -> None:
     assert all(np.array_equal(arguments[name], kept[name]) for name in arguments)
 
 
+SEEN = {
+    "turned": ("h, q: [N]", "sum(sin(h[::-1] + q))"),
+    "a column": ("q: [N]\nparam h: [N, 1]", "sum(sin(h[:, 0] + q))"),
+    "a column that is picked from": ("q: [N]\nparam h: [N, 1]\ninput i: int[M] in 0:N", "sum((h[:, 0] + q)[i])"),
+    "transposed": ("h: [N, K]\nparam q: [K, N]", "sum(sin(h.T + q))"),
+    "a running sum": ("w: [K]\nparam y: [N, K]\ndef cum(v, e) = v + e", "sum(scan(cum, w, y))"),
+    "a diagonal": ("A: [N, N]\nparam o: [N]", "sum(diagonal(exp(A)) * o)"),
+    "a diagonal by labels": ("A: [N, N]\nparam o: [N]", "sum(einsum('ii->i', inv(A)) * o)"),
+    "diagonals": ("y: [N, K]\nparam o: [K]", "sum(tanh(jacobian(y * o, o)))"),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_gradients_that_are_seen_in_others_are_fresh(name: str) -> None:
+    head, formula = SEEN[name]
+    module = module_of(compile_text(f"param {head}\nL = {formula}\n", "it"), "it")
+    rng = np.random.default_rng(0)
+    sizes = {"N": 3, "K": 2, "M": 4}
+    shapes = re.findall(r"(?:param|input) ([\w, ]+): (int)?\[([\w, ]+)\]", f"param {head}")
+    arguments = {
+        each: rng.integers(0, 3, size=shape) if kind else rng.normal(size=shape)
+        for names, kind, dims in shapes
+        for shape in [tuple(sizes.get(dim) or int(dim) for dim in dims.split(", "))]
+        for each in names.split(", ")
+    }
+    _, fused = module.value_and_grad(**arguments)
+    pair = module.backward(module.forward(**arguments)[1])
+    for one, other in zip(fused, pair, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    for gradients in (fused, pair):
+        assert all(each.flags.writeable for each in gradients)
+        assert not np.shares_memory(*gradients)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "uint64", ">i8"])
+def test_integers_are_of_64_bits(dtype: str) -> None:
+    module = module_of(compile_text("input y: int[N]\nparam w: [N]\nL = sum(w * where(y > 2, 1000, y - 5) * (y * y))\n", "it"), "it")
+    y, w = np.array([0, 1, 100, 3]), np.arange(4.0)
+    expected = (w * np.where(y > 2, 1000, y - 5) * y * y).sum()
+    value, _ = module.value_and_grad(y.astype(dtype), w)
+    assert value == expected == module.value(y.astype(dtype), w)
+    with pytest.raises(ValueError, match=r"y must hold integers below 2 \*\* 63"):
+        module.value(np.array([2**63], np.uint64), w[:1])
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4"])
+def test_another_byte_order(dtype: str) -> None:
+    module = module_of(compile_text("param x: [N]\nL = sum(where(x > 0, x, -x) ** 2)\n", "it"), "it")
+    x = np.linspace(-1, 1, 5000)
+    value, gradients = module.value_and_grad(x.astype(dtype))
+    np.testing.assert_allclose(gradients.x, 2 * x, atol=1e-6)
+    assert gradients.x.dtype == np.dtype(dtype).newbyteorder("=") == value.dtype
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_wrong_rank_is_refused(path: Path) -> None:
     found, arguments = drawn(path)

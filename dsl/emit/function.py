@@ -102,11 +102,19 @@ def fresh(gradients: Iterable[tuple[str, Node]], body: Body, made: set[Node]) ->
         text = body.texts[node].text
         if node.type.shape == ():
             text = scalar(node, text, body)
-        elif node in given or _shares(node, made):
+        elif (seen := _seen(node)) in given or _shares(node, made):
             text = f"np.array({text})"
-        given.add(node)
+        else:
+            given.add(seen)
         texts.append(text)
     return texts
+
+
+def _seen(node: Node) -> Node:
+    """The array that a view shows, be it a part of it or all."""
+    while isinstance(node, Apply) and _is_view(node):
+        node = node.args[0]
+    return node
 
 
 def _shares(node: Node, made: set[Node]) -> bool:
@@ -114,7 +122,7 @@ def _shares(node: Node, made: set[Node]) -> bool:
     while isinstance(node, Apply) and node not in made and _is_view(node):
         if node.op.name in ("broadcast_to", "spread"):
             return node.args[0].type.shape != ()
-        if node.op.name == "diagonal":
+        if node.op.name == "diagonal" or (node.op.name == "einsum" and len(node.type.known) < len(node.args[0].type.known)):
             return True
         node = node.args[0]
     if carried := last_carry(node):

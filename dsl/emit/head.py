@@ -46,7 +46,7 @@ def _conversions(arrays: Sequence[Declared]) -> list[str]:
     kinds = {dtype: [each.node.name for each in usual if each.node.type.dtype == dtype] for dtype in ("float", "int", "bool")}
     tests = [f"{' is '.join(f'type({each.node.name})' for each in usual)} is np.ndarray"]
     tests += [f"{' is '.join(f'{name}.dtype' for name in kinds['float'])} in _FLOATS"] * bool(kinds["float"])
-    tests += [f'{name}.dtype.kind in "iu" and {name}.size' for name in kinds["int"]]
+    tests += [f"{' == '.join(f'{name}.dtype' for name in kinds['int'])} == _INT"] * bool(kinds["int"])
     tests += [f'{name}.dtype.kind == "b"' for name in kinds["bool"]]
     ranks: dict[int, list[str]] = {}
     for each in usual:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
+_INT = np.dtype(np.int64)
 
 
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
@@ -33,10 +34,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -48,13 +50,16 @@ def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of integers with the declared number of axes."""
-    if type(x) is np.ndarray and x.dtype.kind in "iu" and x.size and (rank is None or x.ndim == rank):
+    """x as an array of integers of 64 bits with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype == _INT and (rank is None or x.ndim == rank):
         return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    return array if array.size else array.astype(np.int64)
+    result = array.astype(np.int64, copy=False)
+    if array.dtype == np.uint64 and result.min(initial=0) < 0:
+        raise ValueError(f"{name} must hold integers below 2 ** 63")
+    return result
 
 
 def _bool_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
@@ -234,6 +239,21 @@ def _logaddexp(x: Any, y: Any) -> NDArray[Any]:
     return least
 
 
+@np.errstate(invalid="ignore")
+def _logaddexp_and_shares(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """log(exp(x) + exp(y)), and how much of that sum exp(x) is, and exp(y), of one exponential."""
+    z: NDArray[Any] = np.subtract(x, y)
+    e: NDArray[Any] = np.exp(np.minimum(z, 80.0 if z.dtype.char == "f" else 700.0))
+    second: NDArray[Any] = 1.0 / (1.0 + e)
+    first: NDArray[Any] = e * second
+    if z.min(initial=0.0) > -np.inf:
+        out: NDArray[Any] = np.maximum(x, y) - np.log1p(-np.minimum(first, second))
+    else:
+        out = np.logaddexp(x, y)
+        first, second = (np.where(out > -np.inf, share, 0.0).astype(out.dtype) for share in (first, second))
+    return out, first, second
+
+
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
     many = isinstance(x, np.ndarray) and x.size >= 4096
@@ -261,6 +281,14 @@ def _softplus_and_sigmoid(x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     softplus: NDArray[Any] = np.log1p(e)
     e /= 1.0 + e
     return softplus if below is x else np.maximum(x, softplus), e
+
+
+def _log1mexp(x: NDArray[Any]) -> NDArray[Any]:
+    """log(1 - exp(-x)) for x > 0, by whichever of expm1 and log1p does not cancel (Mächler, "Accurately computing log(1 - exp(-|a|))", 2012)."""
+    near = np.log(-np.expm1(-np.minimum(x, 0.7)))
+    far = np.log1p(-np.exp(-np.maximum(x, 0.6)))
+    out: NDArray[Any] = np.where(x < 0.65, near, far)[()]
+    return out
 
 
 def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:

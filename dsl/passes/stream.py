@@ -252,6 +252,11 @@ class _Plan:
         symbols = {*self.dim.symbols()}
         return any(not symbols.isdisjoint(dim.symbols()) for dim in node.type.shape or ())
 
+    @property
+    def reads(self) -> bool:
+        """Whether every walk reads rows of something: what is the same in all rows has none to be counted by."""
+        return all(walk.sequences for walk in self.walks())
+
     def walks(self) -> Iterator[Walk]:
         """The walks, in order."""
         for k in range(max(self.when.values()) // 2 + 1):
@@ -260,7 +265,7 @@ class _Plan:
             added = {node: of for node, of in self.added.items() if self.when[node] == 2 * k + 2}
             put = (piece.args[0] for of in added.values() for _, piece in of.terms)
             sequences = self._sequences(k, [*(part for _, part in totals), *kept, *put])
-            if sequences:
+            if totals or kept or added:
                 yield Walk(self.dim, sequences, totals, kept, tuple(added))
 
     def _sequences(self, k: int, roots: Iterable[Node]) -> tuple[Node, ...]:
@@ -286,7 +291,7 @@ def _planned(program: Program, dim: Dim, cut: Mapping[Node, Pieces]) -> _Plan | 
     batches = _batches(program, plan.order)
     others = batches - {dim} - (plan.beside if dim in batches else set())
     large = any(each in others for node in plan.parts for each in node.type.shape or ())
-    pays = plan.gain >= LEAST_GAIN and (plan.first or not plan.added)
+    pays = plan.gain >= LEAST_GAIN and plan.reads and (plan.first or not plan.added)
     return plan if pays and (not large or _hint(program, dim)) else None
 
 
@@ -294,7 +299,7 @@ def _planned_apart(program: Program, rows: Dim, columns: Dim) -> _Plan | None:
     """The plan for rows that stand beside as many columns, if it is worth its while. What several walks need of these is kept for all of them or made
     again, which pays only where there is no room for more."""
     plan = _plan(program, rows, {}, columns)
-    return plan if plan.parts and plan.spares and (len(plan.busy) == 1 or _hint(program, columns)) else None
+    return plan if plan.parts and plan.spares and plan.reads and (len(plan.busy) == 1 or _hint(program, columns)) else None
 
 
 def _plan(program: Program, dim: Dim, cut: Mapping[Node, Pieces], columns: Dim | None = None) -> _Plan:

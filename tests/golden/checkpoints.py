@@ -39,10 +39,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -353,8 +354,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
     us = np.empty(((N + 2) // 3 + 1, D), dtype=dtype)
     us[0] = h
-    totals_2 = np.empty(((N + 2) // 3 + 1,), dtype=dtype)
-    totals_2[0] = 0.0
+    total = dtype.type(0.0)
     v = np.empty((N, D), dtype=dtype)
     totals = np.empty((N,), dtype=dtype)
     for t in range((N + 2) // 3):
@@ -366,8 +366,8 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
         u_2 = us_2[1:]
         v[block] = u_2
         total_u_2 = u_2.dot(_ones(D, dtype))
-        totals_2[t + 1] = totals_2[t] + total_u_2.sum()
-        totals[block] = _recurrence(totals_2[t], 1.0, total_u_2)[1:]
+        totals[block] = _recurrence(total, 1.0, total_u_2)[1:]
+        total = total + total_u_2.sum()
     # L = sum(v ** 2) + sum(totals) * fold(newton, 1.0, 7, checkpoint=2)
     r = dtype.type(1.0)
     for t in range(4):
@@ -428,4 +428,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: 1ee4febc5fbb95c53bc956c78416e204afd8b1ada7a09d52b15e1eb143ff9738
+# gradc: 7242961d39590eee52795dcab2b14ca2a719375c626948c33fcd4ca57a87bced

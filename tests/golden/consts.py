@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -323,4 +324,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 0fc5a2f2821c652509643f3afb5ebe923404399252f87b9645cfa337239c3fac
+# gradc: 008ee0313fedd22302eee40e86d6208eeeb6e676ece1ef5aac1097d287bec39d

@@ -37,10 +37,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -159,4 +160,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dW)
 
 
-# gradc: 6eac7d7a3a2d2996b0653363c7ff3d073b09eff52121cc20e9ed210743e93e1a
+# gradc: 6abebc63393710dab8859c9decbc3550a1024ae2b6629ff47d9da2419660d32c

@@ -20,6 +20,9 @@ np.empty(2**24, np.uint8)
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
+_INT = np.dtype(np.int64)
+
+
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
     try:
@@ -41,10 +44,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -56,18 +60,16 @@ def _in_one_precision(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of integers with the declared number of axes."""
-    if (
-        type(x) is np.ndarray
-        and x.dtype.kind in "iu"
-        and x.size
-        and (rank is None or x.ndim == rank)
-    ):
+    """x as an array of integers of 64 bits with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype == _INT and (rank is None or x.ndim == rank):
         return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    return array if array.size else array.astype(np.int64)
+    result = array.astype(np.int64, copy=False)
+    if array.dtype == np.uint64 and result.min(initial=0) < 0:
+        raise ValueError(f"{name} must hold integers below 2 ** 63")
+    return result
 
 
 def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -275,8 +277,7 @@ def _checked(label: Any, p: Any, u: Any) -> tuple[NDArray[Any], NDArray[Any], ND
     if not (
         type(label) is type(p) is type(u) is np.ndarray
         and p.dtype is u.dtype in _FLOATS
-        and label.dtype.kind in "iu"
-        and label.size
+        and label.dtype == _INT
         and label.ndim == u.ndim == 1
         and p.ndim == 2
     ):
@@ -386,4 +387,4 @@ def value_and_grad(
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: 56beccf9e3ea9ffa4e8b33a4486155e952026fd363e0aad7f52a42c3358add7f
+# gradc: 5105e9fc7c442d085162c6e8463d3119482697de335be4a88fa9fc27b82dd559

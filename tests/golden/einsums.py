@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -382,4 +383,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_du, total, dL_dT)
 
 
-# gradc: fa5b3e4074792332696e8fc5c5a4ea2b511d7fd3fc7f96738c19194da67ab16a
+# gradc: 394aabb49a19902926cb6fb537081e7b181a90b2901db87daa1f91dde5da2d30

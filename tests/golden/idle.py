@@ -37,10 +37,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -151,4 +152,4 @@ def value_and_grad(x: ArrayLike, unused: ArrayLike, stopped: ArrayLike) -> tuple
     return L, Gradients(dL_dx, zeros, dtype.type(0.0))
 
 
-# gradc: 7ff1fec9fbdc6d4d6c53269c69c221def2a9006dabdf7994c1a3a9c0afd0c447
+# gradc: 54578efa78821d579537cde30b895122336b56bdfa62db6f6346f97758e86ff8

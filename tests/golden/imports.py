@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -313,4 +314,4 @@ def value_and_grad(
     return L, Gradients(dL_dgain)
 
 
-# gradc: 010adcd2a2a63cd5577f8a3e96f4bd41686bd5fd13ca8c9de7b8fbc13347ea48
+# gradc: 0660dc245c675c2fc4e37f658d8d9067959fc790a8080968ad441b0f6442d1f2

@@ -20,6 +20,9 @@ np.empty(2**24, np.uint8)
 _FLOATS = np.dtype(np.float64), np.dtype(np.float32)
 
 
+_INT = np.dtype(np.int64)
+
+
 def _array(x: Any, name: str, rank: int | None) -> NDArray[Any]:
     """x as an array with the declared number of axes."""
     try:
@@ -41,27 +44,26 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
 
 def _int_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
-    """x as an array of integers with the declared number of axes."""
-    if (
-        type(x) is np.ndarray
-        and x.dtype.kind in "iu"
-        and x.size
-        and (rank is None or x.ndim == rank)
-    ):
+    """x as an array of integers of 64 bits with the declared number of axes."""
+    if type(x) is np.ndarray and x.dtype == _INT and (rank is None or x.ndim == rank):
         return x  # the usual case, without a call
     array = _array(x, name, rank)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} must hold integers, not {array.dtype}")
-    return array if array.size else array.astype(np.int64)
+    result = array.astype(np.int64, copy=False)
+    if array.dtype == np.uint64 and result.min(initial=0) < 0:
+        raise ValueError(f"{name} must hold integers below 2 ** 63")
+    return result
 
 
 def _bool_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
@@ -267,8 +269,7 @@ def _checked(count: Any, keep: Any, x: Any) -> tuple[NDArray[Any], NDArray[Any],
     if not (
         type(count) is type(keep) is type(x) is np.ndarray
         and x.dtype in _FLOATS
-        and count.dtype.kind in "iu"
-        and count.size
+        and count.dtype == _INT
         and keep.dtype.kind == "b"
         and count.ndim == keep.ndim == x.ndim == 1
     ):
@@ -368,4 +369,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: 39a650343141ca87e17c5e0f8ee2cf10ae27b68d059b39d4b0ba759c4a8f6d2b
+# gradc: b11d2feebd12c6eeaebda80b9734b25b66a7166c9e1f88a86cdecb63378bd270

@@ -38,10 +38,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -116,8 +117,8 @@ def _softmax(
 class Tape(NamedTuple):
     """What backward needs of forward."""
 
-    score: NDArray[Any]
     L: Any
+    score: NDArray[Any]
     share: NDArray[Any]
     X: NDArray[Any]
 
@@ -167,18 +168,18 @@ def forward(X: ArrayLike, w: ArrayLike) -> tuple[Outputs, Tape]:
     L = _logsumexp(score)
     # best = argmax(score)
     best = score.argmax()
-    tape = Tape(score, L, share, X)
+    tape = Tape(L, score, share, X)
     return Outputs(share, L, best), tape
 
 
 def backward(tape: Tape, dshare: Any = 1.0, dL: Any = None) -> Gradients:
     """The gradients, from the cotangent of share, L."""
-    score, L, share, X = tape
+    L, score, share, X = tape
     dshare = _cotangent(dshare, "dshare", score.shape, score.dtype)
     dL = _cotangent(dL, "dL", (), score.dtype)
     # share = softmax(score)
     scaled = share * (dshare - (dshare * share).sum(keepdims=True))
-    dshare_dscore = dL * np.exp(score - L) + scaled
+    dshare_dscore = dL * np.exp(score - np.maximum(L, -1e38)) + scaled
     # score = X @ w
     dshare_dw = dshare_dscore @ X
     return Gradients(dshare_dw)
@@ -198,4 +199,4 @@ def value(X: ArrayLike, w: ArrayLike) -> Outputs:
     return Outputs(share, L, best)
 
 
-# gradc: 300acb914219e8ac4edd14b6c1b78f952cecbede54d16423df7f0e18ac231439
+# gradc: f017e38e33caf824ed44f1dd6f4ec8c11fab7c9fc158c9a47429c96d60b3630b

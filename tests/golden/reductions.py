@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -323,23 +324,25 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     scaled = 3 * dL
     centred_squared = centred**2
     dL_dcentred = scaled * centred_squared
-    scattered = _scatter((B, N, D), (0, 0), dL * _prod_others(x_0_0))
     tied = norm_x == 0
     chosen = np.where(tied, 0.0, dL / np.where(tied, 1.0, norm_x))
+    added = chosen * x
+    added[0, 0] += dL * _prod_others(x_0_0)
     # low = min(x, axis=0, keepdims=True)
     tied_2 = x == low
     ratio = -dL / tied_2.sum(axis=0, keepdims=True).astype(dtype)
     # top = max(x, axis=-1)
     tied_3 = x == x.max(axis=-1, keepdims=True)
     ratio_2 = dL / (B * N) / tied_3.sum(axis=-1, keepdims=True).astype(dtype)
-    added = scattered + chosen * x + _masked(tied_2, ratio) + _masked(tied_3, ratio_2)
+    added_2 = added + _masked(tied_2, ratio) + _masked(tied_3, ratio_2)
     # spread = std(x, axis=1, ddof=1)
     tied_4 = spread == 0
     chosen_2 = np.where(tied_4, 0.0, dL / (N - 1) / np.where(tied_4, 1.0, spread))
+    difference_3 = difference - difference.mean(axis=1, keepdims=True)
     # centred = x - mean(x, axis=(0, 2), keepdims=True)
-    added_2 = added + chosen_2[:, None] * difference + dL_dcentred
+    added_3 = added_2 + chosen_2[:, None] * difference_3 + dL_dcentred
     scaled_2 = scaled / (B * D) * centred_squared.sum(axis=(0, 2), keepdims=True)
-    dL_dx = added_2 - scaled_2
+    dL_dx = added_3 - scaled_2
     return Gradients(dL_dx)
 
 
@@ -442,47 +445,48 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
 
     def block_3(
         x_rows: Any,
-        scattered_rows: Any,
         tied_3_rows: Any,
         tied_rows: Any,
         tied_4_rows: Any,
         spread_rows: Any,
         difference_rows: Any,
+        scattered_rows: Any,
     ) -> Any:
-        # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
-        added = chosen * x_rows
-        added += scattered_rows
-        # low = min(x, axis=0, keepdims=True)
-        added += _masked(tied_3_rows, ratio_3)
         # top = max(x, axis=-1)
         number = tied_rows.sum(axis=-1, keepdims=True).astype(dtype)
-        dL_dx = _masked(tied_rows, 1.0 / (B * N) / number)
-        dL_dx += added
+        # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
+        dL_dx = chosen * x_rows
+        # centred = x - mean(x, axis=(0, 2), keepdims=True)
+        dL_dx += _masked(tied_3_rows, ratio_3)
+        dL_dx += _masked(tied_rows, 1.0 / (B * N) / number)
         # spread = std(x, axis=1, ddof=1)
         ratio_4 = _where(tied_4_rows, 1.0, spread_rows)
         np.divide(1.0 / (N - 1 or np.nan), ratio_4, out=ratio_4)
-        scaled_2 = _where(tied_4_rows, 0.0, ratio_4)[:, None] * difference_rows
+        ratio_5 = (_ones(N, dtype) @ difference_rows)[:, None]
+        ratio_5 /= N
+        scaled_2 = difference_rows - ratio_5
+        scaled_2 *= _where(tied_4_rows, 0.0, ratio_4)[:, None]
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
         centred = x_rows - ratio_2
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
         dL_dcentred = centred * centred
         dL_dcentred *= 3
-        # spread = std(x, axis=1, ddof=1)
-        dL_dx += scaled_2
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
+        dL_dx += scaled_2
         dL_dx += dL_dcentred
         dL_dx -= scaled
+        dL_dx += scattered_rows
         return (dL_dx,)
 
     (dL_dx,) = _in_blocks(
         block_3,
-        (x, scattered, tied_3, tied, tied_4, spread, difference),
+        (x, tied_3, tied, tied_4, spread, difference, scattered),
         B,
-        8 * (10 * D * N + 3 * D + N),
+        8 * (9 * D * N + 4 * D + N),
         workers,
         kept=(0,),
     )
     return L, Gradients(dL_dx)
 
 
-# gradc: 506b7b280cce69f930c58ae3cfa279ca2fe8dd94ec1298dfc77be1d4faf6cca2
+# gradc: 443f9019535dc77bbe991c425916b217859e9c09324b21a126948e68e8bcf3a4

@@ -38,10 +38,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -200,12 +201,12 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     chosen = _masked(below, dL_dgrown[:, :, None] * prod_others)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     dL_dtotal = scaled * total
-    # ranked = sort(x, axis=0)
-    added_3 = np.zeros((N, D), dtype=dtype)
-    added_3[np.arange(N), picked] = dL
+    # grown = cumprod(1 + x / 10, axis=-1)
+    added_3 = chosen.sum(axis=1) / 10
+    added_3[np.arange(N), picked] += dL
     added_3[x.argsort(axis=0, kind="stable"), arange_2] += dL_dranked
     # total = cumsum(x, axis=0)
-    dL_dx = added_3 + chosen.sum(axis=1) / 10 + dL_dtotal[::-1].cumsum(axis=0)[::-1]
+    dL_dx = added_3 + dL_dtotal[::-1].cumsum(axis=0)[::-1]
     return Gradients(dL_dx)
 
 
@@ -272,13 +273,9 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dx *= 0.1
     # total = cumsum(x, axis=0)
     dL_dx += dL_dtotal[::-1].cumsum(axis=0)[::-1]
-    # ranked = sort(x, axis=0)
-    added_4 = np.zeros((N, D), dtype=dtype)
-    added_4[arange, picked] = 1.0
-    added_4[x.argsort(axis=0, kind="stable"), arange_2] += dL_dranked
-    # total = cumsum(x, axis=0)
-    dL_dx += added_4
+    dL_dx[arange, picked] += 1.0
+    dL_dx[x.argsort(axis=0, kind="stable"), arange_2] += dL_dranked
     return L, Gradients(dL_dx)
 
 
-# gradc: eda299c183613837fcc786bfa2e34d9928c7dc179aa3384028b8a614bfc978d8
+# gradc: dad39e8bd0b3502c84d403b397c4972de52aa8c90ec76f510e51cd41260bb134

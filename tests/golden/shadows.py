@@ -45,10 +45,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -597,4 +598,4 @@ def value_and_grad(
     )
 
 
-# gradc: e0617a8ae5e9df170835d113bc3e5947ad9c9eff2bd178b839988aca82559daa
+# gradc: fb91b11d9e7c5cd4ea84cf5bf86dd71688b2db92ec2cb67c6877d152b297cd36

@@ -38,10 +38,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -144,11 +145,10 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     # column = x[..., 2, None]
     added_2 = dL * column + _scatter((N, 4), np.s_[:, 2, None], dL_dcolumn)
     # head = x[:-1]
-    added_3 = added_2 + _scatter((N, 4), np.s_[::2, 1::2], dL_dodd)
-    added_4 = added_3 + np.concatenate((dL_dhead, dL_dlast[None]))
+    added_2[::2, 1::2] += dL_dodd
+    dL_dx = added_2 + np.concatenate((dL_dhead, dL_dlast[None]))
     # tail = x[1:]
-    scattered = _scatter((N, 4), np.s_[1:], scaled * tail_minus_head)
-    dL_dx = added_4 + scattered
+    dL_dx[1:] += scaled * tail_minus_head
     return Gradients(dL_dx)
 
 
@@ -175,10 +175,8 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     """L and its gradients.
 
     (column * x).sum() is computed as column[:, 0] @ x.sum(axis=-1).
-    Arrays that nothing reads any more are overwritten.
     """
     x = _checked(x)
-    N = x.shape[0]
     dtype = x.dtype
     # tail = x[1:]
     tail = x[1:]
@@ -200,12 +198,10 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     dL_dhead = -2 * tail_minus_head
     # tail = x[1:]
     dL_dx = column + np.concatenate((dL_dhead, dL_dlast[None]))
-    added_3 = np.zeros((N, 4), dtype=dtype)
-    added_3[:, 2, None] = dL_dcolumn
-    added_3[::2, 1::2] += exp_odd
-    added_3[1:] += 2 * tail_minus_head
-    dL_dx += added_3
+    dL_dx[:, 2, None] += dL_dcolumn
+    dL_dx[::2, 1::2] += exp_odd
+    dL_dx[1:] += 2 * tail_minus_head
     return L, Gradients(dL_dx)
 
 
-# gradc: 347da202343811f5e2557f826a65447d8049e2dc18750a598d074624ff795c49
+# gradc: 929183c07f16921cc48e816065b781c23d3a73117b40c43794d305c9c62e42d3

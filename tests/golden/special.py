@@ -42,10 +42,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -315,7 +316,9 @@ def _gammaln_far(a: Any, log: Any) -> Any:
 
 
 def _gammaln_one(a: float) -> float:
-    """log Γ(a) of one positive number."""
+    """log Γ(a) of one positive number: Python's own is as accurate far from where it is 0."""
+    if a >= 8.0:
+        return math.lgamma(a)
     if a < 1.0:
         return float(_gammaln_near(a)) - math.log(a)
     return float(_gammaln_near(a - 1.0) if a < 4.0 else _gammaln_far(a, math.log(a)))
@@ -721,4 +724,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: d4f26d918772d107376c3332b167dc3530146a67ee7db02c4bf2f1750d5a7468
+# gradc: 5b8457ef49dbb0ba63040965c7957fa038706a091af3877fa816c5d1c2aa4001

@@ -41,10 +41,11 @@ def _float_array(x: Any, name: str, rank: int | None = None) -> NDArray[Any]:
     if type(x) is np.ndarray and x.dtype in _FLOATS and (x.ndim == rank or rank is None):
         return x  # the usual case, without a call
     array: Any = np.float64(x) if type(x) is float and not rank else _array(x, name, rank)
-    if array.dtype.char not in "fd":
+    if array.dtype not in _FLOATS:
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{name} must hold floats, not {array.dtype}")
-        array = array.astype(np.float64)
+        # float32 of another byte order too
+        array = array.astype(np.float32 if array.dtype.char == "f" else np.float64)
     result: NDArray[Any] = array[()]
     return result
 
@@ -179,7 +180,8 @@ def _softmax_and_logsumexp(
     e: NDArray[Any] = np.subtract(x, top, out=out)
     np.exp(e, out=e)
     total = _added(e, axis)
-    e /= total
+    # the least sum is that of no entry but -inf
+    e /= np.maximum(total, 1.0)
     return e, np.log(total) + top
 
 
@@ -386,9 +388,11 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_ds = added + dL * _sigmoid(s)
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
     dL_da = _scatter((N, K), np.s_[:, 0], dL_dc)
+    # c = log(sum(exp(x), axis=1))
+    added_2 = -dL * _sigmoid(x) + dL * np.exp(x - np.maximum(c, -1e38)[:, None])
     # a = log(softmax(x, axis=-1))
     difference = dL_da - np.exp(a) * dL_da.sum(axis=-1, keepdims=True)
-    dL_dx = -dL * _sigmoid(x) + dL * np.exp(x - c[:, None]) + difference
+    dL_dx = added_2 + difference
     return Gradients(dL_dx, dL_ds)
 
 
@@ -453,19 +457,17 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
         total_3 = softplus.sum()
         dL_dc = np.ones((n_rows,), dtype=dtype)
         dL_da = _scatter((n_rows, K), np.s_[:, 0], dL_dc)
-        # a = log(softmax(x, axis=-1))
-        difference = np.multiply(softmax, dL_da.dot(_ones(K, dtype))[:, None], out=softmax)
-        np.subtract(dL_da, difference, out=difference)
         # c = log(sum(exp(x), axis=1))
         dL_dx = np.subtract(softmax_2, dL_dminus, out=softmax_2)
         # a = log(softmax(x, axis=-1))
-        dL_dx += difference
+        dL_dx -= softmax * dL_da.dot(_ones(K, dtype))[:, None]
+        dL_dx += dL_da
         return total, total_2, total_3, dL_dx
 
-    total, total_2, total_3, dL_dx = _in_blocks(block, (x,), N, 8 * (4 * K + 2), workers, kept=(0,))
+    total, total_2, total_3, dL_dx = _in_blocks(block, (x,), N, 8 * (3 * K + 2), workers, kept=(0,))
     # L = sum(a[:, 0]) + b + sum(c) + d + sum(e) + sqrt(s ** 2)
     L = total + b + total_2 + d - total_3 + np.abs(s)
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: 8163318e3eb41bcae6340d4c3d2658af678c74a590d619908c3dd3247cc46082
+# gradc: 8470b25687f67dda2e26af789cbed4d0c83c0e270ddbddb8baea15da6ff8c996
