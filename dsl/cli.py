@@ -305,7 +305,7 @@ def _show(reporter: Reporter, report: CheckReport) -> None:
 
     sizes = ", ".join(f"{name} = {size}" for name, size in report.sizes.items())
     click.echo(f"{report.name}" + (f" with {sizes}" if sizes else ""))
-    rows = [(row.name, str(row.shape), f"{row.absolute:.1e}", f"{row.relative:.1e}", "ok" if row.ok else "FAIL") for row in report.rows]
+    rows = [(row.name, str(row.shape), f"{row.absolute:.1e}", f"{row.relative:.1e}", row.verdict) for row in report.rows]
     table(("", "shape", "largest difference", "relative", ""), rows)
     reporter.failed = reporter.failed or not report.ok
 

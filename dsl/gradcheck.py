@@ -33,7 +33,8 @@ Arrays = dict[str, NDArray[Any]]
 class Row:
     """One comparison: the largest absolute and relative difference, and whether they are small enough.
 
-    ``curve`` has, for a gradient, steps of a plain central difference along one direction, and how far each was from the derivative.
+    ``curve`` has, for a gradient, steps of a plain central difference along one direction, and how far each was from the derivative; ``rounding`` is what
+    the digits of a large value leave uncertain in these differences.
     """
 
     name: str
@@ -41,10 +42,19 @@ class Row:
     absolute: float
     relative: float
     curve: tuple[tuple[float, float], ...] = ()
+    rounding: float = 0.0
 
     @property
     def ok(self) -> bool:
-        return bool(self.relative <= TOLERANCE or self.absolute <= TOLERANCE * 1e-3)
+        return bool(self.relative <= TOLERANCE or self.absolute <= max(TOLERANCE * 1e-3, self.rounding))
+
+    @property
+    def verdict(self) -> str:
+        """``ok`` or ``FAIL``, or why differences tell little."""
+        if not np.isfinite(self.absolute):
+            return "FAIL, not finite where the other is, or of another shape"
+        close = self.relative <= TOLERANCE or self.absolute <= TOLERANCE * 1e-3
+        return "FAIL" if not self.ok else "ok" if close else "ok as far as the value's digits go: it is large"
 
 
 @dataclass(frozen=True)
@@ -173,6 +183,9 @@ def _gradient_row(name: str, gradient: Any, arrays: Arrays, scalar: Callable[[Ar
     if np.shape(gradient) != x.shape:
         return Row(f"d{name}", np.shape(gradient), float("inf"), float("inf"))
     found, expected = [], []
+    # what a few roundings of the value make of a difference by a step of 1
+    uncertain = 32 * float(np.finfo(np.float64).eps) * abs(scalar(arrays))
+    rounding = uncertain / STEPS[0]
     entries = list(np.ndindex(x.shape))
     if len(entries) > MOST:
         entries = [entries[i] for i in sorted(rng.choice(len(entries), MOST, replace=False))]
@@ -185,11 +198,11 @@ def _gradient_row(name: str, gradient: Any, arrays: Arrays, scalar: Callable[[Ar
         if ("spd" in words or "symmetric" in words) and entry[-1] != entry[-2]:
             direction[(*entry[:-2], entry[-1], entry[-2])] = 1.0
         found.append(float(np.sum(gradient * direction)))
-        expected.append(_slope(along(direction), max(1.0, float(np.abs(x[entry])))))
+        expected.append(_slope(along(direction), max(1.0, float(np.abs(x[entry]))), uncertain))
         # all of them at once, each the way in which it makes the derivative larger
         mixed += direction if expected[-1] >= 0 else -direction
     slope = float(np.sum(gradient * mixed))
-    return replace(_row(f"d{name}", found, expected), shape=x.shape, curve=_curve(along(mixed), slope))
+    return replace(_row(f"d{name}", found, expected), shape=x.shape, curve=_curve(along(mixed), slope), rounding=rounding)
 
 
 def _curve(f: Callable[[float], float], slope: float) -> tuple[tuple[float, float], ...]:
@@ -198,10 +211,11 @@ def _curve(f: Callable[[float], float], slope: float) -> tuple[tuple[float, floa
     return tuple((step, error) for step, error in errors if np.isfinite(error))
 
 
-def _slope(f: Callable[[float], float], size: float) -> float:
+def _slope(f: Callable[[float], float], size: float, uncertain: float) -> float:
     """A central difference, extrapolated once (Richardson): the error is of fourth order in the step.
 
-    Where two steps disagree, a kink or the end of the domain is near, or the function bends much: shorter ones are tried.
+    Where two steps disagree, a kink or the end of the domain is near, or the function bends much: shorter ones are tried, unless the disagreement is
+    no more than what is ``uncertain`` of the value makes it.
     """
     best, least = float("nan"), float("inf")
     for h in (step * size for step in STEPS):
@@ -209,6 +223,6 @@ def _slope(f: Callable[[float], float], size: float) -> float:
         gap = abs(narrow - wide)
         if gap < least:
             best, least = (4 * narrow - wide) / 3, gap
-        if gap <= TOLERANCE * abs(narrow):
+        if gap <= max(TOLERANCE * abs(narrow), uncertain / h):
             break
     return best

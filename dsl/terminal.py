@@ -27,7 +27,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
         drawn = Table(*heads, box=None, header_style="bold")
         for row in rows:
-            drawn.add_row(*row, style="red" if row[-1] == "FAIL" else None)
+            drawn.add_row(*row, style="red" if row[-1].startswith("FAIL") else None)
         Console().print(drawn, markup=False)
         return
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]

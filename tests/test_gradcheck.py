@@ -14,7 +14,7 @@ import dsl.cli
 from dsl.api import compile_path
 from dsl.diagnostics import Source
 from dsl.gradcheck import CheckReport, Row, check, check_compiled
-from dsl.pipeline import compile_source
+from dsl.pipeline import Options, compile_source
 from dsl.sample import sample
 from dsl.views.plot import plotted
 
@@ -189,3 +189,13 @@ def test_plot_of_many_gradients_and_of_none() -> None:
         texts = [each for each in root.iter("{http://www.w3.org/2000/svg}text")]
         assert all(0 <= float(each.get("y", "")) < height for each in texts)
         assert sum(each.tag.endswith("polyline") for each in root.iter()) == len(report.rows)
+
+
+def test_a_large_value_leaves_few_digits_to_differences() -> None:
+    """A mask of -1e9 that hits what is asked for makes the value as large, and its differences as inexact, while the gradient is right."""
+    masked = "input X: [N, D]\nparam W: [D, D]\ns = X @ W @ X.T\nL = -mean(log_softmax(where(s < 1, -1e9, s), axis=1)[arange(N), arange(N)])\n"
+    _, rows = check_compiled(compile_source(Source("masked.expr", masked), "masked", Options(format=False)), {}, 0)
+    assert all(row.ok for row in rows) and "digits" in next(row for row in rows if row.name == "dW").verdict
+    wrong = "param x: [N]\nrule bad(x) -> out\n    value x ** 2\n    d/dx 3 * x\nL = sum(bad(x)) + 1e7\n"
+    _, rows = check_compiled(compile_source(Source("wrong.expr", wrong), "wrong", Options(format=False)), {}, 0)
+    assert next(row for row in rows if row.name == "dx").verdict == "FAIL"
