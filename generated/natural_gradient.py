@@ -485,7 +485,7 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         # return s + rate * d, rest, rest + ratio(sum(rest ** 2), sum(r ** 2)) * d
         dratio = (dd * d).sum()
         rest = r - rate * Fd
-        drest = dr + dd + 2 * (dratio / added_3 * rest)
+        drest = dr + dd + 2 * (dratio / added_3) * rest
         drate = -(drest * Fd).sum() + dnatural_picked_ds[t]
         # rate = ratio(sum(r ** 2), sum(d * Fd))
         ratio_3 = drate * rate / added_2
@@ -497,8 +497,8 @@ def backward(tape: Tape, dL: Any = 1.0, dnatural: Any = None) -> Gradients:
         dL_dP += -(ddifference * total_t_2_all[t]) + dt * d_Xs[t]
         dd = added_4 + X.T @ (dt * P)
         # rate = ratio(sum(r ** 2), sum(d * Fd))
-        scaled = (-(dratio * ratio_2 / added_3) + drate / added_2) * r
-        dr = drest + 2 * scaled
+        scaled = 2 * (-(dratio * ratio_2 / added_3) + drate / added_2)
+        dr = drest + scaled * r
     dL_dg = dr + dd
     # g = grad(L, W)
     dL_dlog_probs = X @ (1.0 / max(N, 1) * dL_dg) * exp_log_probs
@@ -589,4 +589,4 @@ def value_and_grad(
     return L, Gradients(g)
 
 
-# gradc: 7e7464686b02ff0445a1379f9757f796d682cc4b060e98c9b053c38022a89fde
+# gradc: a01b009a6019a5051e9b55dc8d3a563fbaddb4abebc7c8bccc8297e1a960b8ff

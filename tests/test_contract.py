@@ -100,6 +100,8 @@ CHAIN = "input A, B: [N, N]\ninput y: [N]\nparam x: [N]\n"
         ("param A: [N, M]\nparam B: [M, K]\nL = sum(A @ B)\n", "A.sum(axis=0)", "A @ B"),
         ("param u, v, w: [N]\nL = sum((outer(u, v) @ w) ** 2)\n", "v @ w", "outer(u, v)"),
         ("param A: [N, N]\nparam x: [N]\nL = sum((A.T @ A @ x) ** 2)\n", "A @ x", "A.T @ A @"),
+        # a number goes where there are the fewest entries
+        ("input X: [N, D]\nparam A: [D, D]\nparam s: []\nL = sum((exp(s) * X @ A) ** 2)\n", "X @ (np.exp(s) * A)", "np.exp(s) * X"),
         # low rank or not: nothing tells which is smaller, so that what is written stands
         ("input X: [N, D]\nparam U: [D, R]\nparam V: [R, K]\nL = sum((X @ (U @ V)) ** 2)\n", "U @ V", "X @ U"),
         ("input X: [N, D]\nparam U: [D, R]\nparam V: [R, K]\nL = sum((X @ U @ V) ** 2)\n", "X @ U", "(U @ V)"),

@@ -113,8 +113,6 @@ def _multiply(node: Apply) -> Product | None:
     shape = node.type.known
     if any(arg.type.dtype != "float" and not is_factor(arg) for arg in node.args) or not shape:
         return None
-    if any(arg.type.shape == () and not is_factor(arg) for arg in node.args):
-        return None
     return _labelled([range(-len(arg.type.known), 0) for arg in node.args], node.args, range(-len(shape), 0), shape)
 
 

@@ -219,11 +219,11 @@ class Tape(NamedTuple):
     I: Any
     l: Any
     O: Any
+    σ: Any
     sigmoid: NDArray[Any]
     array: NDArray[Any]
-    sigmoid_2: NDArray[Any]
-    σ: Any
     X: NDArray[Any]
+    sigmoid_array: Any
     dtype: Any
 
 
@@ -298,23 +298,23 @@ def forward(
     X, σ, l, O, I, len, list, array = _checked(X, σ, l, O, I, len, list, array)
     dtype = np.result_type(X, σ, l, O, I, len, list, array)
     # sigmoid = sigmoid(X @ len) * σ
-    sigmoid_2 = _sigmoid(X @ len)
-    sigmoid = sigmoid_2 * σ
+    sigmoid = _sigmoid(X @ len)
     # float = sum(sigmoid * array)
-    float = (sigmoid * array).sum()
+    sigmoid_array = sigmoid @ array
+    float = σ * sigmoid_array
     # sum = l * O - I ** 2
     sum = l * O - I**2
     # dL_dX = list @ list
     dL_dX = list @ list
     # L = float + sum + dL_dX
     L = float + sum + dL_dX
-    tape = Tape(list, I, l, O, sigmoid, array, sigmoid_2, σ, X, dtype)
+    tape = Tape(list, I, l, O, σ, sigmoid, array, X, sigmoid_array, dtype)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    list, I, l, O, sigmoid, array, sigmoid_2, σ, X, dtype = tape
+    list, I, l, O, σ, sigmoid, array, X, sigmoid_array, dtype = tape
     dL = _cotangent(dL, "dL", (), dtype)
     # dL_dX = list @ list
     dL_dlist = 2 * dL * list
@@ -323,11 +323,13 @@ def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     dL_dO = dL * l
     dL_dl = dL * O
     # float = sum(sigmoid * array)
-    dL_darray = dL * sigmoid
-    dL_dsigmoid = dL * array
+    dL_dsigmoid_array = dL * σ
+    dL_darray = dL_dsigmoid_array * sigmoid
     # sigmoid = sigmoid(X @ len) * σ
-    dL_dσ = (dL_dsigmoid * sigmoid_2).sum()
-    dL_dlen = dL_dsigmoid * σ * (sigmoid_2 * (1 - sigmoid_2)) @ X
+    dL_dproduct = dL_dsigmoid_array * array * (sigmoid * (1 - sigmoid))
+    dL_dlen = dL_dproduct @ X
+    # float = sum(sigmoid * array)
+    dL_dσ = dL * sigmoid_array
     return Gradients(dL_dσ, dL_dl, dL_dO, dL_dI, dL_dlen, dL_dlist, dL_darray)
 
 
@@ -343,10 +345,8 @@ def value(
 ) -> Any:
     """Compute L."""
     X, σ, l, O, I, len, list, array = _checked(X, σ, l, O, I, len, list, array)
-    # sigmoid = sigmoid(X @ len) * σ
-    sigmoid = _sigmoid(X @ len) * σ
     # float = sum(sigmoid * array)
-    float = (sigmoid * array).sum()
+    float = σ * (_sigmoid(X @ len) @ array)
     # sum = l * O - I ** 2
     sum = l * O - I**2
     # dL_dX = list @ list
@@ -371,6 +371,7 @@ def value_and_grad(
     """L and its gradients.
 
     The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
     """
@@ -397,21 +398,21 @@ def value_and_grad(
 
     def block(X_rows: Any, array_rows: Any) -> Any:
         # sigmoid = sigmoid(X @ len) * σ
-        sigmoid_2 = _sigmoid(X_rows.dot(len))
-        sigmoid = sigmoid_2 * σ
+        sigmoid = _sigmoid(X_rows.dot(len))
         # float = sum(sigmoid * array)
-        float = sigmoid.dot(array_rows)
+        total = sigmoid.dot(array_rows)
         # sigmoid = sigmoid(X @ len) * σ
-        dL_dσ = array_rows.dot(sigmoid_2)
-        dL_dlen = (array_rows * σ * (sigmoid_2 * (1 - sigmoid_2))).dot(X_rows)
-        return float, dL_dσ, dL_dlen, sigmoid
+        dL_dlen = (σ * array_rows * (sigmoid * (1 - sigmoid))).dot(X_rows)
+        # float = sum(sigmoid * array)
+        dL_darray = np.multiply(σ, sigmoid, out=sigmoid)
+        return total, dL_dlen, dL_darray
 
-    float, dL_dσ, dL_dlen, sigmoid = _in_blocks(
-        block, (X, array), N, 8 * (D + 3), workers, kept=(0,)
-    )
+    total, dL_dlen, dL_darray = _in_blocks(block, (X, array), N, 8 * (D + 3), workers, kept=(0,))
+    # float = sum(sigmoid * array)
+    float = σ * total
     # L = float + sum + dL_dX
     L = float + sum + dL_dX
-    return L, Gradients(dL_dσ, O[()], l[()], dL_dI, dL_dlen, dL_dlist, sigmoid)
+    return L, Gradients(total, O[()], l[()], dL_dI, dL_dlen, dL_dlist, dL_darray)
 
 
-# gradc: ab5633827b5f36970f984da636be1c187a1c93f83f5a0270de040f46247cb9b0
+# gradc: 55721bbff696967cfa803fb683b35d0e0a591acf30f12178c1951c85385a18c8

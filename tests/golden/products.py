@@ -365,8 +365,7 @@ def value_and_grad(
     )
     added = _dot_all(rows, rows) + total * w_w + dots.sum() + _dot_all(M, M)
     L = added + reshaped_M.dot(reshaped_M)
-    dL_dw = total * w
-    dL_dw *= 2
+    dL_dw = 2 * total * w
     dL_dw += dL_dw_sum
     dL_drows = 2 * rows
 
@@ -383,8 +382,7 @@ def value_and_grad(
         # rows = v @ batched
         dL_drows_batched_rows = np.tensordot(batched_rows, dL_drows, axes=((0, 2), (0, 1)))
         # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-        dL_dv = w_w * v_rows
-        dL_dv *= 2
+        dL_dv = 2 * w_w * v_rows
         dL_dv += product_rows
         # rows = v @ batched
         dL_dv += dL_drows_batched_rows
@@ -405,4 +403,4 @@ def value_and_grad(
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: b1fe30558f539be1c3b4f0443b850b10a02a34e863dc59875539a3468f3bcea0
+# gradc: 94a1d82664b9c2ef779e995dcf4118a7e542d98aaa1c5bc45c1900bc88a44094

@@ -243,11 +243,12 @@ class Tape(NamedTuple):
     """What backward needs of forward."""
 
     v: NDArray[Any]
-    tanh: NDArray[Any]
     total_exp_b: Any
-    exp_b: NDArray[Any]
-    A: NDArray[Any]
+    tanh: NDArray[Any]
     b: NDArray[Any]
+    tanh_tanh: Any
+    A: NDArray[Any]
+    exp_b: NDArray[Any]
 
 
 class Gradients(NamedTuple):
@@ -280,52 +281,50 @@ def forward(A: ArrayLike, b: ArrayLike) -> tuple[Any, Tape]:
     b: float[D]
     """
     A, b = _checked(A, b)
-    # u = tanh(A @ b) * sum(exp(b))
-    tanh = np.tanh(A @ b)
-    exp_b = np.exp(b)
-    total_exp_b = exp_b.sum()
-    u = tanh * total_exp_b
     # v = exp(b) / sum(exp(b))
     v = _softmax(b, axis=-1)
+    # u = tanh(A @ b) * sum(exp(b))
+    exp_b = np.exp(b)
+    total_exp_b = exp_b.sum()
+    tanh = np.tanh(A @ b)
     # L = sum(u * tanh(A @ b)) + v @ v
-    L = (u * tanh).sum() + v @ v
-    tape = Tape(v, tanh, total_exp_b, exp_b, A, b)
+    tanh_tanh = tanh @ tanh
+    L = total_exp_b * tanh_tanh + v @ v
+    tape = Tape(v, total_exp_b, tanh, b, tanh_tanh, A, exp_b)
     return L, tape
 
 
 def backward(tape: Tape, dL: Any = 1.0) -> Gradients:
     """The gradients, from the cotangent of L."""
-    v, tanh, total_exp_b, exp_b, A, b = tape
+    v, total_exp_b, tanh, b, tanh_tanh, A, exp_b = tape
     dL = _cotangent(dL, "dL", (), tanh.dtype)
     # L = sum(u * tanh(A @ b)) + v @ v
     scaled = 2 * dL
     dL_dv = scaled * v
-    dL_du = dL * tanh
     # u = tanh(A @ b) * sum(exp(b))
-    dL_dproduct = scaled * tanh * total_exp_b * (1 - tanh**2)
-    added = v * (dL_dv - (dL_dv * v).sum(keepdims=True)) + (dL_du * tanh).sum() * exp_b
-    dL_db = added + dL_dproduct @ A
+    dL_dproduct = scaled * total_exp_b * tanh * (1 - tanh**2)
     dL_dA = np.outer(dL_dproduct, b)
+    added = v * (dL_dv - (dL_dv * v).sum(keepdims=True)) + dL_dproduct @ A
+    dL_db = added + dL * tanh_tanh * exp_b
     return Gradients(dL_dA, dL_db)
 
 
 def value(A: ArrayLike, b: ArrayLike) -> Any:
     """Compute L."""
     A, b = _checked(A, b)
-    # u = tanh(A @ b) * sum(exp(b))
-    tanh = np.tanh(A @ b)
-    u = tanh * np.exp(b).sum()
     # v = exp(b) / sum(exp(b))
     v = _softmax(b, axis=-1)
+    # u = tanh(A @ b) * sum(exp(b))
+    tanh = np.tanh(A @ b)
     # L = sum(u * tanh(A @ b)) + v @ v
-    L = (u * tanh).sum() + v @ v
+    L = np.exp(b).sum() * (tanh @ tanh) + v @ v
     return L
 
 
 def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     """L and its gradients.
 
-    The N rows are gone through a block at a time: what is made of a block stays in the cache.
+    The D rows are gone through twice, a block at a time: what is made of a block stays in the cache.
     Arrays that nothing reads any more are overwritten.
 
     workers: how many threads share the blocks.
@@ -334,41 +333,53 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     if A.dtype != b.dtype:
         A, b = _in_one_precision(A, b)
     N, D = A.shape
-    # u = tanh(A @ b) * sum(exp(b))
-    exp_b = np.exp(b)
-    total_exp_b = exp_b.sum()
     # v = exp(b) / sum(exp(b))
     v = _softmax(b, axis=-1)
-    # L = sum(u * tanh(A @ b)) + v @ v
-    dL_dv = 2 * v
 
-    def block(A_rows: Any) -> Any:
+    def block(b_rows: Any, A_rows: Any, v_rows: Any) -> Any:
         # u = tanh(A @ b) * sum(exp(b))
-        tanh = A_rows.dot(b)
-        np.tanh(tanh, out=tanh)
-        u = tanh * total_exp_b
+        exp_b = np.exp(b_rows)
+        total = exp_b.sum()
+        total_2 = A_rows.dot(b_rows)
         # L = sum(u * tanh(A @ b)) + v @ v
-        L_sum = u.dot(tanh)
-        # u = tanh(A @ b) * sum(exp(b))
-        dL_dtotal_exp_b = tanh.dot(tanh)
-        dL_dproduct = np.multiply(2, u, out=u)
-        dL_dproduct *= 1 - tanh * tanh
-        dL_db_sum = dL_dproduct.dot(A_rows)
-        dL_dA = dL_dproduct[:, None] * b
-        return L_sum, dL_dtotal_exp_b, dL_db_sum, dL_dA
+        L_sum = v_rows.dot(v_rows)
+        dL_dv = 2 * v_rows
+        # v = exp(b) / sum(exp(b))
+        total_3 = (dL_dv * v_rows).sum(keepdims=True)
+        return total, total_2, L_sum, total_3, exp_b
 
-    L_sum, dL_dtotal_exp_b, dL_db_sum, dL_dA = _in_blocks(
-        block, (A,), N, 8 * (2 * D + 3), workers, kept=(0,)
+    total, total_2, L_sum, total_3, exp_b = _in_blocks(
+        block, (b, A, v), D, 8 * (N + 4), workers, axes=(0, 1, 0), kept=(0,)
     )
-    L = L_sum + v.dot(v)
-    # v = exp(b) / sum(exp(b))
-    total = (dL_dv * v).sum(keepdims=True)
-    dL_db = np.subtract(dL_dv, total, out=dL_dv)
-    dL_db *= v
     # u = tanh(A @ b) * sum(exp(b))
-    dL_db += dL_dtotal_exp_b * exp_b
-    dL_db += dL_db_sum
+    tanh_total_2 = np.tanh(total_2)
+    # L = sum(u * tanh(A @ b)) + v @ v
+    tanh_total_2_tanh_total_2 = tanh_total_2.dot(tanh_total_2)
+    L = total * tanh_total_2_tanh_total_2 + L_sum
+    # u = tanh(A @ b) * sum(exp(b))
+    dL_dtotal_2 = tanh_total_2 * tanh_total_2
+    np.subtract(1, dL_dtotal_2, out=dL_dtotal_2)
+    dL_dtotal_2 *= tanh_total_2
+    dL_dtotal_2 *= 2 * total
+
+    def block_2(b_rows: Any, v_rows: Any, A_rows: Any, exp_b_rows: Any) -> Any:
+        # u = tanh(A @ b) * sum(exp(b))
+        dL_dA = dL_dtotal_2[:, None] * b_rows
+        # L = sum(u * tanh(A @ b)) + v @ v
+        dL_dv = 2 * v_rows
+        # v = exp(b) / sum(exp(b))
+        dL_dv -= total_3
+        dL_dv *= v_rows
+        # u = tanh(A @ b) * sum(exp(b))
+        dL_dv += dL_dtotal_2.dot(A_rows)
+        dL_db = tanh_total_2_tanh_total_2 * exp_b_rows
+        dL_db += dL_dv
+        return dL_dA, dL_db
+
+    dL_dA, dL_db = _in_blocks(
+        block_2, (b, v, A, exp_b), D, 8 * (2 * N + 5), workers, axes=(0, 0, 1, 0), kept=(1, 0)
+    )
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: f1826be0eac7cb3fe5c6cad88b3acd4e9b7893b18fa4c20ee669f256e0818708
+# gradc: 64cb9c5f3566621723b2bd9228feb61a33a013c4e32fd98161fee5364e60fe2d
