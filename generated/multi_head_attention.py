@@ -184,11 +184,11 @@ def forward(
     arange = np.arange(T)
     causal = arange[:, None] >= arange
     # mixed = attention(heads(Wq), heads(Wk), heads(Wv), causal)
-    X_Wq = np.einsum("ijk,klm->iljm", X, Wq)
-    X_Wk = np.einsum("ijk,klm->iljm", X, Wk)
+    X_Wq = np.tensordot(X, Wq, axes=((2,), (0,))).transpose(0, 2, 1, 3)
+    X_Wk = np.tensordot(X, Wk, axes=((2,), (0,))).transpose(0, 2, 1, 3)
     kept = np.where(causal, X_Wq @ X_Wk.swapaxes(-1, -2) / K**0.5, -1e30)
     softmax_kept = _softmax(kept, axis=-1)
-    X_Wv = np.einsum("ijk,klm->iljm", X, Wv)
+    X_Wv = np.tensordot(X, Wv, axes=((2,), (0,))).transpose(0, 2, 1, 3)
     mixed = softmax_kept @ X_Wv
     # Y = einsum('bhtk,hkd->btd', mixed, Wo)
     Y = np.tensordot(mixed, Wo, axes=((1, 3), (0, 1)))
@@ -203,7 +203,7 @@ def backward(tape: Tape, dY: Any = 1.0) -> Gradients:
     dY = _cotangent(dY, "dY", X.shape, X.dtype)
     # Y = einsum('bhtk,hkd->btd', mixed, Wo)
     dY_dWo = np.tensordot(mixed, dY, axes=((0, 2), (0, 1)))
-    dY_dmixed = np.einsum("ijk,lmk->iljm", dY, Wo)
+    dY_dmixed = np.tensordot(dY, Wo, axes=((2,), (2,))).transpose(0, 2, 1, 3)
     # mixed = attention(heads(Wq), heads(Wk), heads(Wv), causal)
     dY_dWv = np.tensordot(X, softmax_kept.swapaxes(-1, -2) @ dY_dmixed, axes=((0, 1), (0, 2)))
     dY_dsoftmax_kept = dY_dmixed @ X_Wv.swapaxes(-1, -2)
@@ -224,12 +224,14 @@ def value(X: ArrayLike, Wq: ArrayLike, Wk: ArrayLike, Wv: ArrayLike, Wo: ArrayLi
     arange = np.arange(T)
     causal = arange[:, None] >= arange
     # mixed = attention(heads(Wq), heads(Wk), heads(Wv), causal)
-    product = np.einsum("ijk,klm->iljm", X, Wq) @ np.einsum("ijk,klm->iljm", X, Wk).swapaxes(-1, -2)
-    softmax = _softmax(np.where(causal, product / K**0.5, -1e30), axis=-1)
-    mixed = softmax @ np.einsum("ijk,klm->iljm", X, Wv)
+    X_Wq = np.tensordot(X, Wq, axes=((2,), (0,))).transpose(0, 2, 1, 3)
+    X_Wk = np.tensordot(X, Wk, axes=((2,), (0,))).transpose(0, 2, 1, 3)
+    kept = np.where(causal, X_Wq @ X_Wk.swapaxes(-1, -2) / K**0.5, -1e30)
+    X_Wv = np.tensordot(X, Wv, axes=((2,), (0,))).transpose(0, 2, 1, 3)
+    mixed = _softmax(kept, axis=-1) @ X_Wv
     # Y = einsum('bhtk,hkd->btd', mixed, Wo)
     Y: NDArray[Any] = np.tensordot(mixed, Wo, axes=((1, 3), (0, 1)))
     return Y
 
 
-# gradc: 7c1e3affd314e8573d2378f77b3b617d8f9e4256c013e574cb15ed7181480f06
+# gradc: 6caec0301f46cd533169299f29461e7acabb917e4494cfa24f1249ae27c6bb3b

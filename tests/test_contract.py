@@ -125,6 +125,10 @@ def test_what_is_formed(text: str, formed: str, never: str) -> None:
         ("nthd,hde->nthe", ((3, 4, 2, 5), (2, 5, 6))),
         ("bid,ijde->bije", ((3, 4, 5), (4, 2, 5, 6))),
         ("hde,nthd->enth", ((2, 5, 6), (3, 4, 2, 5))),
+        ("btd,hde->bhte", ((3, 4, 5), (2, 5, 6))),
+        ("bhts,bshd->btd", ((3, 2, 4, 5), (3, 5, 2, 6))),
+        ("bhts,bshd->dbt", ((3, 2, 4, 5), (3, 5, 2, 6))),
+        ("ab,bcd->dac", ((2, 3), (3, 4, 5))),
     ],
 )
 def test_stacks_of_matrices_are_multiplied_by_blas(spec: str, shapes: tuple[tuple[int, ...], ...]) -> None:

@@ -85,6 +85,7 @@ def _pair(labels: list[str], output: str, args: Sequence[Text]) -> Text | None:
         or _fewest_turns(*(_as_vectors(*order) for order in orders))
         or _as_tensordot(left, right, output, x, y)
         or _fewest_turns(*(_as_stacks(*order) for order in orders))
+        or _as_sum_of_stacks(left, right, output, x, y)
     )
 
 
@@ -216,6 +217,19 @@ def _as_stacks(left: str, right: str, output: str, x: Text, y: Text) -> Text | N
     return _transposed(Text(f"{stack.at(PRODUCT)} @ {each.at(PRODUCT + 1)}", PRODUCT), made, output)
 
 
+def _as_sum_of_stacks(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
+    """``(A @ V).sum(axis=1)``: matrix products over axes that both have, of which one is summed then, as the heads of an attention are."""
+    summed = [label for label in left if label in right and label not in output]
+    batch = [label for label in output if label in left and label in right]
+    if len(summed) != 2 or not batch:
+        return None
+    for label in summed:
+        made = "".join([*batch, label, *(each for each in output if each not in batch)])
+        if product := _as_matmul(left, right, made, x, y) or _as_matmul(right, left, made, y, x):
+            return _transposed(Text(f"({product.text}).sum(axis={len(batch)})"), made.replace(label, ""), output)
+    return None
+
+
 def _as_tensordot(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     """Several axes summed at once, none kept from both sides: one matrix product of NumPy's own making."""
     summed = [label for label in left if label in right and label not in output]
@@ -226,7 +240,6 @@ def _as_tensordot(left: str, right: str, output: str, x: Text, y: Text) -> Text 
     free = ["".join(label for label in side if label in output) for side in (left, right)]
     if output == free[1] + free[0]:
         left, right, x, y = right, left, y, x
-    elif output != free[0] + free[1]:
-        return None
+        free.reverse()
     axes = tuple(left.index(label) for label in summed), tuple(right.index(label) for label in summed)
-    return Text(f"np.tensordot({x.text}, {y.text}, axes={axes})")
+    return _transposed(Text(f"np.tensordot({x.text}, {y.text}, axes={axes})"), "".join(free), output)
