@@ -79,3 +79,28 @@ def test_a_piece_beside_what_is_the_same_along_an_axis(taken: str, axis: str, si
     outcome, tape = module.forward(*arguments)
     assert value == outcome and gradients.x.shape == (4, 3)
     np.testing.assert_allclose(gradients.x, module.backward(tape).x, rtol=1e-13)
+
+
+def test_a_piece_leaves_the_order_of_a_sum_that_is_exact_in_it() -> None:
+    source = "param w: [N]\nparam b: []\ninput t: [N]\ninput origin: []\nL = sum((t - origin + w).at[0].add(b) ** 2)\n"
+    module = module_of(compile_text(source, format=False), "pieces")
+    arguments = np.array([0.001, 0.002]), 0.5, np.array([1.7e9, 1.7e9 + 0.25]), 1.7e9
+    value, gradients = module.value_and_grad(*arguments)
+    np.testing.assert_allclose(value, 0.501**2 + 0.252**2, rtol=1e-14)
+    np.testing.assert_allclose(gradients.w, [1.002, 0.504], rtol=1e-14)
+
+
+def test_a_difference_that_a_rule_states_is_not_multiplied_out() -> None:
+    source = """
+param x: [N, D]
+input m, s, t, q: [N]
+rule half(x, m) -> out
+    value  x ** 2 / 2 - x * m
+    d/dx   x - m
+    d/dm   -x
+L = sum(s[:, None] * half(x, m[:, None])) + sum(t[:, None] * x) + sum(q * sum(x, axis=1))
+"""
+    module = module_of(compile_text(source, format=False), "pieces")
+    x, (t, q) = 1e12 + np.arange(12.0).reshape(4, 3) / 8, np.random.default_rng(0).normal(size=(2, 4))
+    _, gradients = module.value_and_grad(x, np.full(4, 1e12), np.ones(4), t, q)
+    np.testing.assert_allclose(gradients.x, np.arange(12.0).reshape(4, 3) / 8 + (t + q)[:, None], rtol=1e-13)

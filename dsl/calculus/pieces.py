@@ -147,15 +147,17 @@ def _slices(node: Node, whole: Node) -> tuple[tuple[int, Apply], ...]:
 
 
 def together(program: Program) -> Program:
-    """``y + a + z + b`` of pieces a and b as ``y + z + (a + b)``, and ``a - y`` as ``-y + a``, so that they are put into one array."""
+    """``y + a + z + b`` of pieces a and b as ``y + z + (a + b)``, and ``a - y`` as ``-y + a``, so that they are put into one array. That is done to
+    cotangents: sums of the function itself stay in the order in which they are exact."""
     order = topological(program.roots)
+    written = set(topological(node for _, node in program.outputs))
     if not any(applies(node, "scatter") for node in order):
         return program
     uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
     sums: dict[Node, list[tuple[int, Node]]] = {}
     taken: set[Node] = set()
     for node in reversed(order):
-        if isinstance(node, Apply) and node.op.name in SIGNS and node not in taken:
+        if isinstance(node, Apply) and node.op.name in SIGNS and not (node in taken or node in written):
             inner: set[Node] = set()
             terms = terms_of(node, lambda each: uses[each] == 1, inner)
             rest = [(sign, each) for sign, each in terms if not _is_piece(each, node)]

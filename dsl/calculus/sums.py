@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dsl.calculus.identities import rewritten
 from dsl.calculus.scalings import upon
-from dsl.nodes import Apply, Node, Program, applies, remapped, topological
+from dsl.nodes import Apply, Node, Program, applies, is_view, remapped, topological
 from dsl.types import Shape
 
 # a sum of more terms is put together in parts
@@ -86,14 +86,25 @@ class _Scaled(NamedTuple):
 
 
 def _spread(sign: int, term: Node, whole: Node, uses: Mapping[Node, int]) -> list[_Scaled]:
-    """``s * (x - m)`` as ``s * x - s * m`` where s and m have one shape, and fewer entries than x."""
+    """``s * (x - m)`` as ``s * x - s * m`` where x are deviations from a mean and m, of the shape of s, is the mean that these have left, which is small. Of
+    anything else nothing says so, and x - m may be exact."""
     if applies(term, "multiply") and uses[term] == 1:
         for by, inner in (term.args, term.args[::-1]):
             if isinstance(inner, Apply) and inner.op.name in SIGNS and uses[inner] == 1 and inner.type.matches(whole.type):
-                shapes = [arg.type.shape for arg in inner.args]
-                if by.type.shape and by.type.shape in shapes and whole.type.shape in shapes and by.type.shape != whole.type.shape:
+                x, m = inner.args
+                if _mean_of(m) is x and applies(x, "subtract") and _mean_of(x.args[1]) is x.args[0] and m.type.shape == by.type.shape:
                     return [_Scaled(sign * own, by, arg) for own, arg in zip(SIGNS[inner.op.name], inner.args, strict=True)]
     return [_Scaled(sign, None, term)]
+
+
+def _mean_of(node: Node) -> Node | None:
+    """What a node is the mean of, as a sum over a count."""
+    while is_view(node):
+        node = node.args[0]
+    total = node.args[0] if applies(node, "divide") else node
+    while is_view(total):
+        total = total.args[0]
+    return total.args[0] if applies(total, "sum") and total is not node else None
 
 
 def _several(whole: Node, terms: Iterable[_Scaled]) -> list[Shape]:

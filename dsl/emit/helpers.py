@@ -250,7 +250,7 @@ def _logaddexp_and_shares(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any], N
         out: NDArray[Any] = np.maximum(x, y) - np.log1p(-np.minimum(first, second))
     else:
         out = np.logaddexp(x, y)
-        first, second = (np.where(out > -np.inf, share, 0.0).astype(out.dtype) for share in (first, second))
+        first, second = (np.where(out == -np.inf, 0.0, share).astype(out.dtype)[()] for share in (first, second))
     return out, first, second
 
 
