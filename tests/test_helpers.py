@@ -175,10 +175,11 @@ def test_what_each_of_two_has_in_the_sum_of_their_exponentials(dtype: Any) -> No
         inside = np.abs(x - y) < 80
         np.testing.assert_allclose(share[inside], np.exp(of - exact).astype(np.float64)[inside], rtol=64 * np.finfo(dtype).eps)
         np.testing.assert_allclose(share, np.exp(of - exact).astype(np.float64), rtol=64 * np.finfo(dtype).eps, atol=1e-34)
-    assert np.isnan(h._logaddexp_and_shares(dtype("nan"), dtype(0))[1:]).all()
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(h._logaddexp_and_shares(dtype("nan"), dtype(0))).all()
     assert all(isinstance(each, dtype) for each in h._logaddexp_and_shares(dtype(-np.inf), dtype(-np.inf)))
     for a, b in ((np.inf, 1.0), (-np.inf, 1.0), (2.0, -np.inf), (-np.inf, -np.inf), (np.inf, np.inf), (0.0, -50.0), (3.0, 900.0)):
-        with np.errstate(all="raise", under="ignore"):
+        with np.errstate(all="raise", under="ignore", invalid="ignore" if a == b == np.inf else "raise"):
             out, first, second = h._logaddexp_and_shares(dtype(a), np.array([b], dtype))
         np.testing.assert_allclose(out, np.logaddexp(a, b), rtol=1e-7 if dtype == np.float32 else 1e-15)
         if np.isfinite([a, b]).any():

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 def executed(folder: Path, *cells: str, failing: bool = False) -> list[Any]:
     """A notebook of these cells, run by a kernel of its own in a folder: the outputs of each cell."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in cells])
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    # a cell may print in several messages
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", coalesce_streams=True, resources={"metadata": {"path": str(folder)}})
     if failing:
         with pytest.raises(CellExecutionError):
             client.execute()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dsl.calculus.identities import rewritten
 from dsl.calculus.owned import owns
 from dsl.calculus.scalings import upon
-from dsl.calculus.sums import SIGNS, added_up, terms_of
+from dsl.calculus.sums import SIGNS, Terms, added_up, terms_of
 from dsl.nodes import Apply, Node, Program, Walk, applies, remapped, topological
 from dsl.ops.elementwise import ew
 from dsl.ops.indexing import FULL, SCATTER, distinct, slice_of, start_of
@@ -52,7 +52,7 @@ def sums_of_pieces(nodes: Iterable[Node], alone: Callable[[Node], bool]) -> tupl
     return found, taken
 
 
-def _readings(node: Apply, alone: Callable[[Node], bool]) -> Iterator[tuple[list[tuple[int, Node]], set[Node]]]:
+def _readings(node: Apply, alone: Callable[[Node], bool]) -> Iterator[tuple[Terms, set[Node]]]:
     """The terms of a sum, each with its sign, and the sums within it that they are those of: all its terms, and those of the second beside the first."""
     inner: set[Node] = set()
     yield terms_of(node, alone, inner), inner
@@ -69,7 +69,7 @@ def _is_piece(node: Node, whole: Node) -> bool:
     return isinstance(node, Apply) and node.op is SCATTER and distinct(node.args[1:]) and node.type.matches(whole.type)
 
 
-def _made(whole: Node, pieces: tuple[tuple[int, Apply], ...], rest: list[tuple[int, Node]], alone: Callable[[Node], bool]) -> Pieces | None:
+def _made(whole: Node, pieces: tuple[tuple[int, Apply], ...], rest: Terms, alone: Callable[[Node], bool]) -> Pieces | None:
     if not rest and len(pieces) > 1 and any(sign > 0 for sign, _ in pieces):
         return Pieces(None, tuple(sorted(pieces, key=lambda piece: piece[0] < 0)))
     if len(rest) != 1 or not pieces:
@@ -154,7 +154,7 @@ def together(program: Program) -> Program:
     if not any(applies(node, "scatter") for node in order):
         return program
     uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
-    sums: dict[Node, list[tuple[int, Node]]] = {}
+    sums: dict[Node, Terms] = {}
     taken: set[Node] = set()
     for node in reversed(order):
         if isinstance(node, Apply) and node.op.name in SIGNS and not (node in taken or node in written):

@@ -239,10 +239,9 @@ def _logaddexp(x: Any, y: Any) -> NDArray[Any]:
     return least
 
 
-@np.errstate(invalid="ignore")
 def _logaddexp_and_shares(x: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """log(exp(x) + exp(y)), and how much of that sum exp(x) is, and exp(y), of one exponential."""
-    z: NDArray[Any] = np.subtract(x, y)
+    z: NDArray[Any] = np.subtract(x, np.maximum(y, -1e38))
     e: NDArray[Any] = np.exp(np.minimum(z, 80.0 if z.dtype.char == "f" else 700.0))
     second: NDArray[Any] = 1.0 / (1.0 + e)
     first: NDArray[Any] = e * second
