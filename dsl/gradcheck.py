@@ -46,15 +46,19 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        return bool(self.relative <= TOLERANCE or self.absolute <= max(TOLERANCE * 1e-3, self.rounding))
+        return self.close or bool(self.absolute <= self.rounding)
+
+    @property
+    def close(self) -> bool:
+        """Whether the difference is small whatever the value."""
+        return bool(self.relative <= TOLERANCE or self.absolute <= TOLERANCE * 1e-3)
 
     @property
     def verdict(self) -> str:
         """``ok`` or ``FAIL``, or why differences tell little."""
         if not np.isfinite(self.absolute):
             return "FAIL, not finite where the other is, or of another shape"
-        close = self.relative <= TOLERANCE or self.absolute <= TOLERANCE * 1e-3
-        return "FAIL" if not self.ok else "ok" if close else "ok as far as the value's digits go: it is large"
+        return "FAIL" if not self.ok else "ok" if self.close else "ok as far as the value's digits go: it is large"
 
 
 @dataclass(frozen=True)

@@ -47,15 +47,14 @@ class Joint:
 def picked(program: Program) -> Program:
     """A logarithm of a softmax of which each row is read in one place, as a cross-entropy does: only there is it taken."""
     order, readers = topological(program.roots), readers_of(program)
-    found = {both: place for node in order if (both := _picked_from(node)) and (place := place_in_rows(node)) and len(readers[node.args[0]]) == 1}
-    places = {both: (where, axis) for both, (where, axis) in found.items() if both not in topological([where])}
+    found = {node: of for node in order if (of := _picked_from(node)) is not None and len(readers[node.args[0]]) == 1}
+    places = {both: where for both, where in found.values() if both not in topological([where])}
     mapped: dict[Node, Node] = {}
-    for node in topological([*(where for where, _ in places.values()), *program.roots]):
+    for node in topological([*places.values(), *program.roots]):
         mapped[node] = upon(node, mapped)
-        both = node.args[0] if isinstance(node, Apply) and node.op is PART and node.attr("index") == 0 else _picked_from(node)
-        if both in places:
-            where, axis = places[both]
-            made = apply(SOFTMAX_AND_PICKED, mapped[both.args[0]], mapped[where], axis=axis)
+        both = node.args[0] if isinstance(node, Apply) and node.op is PART and node.attr("index") == 0 else found[node][0] if node in found else None
+        if isinstance(both, Apply) and both in places:
+            made = apply(SOFTMAX_AND_PICKED, mapped[both.args[0]], mapped[places[both]], axis=both.attr("axis"))
             mapped[node] = part(made, int(node.args[0] is not both), node.type.known)
     return remapped(program, mapped)
 
@@ -66,20 +65,21 @@ def undivided(program: Program) -> Program:
     parts = parts_of(order)
     mapped: dict[Node, Node] = {}
     for node in order:
+        mapped[node] = upon(node, mapped)
         whole = node.args[0] if isinstance(node, Apply) and node.op is PART else None
-        alone = isinstance(whole, Apply) and whole.op in _SHARED.values() and list(parts[whole]) == [0]
-        mapped[node] = apply(SOFTMAX, mapped[whole.args[0]], axis=whole.attr("axis")) if alone and isinstance(whole, Apply) else upon(node, mapped)
+        if isinstance(whole, Apply) and whole.op in _SHARED.values() and list(parts[whole]) == [0]:
+            mapped[node] = apply(SOFTMAX, mapped[whole.args[0]], axis=whole.attr("axis"))
     return remapped(program, mapped)
 
 
-def _picked_from(node: Node) -> Node | None:
-    """The softmax beside the logarithm of which a node takes one entry of each row."""
-    place = place_in_rows(node) if applies(node, "index") else None
-    log = node.args[0] if place is not None else None
-    if not (place is not None and isinstance(log, Apply) and log.op is PART and log.attr("index") == 1):
+def _picked_from(node: Node) -> tuple[Apply, Node] | None:
+    """The softmax beside the logarithm of which a node takes one entry of each row, and where."""
+    log = node.args[0] if applies(node, "index") else None
+    both = log.args[0] if isinstance(log, Apply) and log.op is PART and log.attr("index") == 1 else None
+    if not (isinstance(both, Apply) and both.op is SOFTMAX_AND_LOG):
         return None
-    both = log.args[0]
-    return both if isinstance(both, Apply) and both.op is SOFTMAX_AND_LOG and both.attr("axis") == place[1] else None
+    placed = place_in_rows(node)
+    return (both, placed[0]) if placed is not None and both.attr("axis") == placed[1] else None
 
 
 # a softmax -------------------------------------------------------------------------------------------------------------

@@ -122,6 +122,11 @@ def as_dot(node: Apply, args: Sequence[Text], printer: Printer) -> Text | None:
     return _fewest_turns(*(Text(f"{pair[0].at(ATOM)}.dot({pair[1].text})") if pair else None for pair in pairs))
 
 
+def _common(left: str, right: str, output: str) -> tuple[list[str], list[str]]:
+    """The labels that both operands have: those that are summed, and those that the result keeps."""
+    return [label for label in left if label in right and label not in output], [label for label in output if label in left and label in right]
+
+
 def _as_matmul(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     """``x @ y``, either transposed as need be, over leading axes that both have."""
     pair = _operands(left, right, output, x, y)
@@ -130,8 +135,7 @@ def _as_matmul(left: str, right: str, output: str, x: Text, y: Text) -> Text | N
 
 def _operands(left: str, right: str, output: str, x: Text, y: Text) -> tuple[Text, Text] | None:
     """What stands on both sides of a matrix product, turned as it takes them; None where it is none."""
-    summed = [label for label in left if label in right and label not in output]
-    batch = [label for label in output if label in left and label in right]
+    summed, batch = _common(left, right, output)
     rows = [label for label in output if label in left and label not in right]
     columns = [label for label in output if label in right and label not in left]
     if len(summed) != 1 or len(rows) > 1 or len(columns) > 1 or (batch and not (rows and columns)):
@@ -206,8 +210,7 @@ def _as_turned(left: str, right: str, output: str, x: Text, y: Text) -> Text | N
 def _as_stacks(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     """``(x.transpose(1, 2, 0, 3) @ W).transpose(2, 0, 1, 3)``: matrix products over axes that both have, and over more of x that broadcast, as those of
     a batch where every head has its matrix. The first axis of x, which is usually the longest, is that of the rows."""
-    summed = [label for label in left if label in right and label not in output]
-    batch = [label for label in output if label in left and label in right]
+    summed, batch = _common(left, right, output)
     row, *more = [label for label in left if label not in right] or [""]
     columns = [label for label in right if label not in left]
     if len(summed) != 1 or len(columns) != 1 or not (batch and more) or not {*more, row, *columns} <= set(output):
@@ -219,8 +222,7 @@ def _as_stacks(left: str, right: str, output: str, x: Text, y: Text) -> Text | N
 
 def _as_sum_of_stacks(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     """``(A @ V).sum(axis=1)``: matrix products over axes that both have, of which one is summed then, as the heads of an attention are."""
-    summed = [label for label in left if label in right and label not in output]
-    batch = [label for label in output if label in left and label in right]
+    summed, batch = _common(left, right, output)
     if len(summed) != 2 or not batch:
         return None
     for label in summed:
@@ -232,8 +234,8 @@ def _as_sum_of_stacks(left: str, right: str, output: str, x: Text, y: Text) -> T
 
 def _as_tensordot(left: str, right: str, output: str, x: Text, y: Text) -> Text | None:
     """Several axes summed at once, none kept from both sides: one matrix product of NumPy's own making."""
-    summed = [label for label in left if label in right and label not in output]
-    if not output or not summed or any(label in left and label in right for label in output):
+    summed, batch = _common(left, right, output)
+    if not output or not summed or batch:
         return None
     if any(label not in output + "".join(summed) for label in left + right):
         return None
