@@ -90,8 +90,14 @@ def _dot_rows(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
-    for a tenth of a second: on a core that the next call's blocks could use."""
-    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
 
 
 _GAMMALN = (
@@ -162,8 +168,10 @@ def _entrywise(
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
-    """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
-    size = 2**17 // x.itemsize
+    """out = kernel(x), in blocks that stay in the cache with what is made of them, are large enough for threads not to wait for each other, and whose
+    products of two rows and nine powers are just small enough for BLAS not to wake a thread of its own.
+    """
+    size = 14336
     for start in range(0, x.size, size):
         out[start : start + size] = kernel(x[start : start + size].astype(dtype, copy=False))
 
@@ -777,4 +785,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: 47f47f056850c85dd1df64b37050ac36d85ceec6208ed873ba66a3f76e0854ba
+# gradc: e5d46b1a258815a085e922b4dd83e5fd4f7e603af90ded0aeeb5a2ba58f98f79

@@ -520,7 +520,7 @@ def value_and_grad(
     # log_probs = Y - log(2 + sum(exp(Y), axis=1, keepdims=True))
     exp_Y = np.exp(Y)
     added = exp_Y.dot(_ones(B, dtype))[:, None]
-    added += 2
+    added += 2.0
     log_probs = np.subtract(Y, np.log(added), out=Y)
     # L = -sum(x[1:] * log_probs) / ((T - 1) * B)
     picked_x_2 = x[1:]
@@ -574,15 +574,15 @@ def value_and_grad(
             tanh_kept = np.tanh(kept, out=tanh_kepts[i])
             given = expose * tanh_kept
         difference = tanh_kepts * tanh_kepts
-        np.subtract(1, difference, out=difference)
-        scaled = 1 - forgets
+        np.subtract(1.0, difference, out=difference)
+        scaled = 1.0 - forgets
         scaled *= forgets
-        scaled_2 = 1 - writes
+        scaled_2 = 1.0 - writes
         scaled_2 *= writes
-        scaled_3 = 1 - exposes
+        scaled_3 = 1.0 - exposes
         scaled_3 *= exposes
         difference_2 = tanh_all * tanh_all
-        np.subtract(1, difference_2, out=difference_2)
+        np.subtract(1.0, difference_2, out=difference_2)
         dgiven = np.zeros((B,), dtype=dtype)
         dcs = np.empty((M, B), dtype=dtype)
         dgs = np.empty((M, 4, B), dtype=dtype)
@@ -621,4 +621,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_dbias, dL_dscale_in, dL_dscale_out, dL_dshift_out)
 
 
-# gradc: d5952563aee3f479090ea5a2e4332ca6c5172bc75b231a8c6856e13e2f946b23
+# gradc: f3c09ad3fe7375f5e448e8331b90115a25b4770b251a8a23595b2b172c15a241

@@ -280,7 +280,7 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
         np.tanh(tanh, out=tanh)
         L = tanh.sum()
         dL_dproduct = tanh * tanh
-        np.subtract(1, dL_dproduct, out=dL_dproduct)
+        np.subtract(1.0, dL_dproduct, out=dL_dproduct)
         dL_dW = X_rows.T.dot(dL_dproduct)
         dL_dX = dL_dproduct.dot(W.T)
         return L, dL_dW, dL_dX
@@ -289,4 +289,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: ea28dc2174f214f03f2cff1f09c1a566408b31fb1d7fa4eb0eb8f9e997061fa4
+# gradc: 69ebc9d0526fa4936a05268171b8be47daf11870a33167e5bf91124456f071c7

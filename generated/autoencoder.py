@@ -593,7 +593,7 @@ def value_and_grad(
         reconstruction = (softplus - X_rows * logits).dot(_ones(D, dtype))
         # divergence = sum(exp(log_var) + mean_z ** 2 - 1 - log_var, axis=1) / 2
         exp_log_var = np.exp(log_var)
-        divergence = (exp_log_var + mean_z * mean_z - 1 - log_var).dot(_ones(Z, dtype))
+        divergence = (exp_log_var + mean_z * mean_z - 1.0 - log_var).dot(_ones(Z, dtype))
         divergence *= 0.5
         # L = mean(reconstruction + divergence)
         total = (reconstruction + divergence).sum()
@@ -602,7 +602,7 @@ def value_and_grad(
         dL_dlogits *= -1.0 / max(N, 1)
         # logits = dense(tanh(dense(z, W2, b2)), W3, b3)
         dL_dadded = dL_dlogits.dot(W3.T)
-        dL_dadded *= 1 - tanh * tanh
+        dL_dadded *= 1.0 - tanh * tanh
         dL_dz = dL_dadded.dot(W2.T)
         # divergence = sum(exp(log_var) + mean_z ** 2 - 1 - log_var, axis=1) / 2
         dL_dlog_var = np.multiply(ratio, exp_log_var, out=exp_log_var)
@@ -619,7 +619,7 @@ def value_and_grad(
         dL_dh += dL_dmean_z.dot(W_mean.T)
         # h = tanh(dense(X, W1, b1))
         dL_dadded_2 = h * h
-        np.subtract(1, dL_dadded_2, out=dL_dadded_2)
+        np.subtract(1.0, dL_dadded_2, out=dL_dadded_2)
         dL_dadded_2 *= dL_dh
         dL_dW1 = X_rows.T.dot(dL_dadded_2)
         dL_db1 = _ones(n_rows, dtype).dot(dL_dadded_2)
@@ -679,4 +679,4 @@ def value_and_grad(
     )
 
 
-# gradc: 6eac77e307a6d011bd9deddc9e117f9b3ac7f9825408e64e19f3704babf6cc95
+# gradc: b60ded968f0186b9cffe4bd95d1f81ecf6688f64b3a5d58cd026d3b7c39d773c

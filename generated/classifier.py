@@ -464,7 +464,7 @@ def value_and_grad(
         # hidden = relu(dense(X, W1, b1))
         hidden = X_rows.dot(W1)
         hidden += b1
-        np.maximum(hidden, 0, out=hidden)
+        np.maximum(hidden, 0.0, out=hidden)
         # logits = dense(hidden, W2, b2)
         logits = hidden.dot(W2)
         logits += b2
@@ -476,7 +476,7 @@ def value_and_grad(
         # logits = dense(hidden, W2, b2)
         dL_dhidden = dL_dlogits.dot(W2.T)
         # hidden = relu(dense(X, W1, b1))
-        dL_dadded = _masked(hidden > 0, dL_dhidden)
+        dL_dadded = _masked(hidden > 0.0, dL_dhidden)
         dL_dW1 = X_rows.T.dot(dL_dadded)
         dL_db1 = _ones(n_rows, dtype).dot(dL_dadded)
         # logits = dense(hidden, W2, b2)
@@ -492,4 +492,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_db1, dL_dW2, dL_db2)
 
 
-# gradc: 4d3a0d856605ff01ca38e6991105e2939724670294d53361a670b0db192e65b1
+# gradc: 7dfb5cb01b3a9bb7abe4f78c8fac2e43b202a863c51be5606ec26a8a0cc02f3a

@@ -739,7 +739,7 @@ def value_and_grad(
         columns = windows_images_rows.reshape(n_rows, 9 * C, H * W)
         reshaped = (filters1.reshape(F, 9 * C) @ columns).reshape(n_rows, F, H, W)
         relu = reshaped + bias1[:, None, None]
-        np.maximum(relu, 0, out=relu)
+        np.maximum(relu, 0.0, out=relu)
         columns_2 = _windows(relu, (2, 2), stride=(2, 2)).reshape(n_rows, F, 4, H // 2, W // 2)
         found = columns_2.max(axis=2)
         # parts = max_pool2d(relu(conv2d(found, filters2, bias2, padding='same')), 2)
@@ -747,7 +747,7 @@ def value_and_grad(
         columns_3 = windows_found.reshape(n_rows, 9 * F, (H // 2) * (W // 2))
         reshaped_2 = (reshaped_filters2 @ columns_3).reshape(n_rows, G, H // 2, W // 2)
         relu_2 = reshaped_2 + bias2[:, None, None]
-        np.maximum(relu_2, 0, out=relu_2)
+        np.maximum(relu_2, 0.0, out=relu_2)
         columns_4 = _windows(relu_2, (2, 2), stride=(2, 2)).reshape(n_rows, G, 4, H // 4, W // 4)
         parts = columns_4.max(axis=2)
         # logits = dense(parts.reshape(N, -1), weights, bias)
@@ -769,7 +769,7 @@ def value_and_grad(
         ratio = reshaped_3 / tied_2.sum(axis=2, keepdims=True).astype(dtype)
         dL_dwindows = _masked(tied_2, ratio).reshape(n_rows, G, 2, 2, H // 4, W // 4)
         dL_drelu_2 = _unwindows(dL_dwindows, (H // 2, W // 2), stride=(2, 2))
-        dL_dadded = _masked(relu_2 > 0, dL_drelu_2)
+        dL_dadded = _masked(relu_2 > 0.0, dL_drelu_2)
         dL_dproduct = dL_dadded.reshape(n_rows, G, (H // 2) * (W // 2))
         dL_dwindows_found = (reshaped_filters2.T @ dL_dproduct).reshape(
             n_rows, F, 3, 3, H // 2, W // 2
@@ -778,7 +778,7 @@ def value_and_grad(
         # found = max_pool2d(relu(conv2d(images, filters1, bias1, padding='same')), 2)
         ratio_2 = dL_dfound[:, :, None] / tied.sum(axis=2, keepdims=True).astype(dtype)
         dL_dwindows_2 = _masked(tied, ratio_2).reshape(n_rows, F, 2, 2, H // 2, W // 2)
-        dL_dadded_2 = _masked(relu > 0, _unwindows(dL_dwindows_2, (H, W), stride=(2, 2)))
+        dL_dadded_2 = _masked(relu > 0.0, _unwindows(dL_dwindows_2, (H, W), stride=(2, 2)))
         dL_dreshaped = (dL_dadded_2.reshape(n_rows, F, H * W) @ columns.swapaxes(-1, -2)).sum(
             axis=0
         )
@@ -826,4 +826,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: c3720ef71d741ea97fc369c984ed0ba50fd9673dd44a9209cefa459b26497e2c
+# gradc: 76a209a99bfca6d76856ccc673cf5caf2ee53a254581d69df0e764831cae419d

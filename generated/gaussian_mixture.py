@@ -471,7 +471,7 @@ def _by_moments(
     mu_minus_centre = mu - centre
     scaled = exp * mu_minus_centre
     scaled_2 = exp * scaled
-    scaled_2 *= 2
+    scaled_2 *= 2.0
     scaled_3 = mu_minus_centre * mu_minus_centre
     scaled_3 *= exp
     exp_scaled_3 = _dot_rows(exp, scaled_3)
@@ -512,7 +512,7 @@ def _by_moments(
     # z = (X[:, None, :] - mu) / exp(log_sd)
     reshaped_total_2 = total_2[:, None]
     dL_dlog_sd = total_4 * exp
-    dL_dlog_sd -= 2 * (total_3 * scaled)
+    dL_dlog_sd -= 2.0 * (total_3 * scaled)
     dL_dlog_sd += reshaped_total_2 * scaled_3
     dL_dlog_sd *= exp
     dL_dlog_sd *= ratio
@@ -604,4 +604,4 @@ def value_and_grad(
     return L, Gradients(dL_dweights, dL_dmu, dL_dlog_sd)
 
 
-# gradc: 25d8d96f91a343fe273192df5e47decc5853298cc1488c1f3046507dc897ed63
+# gradc: 42df84e8d36029caae0eac8b5068554db73fd64707474468d207f6c8f59b0fae

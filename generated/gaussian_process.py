@@ -335,10 +335,10 @@ def value_and_grad(
     # Z = X / exp(log_length)
     dL_dlog_length = _dot_columns(difference_4, X)
     dL_dlog_length *= exp
-    dL_dlog_length *= 2
+    dL_dlog_length *= 2.0
     # K = exp(2 * log_signal - distance / 2) + exp(2 * log_noise) * eye(N)
     dL_dlog_signal = np.vdot(difference_3, distance)
     return L, Gradients(dL_dlog_length, dL_dlog_signal, dL_dlog_noise)
 
 
-# gradc: 431b1f6f8544d32b64b769cdeedb57b041a82a70e7af07b2c6ba075f1e1525f5
+# gradc: 034e14f63c8db640d9a7a2af492419f8513514dcb7220f277e6a2c3f62709164

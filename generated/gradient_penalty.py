@@ -103,6 +103,18 @@ def _dot_columns(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
+
+
 def _where(mask: NDArray[Any], x: Any, y: Any) -> NDArray[Any]:
     """np.where(mask, x, y) of floats, in their bits: no branch for each entry, up to six times as fast; not of many entries whose choice is seldom
     another than that of the entry before, as in a triangle, for these branches are foreseen."""
@@ -453,7 +465,7 @@ def value_and_grad(
     dtype = real.dtype
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
     v_times_W = v * W
-    scaled = -2 * W
+    scaled = -2.0 * W
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
     ratio = 1.0 / max(N, 1)
     ratio_times_v = ratio * v
@@ -478,15 +490,15 @@ def value_and_grad(
         tanh_3 += b
         np.tanh(tanh_3, out=tanh_3)
         difference = tanh_3 * tanh_3
-        np.subtract(1, difference, out=difference)
+        np.subtract(1.0, difference, out=difference)
         v_times_W_difference = difference.dot(v_times_W.T)
         slope = _dot_rows(v_times_W_difference, v_times_W_difference)
         np.sqrt(slope, out=slope)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-        difference_2 = slope - 1
-        total_3 = difference_2.dot(difference_2)
+        difference_2 = slope - 1.0
+        total_3 = _dot_all(difference_2, difference_2)
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
-        tied = slope == 0
+        tied = slope == 0.0
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
         ratio_2 = np.multiply(2 * weight / max(N, 1), difference_2, out=difference_2)
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
@@ -498,10 +510,10 @@ def value_and_grad(
         dL_dv_times_W = (chosen[:, None] * v_times_W_difference).T.dot(difference)
         # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
         difference_3 = tanh_2 * tanh_2
-        np.subtract(1, difference_3, out=difference_3)
+        np.subtract(1.0, difference_3, out=difference_3)
         total_5 = real_rows.T.dot(difference_3)
         difference_4 = tanh * tanh
-        np.subtract(1, difference_4, out=difference_4)
+        np.subtract(1.0, difference_4, out=difference_4)
         total_6 = fake_rows.T.dot(difference_4)
         # slope = norm(grad(sum(critic(between)), between), axis=-1)
         total_7 = _ones(n_rows, dtype).dot(dL_dadded)
@@ -524,7 +536,8 @@ def value_and_grad(
     total, total_2, total_3, total_4, dL_dv_times_W, total_5, total_6, total_7, total_8, total_9 = (
         _in_blocks(block, (fake, real, t), N, 8 * (4 * D + 7 * H + 6), workers)
     )
-    L = total.dot(v) / N - total_2.dot(v) / N + weight * (total_3 / N)
+    difference = _dot_all(total, v) / N - _dot_all(total_2, v) / N
+    L = difference + weight * (total_3 / N)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
     dL_dv = _dot_columns(dL_dv_times_W, W)
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
@@ -535,13 +548,13 @@ def value_and_grad(
     np.subtract(total_7, dL_db, out=dL_db)
     dL_db += ratio * (total_9 * v)
     # slope = norm(grad(sum(critic(between)), between), axis=-1)
-    difference = dL_dv_times_W * v
-    difference += total_4
+    difference_2 = dL_dv_times_W * v
+    difference_2 += total_4
     # L = mean(critic(fake)) - mean(critic(real)) + weight * mean((slope - 1) ** 2)
-    difference -= ratio_times_v * total_5
+    difference_2 -= ratio_times_v * total_5
     dL_dW = ratio_times_v * total_6
-    dL_dW += difference
+    dL_dW += difference_2
     return L, Gradients(dL_dW, dL_db, dL_dv)
 
 
-# gradc: 939601e00866528122338d205336c44e32403ba0931a880505ca31cedf1c9f3f
+# gradc: a0adca5372d6f0f7c4d06153325c19c2bb87375a90230bb6be5c11dc2990b13b

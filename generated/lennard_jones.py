@@ -363,7 +363,7 @@ def value_and_grad(
         # difference = x[:, None, :] - x
         difference = x_rows[:, None] - x
         # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
-        r2 = _where(pair, _dot_rows(difference, difference), 1)
+        r2 = _where(pair, _dot_rows(difference, difference), 1.0)
         # s6 = (sigma ** 2 / r2) ** 3
         ratio = sigma_squared / r2
         s6 = ratio * ratio
@@ -371,26 +371,26 @@ def value_and_grad(
         # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
         total = _masked(pair, s6 * s6 - s6).sum()
         denergy_ds6 = _where(pair, dtype.type(epsilon), 0.0)
-        denergy_ds6 *= -4
+        denergy_ds6 *= -4.0
         denergy_ds6 += 8 * epsilon * _masked(pair, s6)
         # s6 = (sigma ** 2 / r2) ** 3
         denergy_dr2 = np.multiply(denergy_ds6, s6, out=denergy_ds6)
         denergy_dr2 /= r2
-        denergy_dr2 *= -3
+        denergy_dr2 *= -3.0
         # r2 = where(pair, sum(difference ** 2, axis=-1), 1)
         product = _masked(pair, denergy_dr2)[:, :, None] * difference
         # difference = x[:, None, :] - x
         total_2 = product.sum(axis=0)
         scaled = _ones(N, dtype) @ product
-        scaled *= 2
+        scaled *= 2.0
         return total, total_2, scaled
 
     total, total_2, scaled = _in_blocks(block, (i, x), N, 8 * (12 * N + 7), workers, kept=(0,))
     # energy = sum(where(pair, 4 * epsilon * (s6 ** 2 - s6), 0))
     energy = 4 * epsilon * total
     # difference = x[:, None, :] - x
-    denergy_dx = -2 * total_2 + scaled
+    denergy_dx = -2.0 * total_2 + scaled
     return energy, Gradients(denergy_dx)
 
 
-# gradc: 89009d6cc4b3553a11dd3b4588537a4a62ddc90c1c4d928aeb03f50f50c27559
+# gradc: 5fb7cb3d59e80954720698f3333773877dd5634735ffffc92e97c131162429e7

@@ -114,8 +114,14 @@ def _ones(count: int, dtype: Any) -> NDArray[Any]:
 
 def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
-    for a tenth of a second: on a core that the next call's blocks could use."""
-    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
 
 
 def _top(
@@ -475,4 +481,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 66b45f37149fbfa2568eb0ce7a1753bb10d30f127544e0446656bb066c5b22d6
+# gradc: 51a66966209da6a3ec25c1d225c895ecdb98ac0ba1460e30f0f86985a40afe8d

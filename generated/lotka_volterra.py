@@ -458,7 +458,7 @@ def value_and_grad(
                 [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
             )
             # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-            u = u + ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4)
+            u = u + ratio_2 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
         us[t + 1] = u
     U = us[1:]
     # L = mse(log(U), log(seen))
@@ -510,7 +510,7 @@ def value_and_grad(
                 [(birth - hunt * lynxes_4) * hares_4, (feed * hares_4 - death) * lynxes_4]
             )
             # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-            np.add(us_2[i], ratio_2 * (k1 + 2 * k2 + 2 * k3 + k4), out=us_2[i + 1])
+            np.add(us_2[i], ratio_2 * (k1 + 2.0 * k2 + 2.0 * k3 + k4), out=us_2[i + 1])
         picked_us_2 = us_2[:10]
         difference = hunt * u_4_all[:, 1]
         np.subtract(birth, difference, out=difference)
@@ -550,7 +550,7 @@ def value_and_grad(
                 ]
             )
             # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-            scaled = 2 * dk4
+            scaled = 2.0 * dk4
             # k4 = slope(u + dt * k3)
             dk3 = du_2 * dt
             # return u + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
@@ -610,4 +610,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dbirth, dL_dhunt, dL_dfeed, dL_ddeath)
 
 
-# gradc: d03d521257ff7a242bf362d84b1594f6245e39899ad5c48203b4096e9ec25b11
+# gradc: 2ef64caafa6543b087407ef1fce5dc55df9eea476e3ef20d497a27ebc092adc5

@@ -558,7 +558,7 @@ def value_and_grad(
         dexpose = dh_next * tanh_kept
         expose = sigmoid[:, 2 * H :]
         dkept = dh_next * expose
-        dkept *= 1 - tanh_kept * tanh_kept
+        dkept *= 1.0 - tanh_kept * tanh_kept
         dkept += dmemory
         # kept = forget * memory + write * candidate
         dwrite = dkept * candidate
@@ -570,7 +570,7 @@ def value_and_grad(
         # write, forget, expose = split(sigmoid(gates[:, :3 * H]), 3, axis=-1)
         dsigmoid = np.concatenate((dwrite, dforget, dexpose), axis=-1)
         dgates = np.concatenate(
-            (dsigmoid * (sigmoid * (1 - sigmoid)), dcandidate * (1 - candidate * candidate)),
+            (dsigmoid * (sigmoid * (1.0 - sigmoid)), dcandidate * (1.0 - candidate * candidate)),
             axis=-1,
             out=dL_dpicked_Wx[t],
         )
@@ -584,4 +584,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: fd4f9c98e7a7aa009db62496b4adba4acb0bb2647b19a18005731bfa0dfbb4a6
+# gradc: ae312de4f3b23bda4f0de339e6fd336d6c6ddb0aa034252f9ce746bc10c9a244

@@ -89,8 +89,14 @@ def _float_number(x: Any, name: str) -> float:
 
 def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
-    for a tenth of a second: on a core that the next call's blocks could use."""
-    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
 
 
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
@@ -344,14 +350,14 @@ def value_and_grad(
         # error = where(known, R - U @ V.T, 0)
         error = _masked(known_rows, R_rows - U_rows.dot(V.T))
         # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
-        L_sum = np.vdot(error, error)
-        total = np.vdot(U_rows, U_rows)
+        L_sum = _dot_all(error, error)
+        total = _dot_all(U_rows, U_rows)
         # error = where(known, R - U @ V.T, 0)
         total_2 = error.T.dot(U_rows)
         # L = sum(error ** 2) + lam * (sum(U ** 2) + sum(V ** 2))
         dL_dU = 2 * lam * U_rows
         # error = where(known, R - U @ V.T, 0)
-        dL_dU -= 2 * error.dot(V)
+        dL_dU -= 2.0 * error.dot(V)
         return L_sum, total, total_2, dL_dU
 
     L_sum, total, total_2, dL_dU = _in_blocks(
@@ -361,8 +367,8 @@ def value_and_grad(
     L = L_sum + lam * (total + _dot_all(V, V))
     dL_dV = 2 * lam * V
     # error = where(known, R - U @ V.T, 0)
-    dL_dV -= 2 * total_2
+    dL_dV -= 2.0 * total_2
     return L, Gradients(dL_dU, dL_dV)
 
 
-# gradc: 6cfb9112ff92a2126d52ecf9febe48224c88ed851e2bb22f803ee8d79566d161
+# gradc: 4f65e9f892242e928ae92cc30f0befe5f2ddc9268d60fa57e4dd894bb6563c19

@@ -79,6 +79,18 @@ def _ones(count: int, dtype: Any) -> NDArray[Any]:
     return ones
 
 
+def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
+
+
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
     many = isinstance(x, np.ndarray) and x.size >= 4096
@@ -350,11 +362,11 @@ def value_and_grad(
         P += B2
         # L = mean((y - P) ** 2)
         np.subtract(y_rows, P, out=P)
-        total = np.vdot(P, P)
+        total = _dot_all(P, P)
         dL_dP = np.multiply(-2.0 / max(N, 1), P, out=P)
         # P = sigmoid(X @ W1 + B1) @ W2 + B2
         dL_dadded = dL_dP.dot(W2.T)
-        dL_dadded *= sigmoid * (1 - sigmoid)
+        dL_dadded *= sigmoid * (1.0 - sigmoid)
         dL_dW1 = X_rows.T.dot(dL_dadded)
         dL_dB1 = _ones(n_rows, dtype).dot(dL_dadded)[None]
         dL_dW2 = sigmoid.T.dot(dL_dP)
@@ -369,4 +381,4 @@ def value_and_grad(
     return L, Gradients(dL_dW1, dL_dB1, dL_dW2, dL_dB2)
 
 
-# gradc: ff19860ab6ef7b3a2c9e353fe0e21c2f498afe6d35dfe149b77e82ced9127b1c
+# gradc: 62f59865d6b530ae8ce08b323e10113844bb998ae9191fc554c658a75e55a91a

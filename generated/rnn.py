@@ -431,7 +431,7 @@ def value_and_grad(
     for t in reversed(range(T - 1)):
         # def step(h, x) = tanh(x @ Wx + h @ Wh + b)
         dh_Wh = np.add(dh, dL_dhidden[t], out=dL_dpicked_Wx[t])
-        dh_Wh *= 1 - np.square(hs[t + 1])
+        dh_Wh *= 1.0 - np.square(hs[t + 1])
         dh = dh_Wh.dot(Wh.T)
     dL_db = _ones(B * T - B, dtype).dot(dL_dpicked_Wx.reshape(B * T - B, H))
     dL_dWh = hs[: T - 1].reshape(B * T - B, H).T.dot(dL_dpicked_Wx.reshape(B * T - B, H))
@@ -441,4 +441,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dWx, dL_dWh, dL_db, dL_dWo, dL_dc)
 
 
-# gradc: b34437fc763581d9252abe451a4d1ec4a98a8bef00cd29cf759369d42b47a88a
+# gradc: c33e1bbbcdbd331d3100c054f975994ae0d6df50dc0735eb452c17d24ab85e0b

@@ -65,6 +65,18 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
+
+
 _BLOCK_BYTES = 2**22
 
 
@@ -275,10 +287,10 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # L = sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
         difference = x_from_0 * x_from_0
         np.subtract(x_from_1, difference, out=difference)
-        total = difference.dot(difference)
-        difference_2 = 1 - x_from_0
-        L_sum = difference_2.dot(difference_2)
-        dL_dpicked = np.multiply(-2, difference_2, out=difference_2)
+        total = _dot_all(difference, difference)
+        difference_2 = 1.0 - x_from_0
+        L_sum = _dot_all(difference_2, difference_2)
+        dL_dpicked = np.multiply(-2.0, difference_2, out=difference_2)
         dL_dpicked -= 400.0 * difference * x_from_0
         np.multiply(200.0, difference, out=dL_dx_from_1)
         dL_dx_from_0 += dL_dpicked
@@ -291,4 +303,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 6540c119e881ec23b3da669d727c54374a69aecad21010946f30853f194ad724
+# gradc: 969a14bcdccd02f475080a7f8df8dbc972b6d875cd1d61f10f958f968f57b18b

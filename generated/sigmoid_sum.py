@@ -289,7 +289,7 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
         # L = sum(sigmoid(X @ W))
         sigmoid = _sigmoid(X_rows.dot(W))
         L = sigmoid.sum()
-        dL_dproduct = 1 - sigmoid
+        dL_dproduct = 1.0 - sigmoid
         dL_dproduct *= sigmoid
         dL_dW = X_rows.T.dot(dL_dproduct)
         dL_dX = dL_dproduct.dot(W.T)
@@ -301,4 +301,4 @@ def value_and_grad(X: ArrayLike, W: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dX, dL_dW)
 
 
-# gradc: 956169ae20c03b3f6f40a4212b7b17882a78c6cfb5969e0764a8218c908db10e
+# gradc: 2e981960a359dd891bcb1bcf97f3cc38dff7e9250859c83baf2a68092babfec9

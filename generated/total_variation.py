@@ -81,8 +81,14 @@ def _float_number(x: Any, name: str) -> float:
 
 def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
-    for a tenth of a second: on a core that the next call's blocks could use."""
-    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
 
 
 _BLOCK_BYTES = 2**22
@@ -382,4 +388,4 @@ def value_and_grad(
     return L, Gradients(dL_dimage)
 
 
-# gradc: dbeee41f8f9c81beb4c4183d953a42746b55ae465d100aec41bd245d317e97d9
+# gradc: 7006375d49528dba516cb163655acae056c5235e1e2d6a95779c527b09d7d5e3

@@ -262,6 +262,19 @@ def test_a_penalty_leaves_the_cores_to_the_blocks() -> None:
     assert "_dot_all(W, W)" in compile_text(text)
 
 
+@pytest.mark.parametrize("count", [0, 1, 10_000, 10_001, 16_384, 20_001])
+def test_products_of_vectors_stay_on_the_callers_thread(count: int) -> None:
+    """A thread of BLAS's own, woken for each block, is waited for again and again where another program has its core."""
+    text = "param x: [N]\nL = sum((sin(x) - x ** 3 / 2) ** 2)"
+    module = made(text)
+    x = np.random.default_rng(count).normal(size=count)
+    difference = np.sin(x) - x**3 / 2
+    value, gradients = module.value_and_grad(x)
+    np.testing.assert_allclose(value, (difference**2).sum(), rtol=1e-14)
+    np.testing.assert_allclose(gradients.x, 2 * difference * (np.cos(x) - 1.5 * x**2), rtol=1e-12, atol=1e-14)
+    assert "_dot_all(" in compile_text(text).partition("def block")[2]
+
+
 def test_what_fails_on_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     module = made("input A: [N, D, D]\nparam w: [D]\nL = sum(tanh(solve(A, w * ones((N, D, 1))[:, :, 0][..., None])) ** 2)")
     small_blocks(module, monkeypatch)

@@ -58,7 +58,7 @@ TOGETHER = {
     "log of sigmoid": ("L = mean(log(sigmoid(X @ W)))", "_softplus_and_sigmoid("),
     "a choice of sign": ("z = (X @ W) * s[:, None] - 1\nL = -sum(log(sigmoid(where(X > 0, z, -z))))", "_softplus_and_sigmoid("),
     "the sum of two exponentials": ("z = X @ W\nL = sum(logaddexp(z, X) * s[:, None]) - sum(logaddexp(0, z))", "_logaddexp_and_shares("),
-    "squares with weights": ("r = (X @ W) * s[:, None]\nL = sum(r ** 2 * exp(X)) + sum(100 * r ** 2 - X * r + X)", ".vdot("),
+    "squares with weights": ("r = (X @ W) * s[:, None]\nL = sum(r ** 2 * exp(X)) + sum(100 * r ** 2 - X * r + X)", "_dot_all("),
     "shared products": ("z = X @ W\nL = sum(sin(z * X / s[:, None])) + sum(exp(-2 * z * X)) - mean((z * X * 3 - z) ** 2)", "np.sin("),
     "simplified pairs": ("v = tanh(tanh(X @ W))\nL = 0.4 * sum(tanh(sigmoid(v) * v))", "_sigmoid("),
     "lengths": ("A = X @ W\nL = sum((A / norm(A, axis=1, keepdims=True)) ** 3) + sum(norm(A, axis=1))", "_dot_rows("),

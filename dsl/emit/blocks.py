@@ -221,7 +221,6 @@ class _Inner(Frugal):
         super().__init__(outer.program, outer.names, uses, {*(part for _, part in walk.totals)})
         self.texts, self.sizes, self.walk, self.outer = dict(outer.texts), outer.sizes, walk, outer
         self.keep |= {*walk.kept}
-        self.between_blocks = False
         self.counted, self.count = False, outer.names.fresh("n_rows")
 
     def dim(self, dim: Dim) -> str:

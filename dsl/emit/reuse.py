@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dsl.calculus.owned import owns
 from dsl.calculus.pieces import on_threads
-from dsl.emit.body import NAME, Body, Names, words
+from dsl.emit.body import NAME, Body, Names, number, words
 from dsl.emit.sums import as_sum
 from dsl.emit.workspace import housed
-from dsl.nodes import Apply, Node, Program
+from dsl.nodes import Apply, Const, Node, Program, const
 from dsl.ops.along import IN_PLACE
 from dsl.ops.contraction import EINSUM
 from dsl.ops.core import is_number
@@ -49,8 +49,8 @@ class Frugal(Body):
         self.unpacked: set[str] = set()
         self.unpacking: dict[int, Apply] = {}
         self.overwrites = False
-        # whether threads may be at work before and after the steps
-        self.between_blocks = on_threads(program.walks)
+        # whether threads may be at work before, in and after the steps
+        self.threads = on_threads(program.walks)
         # the arrays that are left in the end, and the first value of each
         self.buffers: dict[str, Apply] = {}
         # what finds an array of the caller's workspace, where there is one
@@ -58,14 +58,21 @@ class Frugal(Body):
 
     def _text(self, node: Apply) -> Text:
         """A step in the spelling that takes NumPy the least time to begin."""
+        if added := as_sum(node, self._operands(node), self, self.threads):
+            return added
         if node.op is EINSUM and len(node.args) == 2 and (dot := as_dot(node, self._operands(node), self)):
             return dot
-        if added := as_sum(node, self._operands(node), self, self.between_blocks):
-            return added
         if node.op.name == "power" and is_number(node.args[1], 2) and node.type.shape:
             x = self.texts[node.args[0]]
             return Text(f"{x.text} * {x.text}", PRODUCT) if x.text.isidentifier() else Text(f"np.square({x.text})")
         return super()._text(node)
+
+    def _operands(self, node: Apply) -> list[Text]:
+        """The texts of a node's arguments, whole numbers beside arrays of floats as floats: NumPy takes longer to begin with integers."""
+        texts = super()._operands(node)
+        if isinstance(node.op, Elementwise) and node.op.name != "power" and any(arg.type.shape and arg.type.dtype == "float" for arg in node.args):
+            texts = [_as_float(arg) or text for arg, text in zip(node.args, texts, strict=True)]
+        return texts
 
     def _assign(self, node: Apply, name: str, text: Text) -> None:
         """A step, its first part in a line of its own where the rest can be done to that."""
@@ -158,9 +165,9 @@ class Frugal(Body):
 
     def _overwriting(self, node: Apply, place: int, name: str) -> str:
         """The statement that does a step to the variable of one of its operands."""
-        args = [self.texts[arg].text for arg in node.args]
         if node.op.name == "power" and is_number(node.args[1], 2):
             return f"{name} *= {name}"
+        args = [text.text for text in self._operands(node)]
         if node.op.name in _SIGNS and (place == 0 or node.op.name in _COMMUTE):
             return f"{name} {_SIGNS[node.op.name]}= {args[1 - place]}"
         return self._into(node, name)
@@ -226,6 +233,11 @@ class Frugal(Body):
         means = [name for name in chain if any(self.last[name] in known for known in (self.program.names, self.program.wishes, self.program.adjoints))]
         mine = [name for name in chain if name in shared] or means
         return mine[-1] if mine else chain[-1]
+
+
+def _as_float(node: Node) -> Text | None:
+    """A whole number that floats hold as one of them; None for anything else."""
+    return number(const(float(node.value))) if isinstance(node, Const) and node.type.dtype == "int" and abs(node.value) <= 2**53 else None
 
 
 def _into_row(node: Node, text: str, row: str) -> str | None:

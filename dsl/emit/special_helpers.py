@@ -134,8 +134,9 @@ def _entrywise(x: NDArray[Any], kernel: Any, one: Any = None, few: int = 0, abov
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _in_cache(kernel: Any, x: NDArray[Any], out: NDArray[Any], dtype: Any) -> None:
-    """out = kernel(x), in blocks that stay in the cache with what is made of them, and are large enough for threads not to wait for each other."""
-    size = 2**17 // x.itemsize
+    """out = kernel(x), in blocks that stay in the cache with what is made of them, are large enough for threads not to wait for each other, and whose
+    products of two rows and nine powers are just small enough for BLAS not to wake a thread of its own."""
+    size = 14336
     for start in range(0, x.size, size):
         out[start : start + size] = kernel(x[start : start + size].astype(dtype, copy=False))
 

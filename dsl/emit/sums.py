@@ -18,17 +18,19 @@ from dsl.ops.spec import ATOM, PRODUCT, Printer, Text
 from dsl.types import product
 
 
-def as_sum(node: Apply, args: Sequence[Text], printer: Printer, between_blocks: bool) -> Text | None:
-    """A sum, or a sum of products of two arrays' entries, which is also ``between_blocks`` that threads may share; None for anything else."""
+def as_sum(node: Apply, args: Sequence[Text], printer: Printer, threads: bool) -> Text | None:
+    """A sum, or a sum of products of two arrays' entries, where ``threads`` of ours may be at work or not; None for anything else."""
     if len(args) == 1:
         return _with_ones(node, args[0], printer)
     if node.op is not EINSUM or len(args) > 2 or any(arg.type.dtype != "float" for arg in node.args):
         return None
     (left, right), output = split_spec(str(node.attr("spec")))
-    if left != right or len(set(left)) < len(left) or len(left) < 2:
+    if left != right or len(set(left)) < len(left):
         return None
     if not output:
-        return Text(f"_dot_all({args[0].text}, {args[1].text})") if between_blocks else None
+        return Text(f"_dot_all({args[0].text}, {args[1].text})") if threads else None
+    if len(left) < 2:
+        return None
     name = "_dot_rows" if output == left[:-1] else "_dot_columns" if output == left[1:] and len(left) == 2 else None
     return Text(f"{name}({args[0].text}, {args[1].text})") if name else None
 

@@ -317,7 +317,7 @@ def value_and_grad(
         np.tanh(tanh, out=tanh)
         total = tanh.sum()
         dL_dadded = tanh * tanh
-        np.subtract(1, dL_dadded, out=dL_dadded)
+        np.subtract(1.0, dL_dadded, out=dL_dadded)
         dL_dadded *= 1.0 / d
         dL_db = _dot_columns(dL_dadded, a_rows)
         dL_da = dL_dadded * b
@@ -331,4 +331,4 @@ def value_and_grad(
     return L, Gradients(dL_da, dL_db, dL_dc, dL_dd)
 
 
-# gradc: dfeb0aee746f03e666fa9d13dec056c63534553838b5c909701bfa87e352cf93
+# gradc: 98eb7ef5f53520ed8e34df7ab9b50030bdd9a62672a70bee6c95ab5a9416046d

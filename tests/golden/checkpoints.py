@@ -377,7 +377,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
             r = (r + 2 / r) / 2
     L = np.vdot(v, v) + totals.sum() * r
     dL_dtotals = np.full((N,), r, dtype=dtype)
-    dL_dv = 2 * v
+    dL_dv = 2.0 * v
     # v, totals = scan(turn, (h, 0.0), x, checkpoint=3)
     du = np.zeros((D,), dtype=dtype)
     dtotal = dtype.type(0.0)
@@ -416,7 +416,7 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
             # def step(h, row) = tanh(row + h @ W)
             np.tanh(row_block[i] + hs_2[i].dot(W), out=hs_2[i + 1])
         difference = np.square(hs_2[1:])
-        np.subtract(1, difference, out=difference)
+        np.subtract(1.0, difference, out=difference)
         dh_Ws = np.empty((turns, D), dtype=dtype)
         for i in reversed(range(turns)):
             # def step(h, row) = tanh(row + h @ W)
@@ -428,4 +428,4 @@ def value_and_grad(x: ArrayLike, W: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx, dL_dW)
 
 
-# gradc: 7242961d39590eee52795dcab2b14ca2a719375c626948c33fcd4ca57a87bced
+# gradc: 3bb02b0adc94e89c4edaf89df3d9f3c6d2006be53698fb4dc4a1e510ed09102c

@@ -356,8 +356,8 @@ def value_and_grad(
         sin_free = np.sin(free)
         L_sum_2 = np.sin(sin_free).sum()
         dL_dZ_minus_m_times_ratio_2 = tanh_tanh * tanh_tanh
-        np.subtract(1, dL_dZ_minus_m_times_ratio_2, out=dL_dZ_minus_m_times_ratio_2)
-        dL_dZ_minus_m_times_ratio_2 *= 1 - tanh * tanh
+        np.subtract(1.0, dL_dZ_minus_m_times_ratio_2, out=dL_dZ_minus_m_times_ratio_2)
+        dL_dZ_minus_m_times_ratio_2 *= 1.0 - tanh * tanh
         scaled = dL_dZ_minus_m_times_ratio_2 * ratio_2
         product = _dot_rows(dL_dZ_minus_m_times_ratio_2, Z_minus_m_times_ratio_2)
         # m, v = moments(Z)
@@ -380,4 +380,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db)
 
 
-# gradc: 8bd1aa708bf7ac80c2b2c37a4a178590ce8f5a93f9ae5e1fc5c9f0ce712a1fee
+# gradc: a4d9324bb81a60443dbc391e62de181c405a27555b9589caeca9efcf9c658b32

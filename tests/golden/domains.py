@@ -376,7 +376,7 @@ def value_and_grad(
         dL_dp -= reshaped / total_p_rows
         # L = -sum(log(share[arange(N), label])) + sum(entr(u))
         dL_du = np.log(u_rows)
-        np.subtract(-1, dL_du, out=dL_du)
+        np.subtract(-1.0, dL_du, out=dL_du)
         return total, L_sum, dL_dp, dL_du
 
     total, L_sum, dL_dp, dL_du = _in_blocks(
@@ -387,4 +387,4 @@ def value_and_grad(
     return L, Gradients(dL_dp, dL_du)
 
 
-# gradc: 5105e9fc7c442d085162c6e8463d3119482697de335be4a88fa9fc27b82dd559
+# gradc: 2670aa9bb71fd6b279401cdba66c7abac5bea94c888a1854b46ba92d2594fab3

@@ -241,7 +241,7 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
         never = np.linalg.solve(S_plus_eye, r)
     with _line(8, "L = fit + sum(both) + sum(never ** 2) + sum(B.T @ inv(S + 2 * eye(N)))"):
         total_B = B.dot(_ones(K, dtype))
-        inv = np.linalg.inv(S + 2 * eye)
+        inv = np.linalg.inv(S + 2.0 * eye)
     total_inv = inv.dot(_ones(N, dtype))
     L = fit + both.sum() + never.dot(never) + total_B.dot(total_inv)
     # both = solve(S, r) @ solve(S, B)
@@ -253,7 +253,7 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
     dL_dB = np.broadcast_to(added, (N, K))
     total_inv_S_B = inv_S_B.dot(_ones(K, dtype))
     with _line(7, "never = inv(S + eye(N)) @ r"):
-        scaled = 2 * np.linalg.solve(S_plus_eye, never)
+        scaled = 2.0 * np.linalg.solve(S_plus_eye, never)
     # fit = -(logdet(S) + r @ solve(S, r)) / 2
     product = (total_inv_S_B - 0.5 * r).dot(inv_S)
     dL_dr = 0.5 * inv_S_r
@@ -274,4 +274,4 @@ def value_and_grad(S: ArrayLike, r: ArrayLike, B: ArrayLike) -> tuple[Any, Gradi
     return L, Gradients(dL_dS, dL_dr, np.array(dL_dB))
 
 
-# gradc: 6fcecb590347500d3ecd8289a6ad908bbdc9a49a1edcc5ece55521f8d3740288
+# gradc: 0d0a22dd3e06e9b659aa43752224ba99c16c3bb0e69f3c3ad570c60eabcfb2f8

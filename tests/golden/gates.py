@@ -330,18 +330,18 @@ def value_and_grad(
     H = hs[1:]
     # L = sum(H ** 2) + sum(h * c)
     L = np.vdot(H, H) + h.dot(c)
-    dL_dH = 2 * H
+    dL_dH = 2.0 * H
     # H, C = scan(cell, (h0, zeros(K)), X)
     difference = tanh_c_nexts * tanh_c_nexts
-    np.subtract(1, difference, out=difference)
-    scaled = 1 - i_all
+    np.subtract(1.0, difference, out=difference)
+    scaled = 1.0 - i_all
     scaled *= i_all
-    scaled_2 = 1 - fs
+    scaled_2 = 1.0 - fs
     scaled_2 *= fs
-    scaled_3 = 1 - os
+    scaled_3 = 1.0 - os
     scaled_3 *= os
     difference_2 = gs * gs
-    np.subtract(1, difference_2, out=difference_2)
+    np.subtract(1.0, difference_2, out=difference_2)
     dh = c
     dc = h
     dL_dadded = np.empty((T, 4 * K), dtype=dtype)
@@ -371,4 +371,4 @@ def value_and_grad(
     return L, Gradients(dL_dWx, dL_dWh, dL_db, dL_dh0)
 
 
-# gradc: 239960e563e33fb799dcaab9fc983825a24390e4f9e1e17d27e102d3214997cb
+# gradc: 8eac621782275ae0f0e59845343584a562bdae21a1a67ccd4f7af0ab4d63274b

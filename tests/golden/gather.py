@@ -98,8 +98,14 @@ def _check_range(x: NDArray[Any], name: str, low: float, high: float) -> None:
 
 def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
-    for a tenth of a second: on a core that the next call's blocks could use."""
-    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
 
 
 def _rows(x: NDArray[Any], index: NDArray[Any]) -> NDArray[Any]:
@@ -406,7 +412,7 @@ def value_and_grad(
     every = E[::2, None, 1:]
     # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
     every_squared = every * every
-    dL_devery = 3 * every_squared
+    dL_devery = 3.0 * every_squared
     # every = E[::2, None, 1:]
     scattered_dL_devery = _scatter((V, D), np.s_[::2, None, 1:], dL_devery)
 
@@ -415,15 +421,15 @@ def value_and_grad(
         # rows = E[i]
         rows = _rows(E, i_rows)
         # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
-        total = np.vdot(rows, rows)
+        total = _dot_all(rows, rows)
         # picked = P[arange(N), y]
         arange = np.arange(n_rows)
         picked = P_rows[arange, y_rows]
         # L = sum(rows ** 2) - mean(log(picked ** 2 + 1)) + sum(every ** 3)
         picked_squared = picked * picked
         total_2 = np.log1p(picked_squared).sum()
-        dL_drows = 2 * rows
-        dL_dpicked = np.add(1, picked_squared, out=picked_squared)
+        dL_drows = 2.0 * rows
+        dL_dpicked = np.add(1.0, picked_squared, out=picked_squared)
         np.divide(-2.0 / max(N, 1), dL_dpicked, out=dL_dpicked)
         dL_dpicked *= picked
         # picked = P[arange(N), y]
@@ -440,4 +446,4 @@ def value_and_grad(
     return L, Gradients(dL_dE, dL_dP)
 
 
-# gradc: bf6cd34a8bae70ea45fa2666f8bcbbeb11497a4f8a97f51b6801450b651bb01d
+# gradc: 000d154656bef2330dffa6fb90a8e100f878d33717be1b66d9558d9e0cc3356b

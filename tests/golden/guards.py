@@ -333,19 +333,19 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
 
     def block(x_rows: Any, y_rows: Any) -> Any:
         # safe = where(x > 0, log(x) * y, x)
-        above = x_rows > 0
+        above = x_rows > 0.0
         log_x_rows = np.log(x_rows)
         safe = _where(above, log_x_rows * y_rows, x_rows)
         # L = sum(safe) + sum(kink) + sum(root)
         total = safe.sum()
         # kink = where(abs(x) < 1, x ** 2 / 2, abs(x) - 1 / 2)
         abs_x_rows = np.abs(x_rows)
-        below = abs_x_rows < 1
+        below = abs_x_rows < 1.0
         kink = _where(below, 0.5 * (x_rows * x_rows), abs_x_rows - 0.5)
         # L = sum(safe) + sum(kink) + sum(root)
         total_2 = kink.sum()
         # root = sqrt(y) if all(y >= 0) else 0.0
-        total_3 = (y_rows >= 0).all()
+        total_3 = (y_rows >= 0.0).all()
         sqrt_y = np.sqrt(y_rows)
         # kink = where(abs(x) < 1, x ** 2 / 2, abs(x) - 1 / 2)
         dL_dx = _where(below, x_rows, np.sign(x_rows))
@@ -377,4 +377,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 5fdcdf9a549581e331f9215ba05c25d0d7c8d7fb9eada9e2ed24bd869409a272
+# gradc: a01cfa8df1aec668b826d3b94f41c6f58817d70b7428a300cd015bdefb854910

@@ -305,7 +305,7 @@ def value_and_grad(
         scaled = gain * X_rows
         scaled *= ratio
         added = np.abs(scaled)
-        added += 1
+        added += 1.0
         L = (scaled / added).sum()
         dL_dgain = ratio[:, 0].dot(1.0 / (added * added) * X_rows)
         return L, dL_dgain
@@ -314,4 +314,4 @@ def value_and_grad(
     return L, Gradients(dL_dgain)
 
 
-# gradc: 0660dc245c675c2fc4e37f658d8d9067959fc790a8080968ad441b0f6442d1f2
+# gradc: 13b1b351ad8d3f7c377d71c7255fd8dd5fea6afb7788282946fe16766e8df8ab

@@ -89,6 +89,18 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
+
+
 def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """np.where(mask, x, 0.0), of the shape of one of the two, in their bits: no branch for each entry, up to eight times as fast."""
     if max(mask.size, x.size) < 4096:
@@ -347,16 +359,16 @@ def value_and_grad(
 
     def block(x_rows: Any, keep_rows: Any, count_rows: Any) -> Any:
         # L = sum(where(keep and x > 0, weight * x ** 2, count * x)) + sum(keep * x) / count.size
-        logical_and = np.logical_and(keep_rows, x_rows > 0)
+        logical_and = np.logical_and(keep_rows, x_rows > 0.0)
         # weight = 1 / (1 + count)
         number = (1 + count_rows).astype(dtype)
-        weight = 1 / number
+        weight = 1.0 / number
         # L = sum(where(keep and x > 0, weight * x ** 2, count * x)) + sum(keep * x) / count.size
         number_count_rows = count_rows.astype(dtype)
         chosen = _where(logical_and, weight * (x_rows * x_rows), number_count_rows * x_rows)
         L_sum = chosen.sum()
         number_keep_rows = keep_rows.astype(dtype)
-        total = number_keep_rows.dot(x_rows)
+        total = _dot_all(number_keep_rows, x_rows)
         added = 1.0 / max(N, 1) * number_keep_rows
         added += _where(logical_and, 0.0, number_count_rows)
         dL_dx = _masked(logical_and, 2.0 / number * x_rows)
@@ -369,4 +381,4 @@ def value_and_grad(
     return L, Gradients(dL_dx)
 
 
-# gradc: b11d2feebd12c6eeaebda80b9734b25b66a7166c9e1f88a86cdecb63378bd270
+# gradc: f202624a8db5ade18c870bf40771a60c0976208a378f6201abeff28efdf37a73

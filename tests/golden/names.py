@@ -72,6 +72,18 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return out
 
 
+def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
+
+
 def _bounded(x: NDArray[Any]) -> NDArray[Any]:
     """x, or 40 where it is more, so that exp need not overflow. Of many entries, whether any is takes a sixth of the time to tell."""
     many = isinstance(x, np.ndarray) and x.size >= 4096
@@ -391,8 +403,8 @@ def value_and_grad(
     # sum = l * O - I ** 2
     sum = l * O - I**2
     # dL_dX = list @ list
-    dL_dX = list.dot(list)
-    dL_dlist = 2 * list
+    dL_dX = _dot_all(list, list)
+    dL_dlist = 2.0 * list
     # sum = l * O - I ** 2
     dL_dI = -2.0 * I
 
@@ -400,9 +412,9 @@ def value_and_grad(
         # sigmoid = sigmoid(X @ len) * σ
         sigmoid = _sigmoid(X_rows.dot(len))
         # float = sum(sigmoid * array)
-        total = sigmoid.dot(array_rows)
+        total = _dot_all(sigmoid, array_rows)
         # sigmoid = sigmoid(X @ len) * σ
-        dL_dlen = (σ * array_rows * (sigmoid * (1 - sigmoid))).dot(X_rows)
+        dL_dlen = (σ * array_rows * (sigmoid * (1.0 - sigmoid))).dot(X_rows)
         # float = sum(sigmoid * array)
         dL_darray = np.multiply(σ, sigmoid, out=sigmoid)
         return total, dL_dlen, dL_darray
@@ -415,4 +427,4 @@ def value_and_grad(
     return L, Gradients(total, O[()], l[()], dL_dI, dL_dlen, dL_dlist, dL_darray)
 
 
-# gradc: 55721bbff696967cfa803fb683b35d0e0a591acf30f12178c1951c85385a18c8
+# gradc: cd1faaf6d9b22690a9670a72f3080134a93a0d9522a06c33d96985174e57e899

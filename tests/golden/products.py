@@ -73,8 +73,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
-    for a tenth of a second: on a core that the next call's blocks could use."""
-    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
 
 
 _BLOCK_BYTES = 2**22
@@ -339,7 +345,7 @@ def value_and_grad(
     B, N, D = A.shape
     K = M.shape[1]
     # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-    w_w = w.dot(w)
+    w_w = _dot_all(w, w)
     reshaped_M = M.reshape(-1)
 
     def block(A_rows: Any, v_rows: Any) -> Any:
@@ -349,7 +355,7 @@ def value_and_grad(
         # rows = v @ batched
         rows = batched.swapaxes(-1, -2) @ v_rows
         # L = sum(rows ** 2) + inner(v, v) * dot(w, w) + sum(dots) + trace(M.T @ M) + vdot(M, M)
-        total = v_rows.dot(v_rows)
+        total = _dot_all(v_rows, v_rows)
         # both = outer(v, w)
         both = v_rows[:, None] * w
         # dots = tensordot(batched, both, axes=2)
@@ -364,10 +370,10 @@ def value_and_grad(
         block, (A, v), N, 8 * (B * D + B * K + 2 * K + 2), workers, axes=(1, 0), kept=(1, 0, 0)
     )
     added = _dot_all(rows, rows) + total * w_w + dots.sum() + _dot_all(M, M)
-    L = added + reshaped_M.dot(reshaped_M)
+    L = added + _dot_all(reshaped_M, reshaped_M)
     dL_dw = 2 * total * w
     dL_dw += dL_dw_sum
-    dL_drows = 2 * rows
+    dL_drows = 2.0 * rows
 
     def block_2(
         v_rows: Any, both_rows: Any, A_rows: Any, product_rows: Any, batched_rows: Any
@@ -397,10 +403,10 @@ def value_and_grad(
         axes=(0, 0, 1, 0, 1),
         kept=(1, 0),
     )
-    dL_dM = 4 * M
+    dL_dM = 4.0 * M
     # batched = A @ M
     dL_dM += dL_dM_sum
     return L, Gradients(dL_dA, dL_dM, dL_dv, dL_dw)
 
 
-# gradc: 94a1d82664b9c2ef779e995dcf4118a7e542d98aaa1c5bc45c1900bc88a44094
+# gradc: cec27648fb6a174c6c72e49ad4c8c0f4767e19d5c4d68327a12e4b05c10f4c23

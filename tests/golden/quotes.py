@@ -113,8 +113,8 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     x = _checked(x)
     # L = einsum('i,i->', x, x)
     L = x.dot(x)
-    dL_dx = 2 * x
+    dL_dx = 2.0 * x
     return L, Gradients(dL_dx)
 
 
-# gradc: 61999fa2b1184bee16039bfeb37a46b66f78ee857eb3411c4d88a2f8ee775e2e
+# gradc: 8785b36881ff683ab6fecd0f2c4c1cafb412f5ddd520e7960d98309ca98a5390

@@ -247,7 +247,7 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     where_most = x[arange, picked][:, None]
     # grown = cumprod(1 + x / 10, axis=-1)
     added = 0.1 * x
-    added += 1
+    added += 1.0
     grown = added.cumprod(axis=-1)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
     grown_squared = grown * grown
@@ -267,7 +267,7 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     prod_others = _prod_others(_where(below, added[:, None], 1.0), axis=-1)
     chosen = _masked(below, dL_dgrown[:, :, None] * prod_others)
     # L = sum(total ** 2) + sum(log(grown ** 2)) + sum(ranked[0] * ranked[-1]) + sum(where_most)
-    dL_dtotal = 2 * total
+    dL_dtotal = 2.0 * total
     # grown = cumprod(1 + x / 10, axis=-1)
     dL_dx = _ones(D, dtype) @ chosen
     dL_dx *= 0.1
@@ -278,4 +278,4 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: dad39e8bd0b3502c84d403b397c4972de52aa8c90ec76f510e51cd41260bb134
+# gradc: 9057dc4d25a15ffcfb9a4ba8be1d9c492f8f495f34dc8504f88a997d84869d14

@@ -73,8 +73,14 @@ def _cotangent(g: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
-    for a tenth of a second: on a core that the next call's blocks could use."""
-    return np.vdot(x, y) if x.size <= 10000 else np.einsum("i,i->", x.reshape(-1), y.reshape(-1))
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
 
 
 def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
@@ -384,12 +390,12 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
         reshaped_x_rows = x_rows.reshape(n_rows, 2, 3)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        total = np.vdot(reshaped_x_rows, reshaped_x_rows)
+        total = _dot_all(reshaped_x_rows, reshaped_x_rows)
         # joined = concatenate([x, y[:, :2]], axis=1)
         joined = np.concatenate((x_rows, y_rows[:, :2]), axis=-1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         joined_squared = joined * joined
-        total_2 = np.vdot(joined_squared, joined)
+        total_2 = _dot_all(joined_squared, joined)
         # stacked = stack([x, y], axis=1)
         stacked = np.stack((x_rows, y_rows), axis=1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
@@ -404,11 +410,11 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         dL_dx += exp_edged_from_1[:, :6]
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
         dL_dstacked = np.cos(stacked)
-        dL_djoined = np.multiply(3, joined_squared, out=joined_squared)
+        dL_djoined = np.multiply(3.0, joined_squared, out=joined_squared)
         # blocks = x.reshape(N, 2, 3).transpose(1, 0, 2)
         blocks = reshaped_x_rows.transpose(1, 0, 2)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        dL_dblocks = 2 * blocks
+        dL_dblocks = 2.0 * blocks
         # stacked = stack([x, y], axis=1)
         dL_dx += dL_dstacked[:, 0]
         # joined = concatenate([x, y[:, :2]], axis=1)
@@ -459,7 +465,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     # turned = roll(flip(right, axis=0), 1, axis=1)
     dL_dright = dL_dflip[::-1]
     # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-    dL_dtiled = 2 * tiled
+    dL_dtiled = 2.0 * tiled
     # tiled = tile(left, (2, 1))
     reshaped_dL_dtiled = dL_dtiled.reshape(2, N, 3)
 
@@ -475,7 +481,7 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
         # turned = roll(flip(right, axis=0), 1, axis=1)
         turned = _roll(flip_right_rows, 1, axis=-1)
         # L = sum(blocks ** 2) + sum(joined ** 3) + sum(sin(stacked)) + sum(tiled * tiled) + sum(left * turned) + sum(exp(edged)) + sum(triu(x.T @ y))
-        total_5 = np.vdot(left_rows, turned)
+        total_5 = _dot_all(left_rows, turned)
         # tiled = tile(left, (2, 1))
         dL_dleft = reshaped_dL_dtiled_rows.sum(axis=0)
         dL_dleft += turned
@@ -502,4 +508,4 @@ def value_and_grad(x: ArrayLike, y: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_dy)
 
 
-# gradc: 74ed847a8d5c7204412ca40cf4fc712c6ead77a609f710a1a1df1517c1234a85
+# gradc: f2e48fd1b75d9e85284fdfb2526976d4f9afaf4f441bc68e92928c9e83fc71d9

@@ -194,14 +194,14 @@ def value_and_grad(x: ArrayLike) -> tuple[Any, Gradients]:
     added = np.vdot(tail_minus_head, tail_minus_head) + exp_odd.sum()
     L = added + last.dot(last) + column[:, 0].dot(x.dot(_ones(4, dtype)))
     dL_dcolumn = x.dot(_ones(4, dtype))[:, None]
-    dL_dlast = 2 * last
-    dL_dhead = -2 * tail_minus_head
+    dL_dlast = 2.0 * last
+    dL_dhead = -2.0 * tail_minus_head
     # tail = x[1:]
     dL_dx = column + np.concatenate((dL_dhead, dL_dlast[None]))
     dL_dx[:, 2, None] += dL_dcolumn
     dL_dx[::2, 1::2] += exp_odd
-    dL_dx[1:] += 2 * tail_minus_head
+    dL_dx[1:] += 2.0 * tail_minus_head
     return L, Gradients(dL_dx)
 
 
-# gradc: 929183c07f16921cc48e816065b781c23d3a73117b40c43794d305c9c62e42d3
+# gradc: 71d0f353d9e302a547f1ac7199fcf0492f4631aab42224354344e1f726e2bf84

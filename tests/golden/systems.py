@@ -273,14 +273,14 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, R: ArrayLike) -> tuple[Any, Gradi
     dL_dA = inv.dot(np.tril(spread) + np.tril(spread, -1).T).dot(inv.T)
     dL_dA *= 0.5
     # w, Q = eigh(A)
-    dL_dA += (2 * w * V).dot(V.T)
+    dL_dA += (2.0 * w * V).dot(V.T)
     # L = b @ x + logdet(A) + sum(w ** 2) + sum(cholesky(A)) + sum(solve_triangular(R, b, lower=True))
     dL_dA += inv_A.T
     # x = solve(A, b)
     dL_dA -= x[:, None] * x
-    dL_db = np.multiply(2, x, out=x)
+    dL_db = np.multiply(2.0, x, out=x)
     dL_db += solve_triangular_2
     return L, Gradients(dL_dA, dL_db, dL_dR)
 
 
-# gradc: 9df7f132e7436896eff99eded5d0004ff20e4e3773c39321a96fb542c4472b0c
+# gradc: 51e0d7352fb11d4608923a970a464262ed140e4a34213d630c319621c8581d11

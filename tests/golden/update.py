@@ -219,7 +219,7 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     # L = sum(z ** 3)
     z_squared = z * z
     L = np.vdot(z_squared, z)
-    dL_dz = np.multiply(3, z_squared, out=z_squared)
+    dL_dz = np.multiply(3.0, z_squared, out=z_squared)
     # z = y.at[i, 1].add(w)
     dL_dw = dL_dz[i, 1]
     # y = x.at[0].set(v)
@@ -228,4 +228,4 @@ def value_and_grad(x: ArrayLike, v: ArrayLike, w: ArrayLike, i: ArrayLike) -> tu
     return L, Gradients(dL_dx, dL_dv, dL_dw)
 
 
-# gradc: 6af159f346b8500e4931d2a7ecd4644fda41de5aa45fd355ff292321c8f2968b
+# gradc: 939a2cb540ed3be37c9ba78772378da87a9f439dff0738096893f6c9252aa3a6
