@@ -312,7 +312,7 @@ class Walk:
 @dataclass(frozen=True)
 class Way:
     """What ``value_and_grad`` may do instead: the ``name`` of the function, what is ``said`` of it, whether all is ``double`` in it, whether its value
-    must be ``finite`` to be taken, and how many entries of arrays are ``spared``, which must be many; None where it is worth a try for few."""
+    and gradients must be ``finite`` to be taken, and how many entries of arrays are ``spared``, which must be many; None where it is worth a try for few."""
 
     name: str
     said: str

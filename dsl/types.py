@@ -155,12 +155,15 @@ class Dim:
     __rmul__ = __mul__
 
     def divided(self, other: Dim) -> Dim | None:
-        """The exact quotient by a monomial, or None where the division is not known to be exact."""
-        if len(other.terms) != 1:
-            return Dim.number(1) if self == other and self.terms else None
+        """The exact quotient, or None where the division is not known to be exact: ``N * T - T`` by ``N - 1`` is ``T``."""
+        if not other.terms:
+            return None
         divisor, factor = other.terms[0]
         terms: dict[Monomial, int] = {}
-        for monomial, coefficient in self.terms:
+        left = self
+        while left.terms:
+            # the first terms are the leading ones of an order that products keep
+            monomial, coefficient = left.terms[0]
             rest = list(monomial)
             for atom in divisor:
                 if atom not in rest:
@@ -169,6 +172,7 @@ class Dim:
             if coefficient % factor:
                 return None
             terms[tuple(rest)] = coefficient // factor
+            left -= other * Dim.of({tuple(rest): coefficient // factor})
         return Dim.of(terms)
 
     def __floordiv__(self, other: Dim | int) -> Dim:

@@ -258,12 +258,15 @@ def _gammaln(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _top(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float | None = -np.inf
 ) -> NDArray[Any]:
-    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    """The largest entries along axes, which are kept, or at least so much; without that there must be some. Of many short rows those of a turned copy
+    are found several times as fast."""
     if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
         columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+        out: NDArray[Any] = np.maximum.reduce(columns, axis=0, initial=least).reshape(
+            *x.shape[:-1], 1
+        )
     else:
         out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
     return out
@@ -785,4 +788,4 @@ def value_and_grad(
     return L, Gradients(dL_dalpha, dL_dmeans, dL_dq, dL_dbelow)
 
 
-# gradc: e5d46b1a258815a085e922b4dd83e5fd4f7e603af90ded0aeeb5a2ba58f98f79
+# gradc: 9ad60eaf78e9e49f875e6806325cdd7242f9e80c811c0a21acf70c8bfbf1de95

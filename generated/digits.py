@@ -118,12 +118,15 @@ def _masked(mask: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _top(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float | None = -np.inf
 ) -> NDArray[Any]:
-    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    """The largest entries along axes, which are kept, or at least so much; without that there must be some. Of many short rows those of a turned copy
+    are found several times as fast."""
     if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
         columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+        out: NDArray[Any] = np.maximum.reduce(columns, axis=0, initial=least).reshape(
+            *x.shape[:-1], 1
+        )
     else:
         out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
     return out
@@ -826,4 +829,4 @@ def value_and_grad(
     return L, Gradients(dL_dfilters1, dL_dbias1, dL_dfilters2, dL_dbias2, dL_dweights, dL_dbias)
 
 
-# gradc: 76a209a99bfca6d76856ccc673cf5caf2ee53a254581d69df0e764831cae419d
+# gradc: 02ce1ff36951702d4f06c345991f134740dce378a51b7145131c70a7cd1ea7de

@@ -101,6 +101,23 @@ def _ones(count: int, dtype: Any) -> NDArray[Any]:
     return ones
 
 
+def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
+    """np.vdot(x, y) on the caller's thread. Of more than 10,000 entries BLAS would give some to a thread of its own, which goes on looking for work
+    for a tenth of a second: on a core that other blocks could use, or another program."""
+    if x.size <= 10000:
+        return x.dot(y) if x.ndim == 1 else np.vdot(x, y)
+    x, y = x.reshape(-1), y.reshape(-1)
+    whole = x.size - x.size % 8192
+    return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[
+        whole:
+    ].dot(y[whole:])
+
+
+def _all_finite(value: Any, gradients: Any) -> bool:
+    """Whether a value and its gradients are finite, and not so large that their squares are none."""
+    return bool(np.isfinite(value)) and all(np.isfinite(_dot_all(each, each)) for each in gradients)
+
+
 def _moderate(x: NDArray[Any]) -> bool:
     """Whether the exponentials of all entries, of which there are some, are in the middle half of what floats hold: sums of products with numbers of
     which the largest is 1 then keep their digits."""
@@ -108,12 +125,15 @@ def _moderate(x: NDArray[Any]) -> bool:
 
 
 def _top(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float | None = -np.inf
 ) -> NDArray[Any]:
-    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    """The largest entries along axes, which are kept, or at least so much; without that there must be some. Of many short rows those of a turned copy
+    are found several times as fast."""
     if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
         columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+        out: NDArray[Any] = np.maximum.reduce(columns, axis=0, initial=least).reshape(
+            *x.shape[:-1], 1
+        )
     else:
         out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
     return out
@@ -406,37 +426,48 @@ def _by_products(
     seen_0 = seen[0]
     first = np.add(log_softmax_3, log_show[seen_0], out=log_softmax_3)
     # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
+    largest_first = first.max()
+    exp = np.subtract(first, largest_first, out=first)
+    np.exp(exp, out=exp)
     picked_seen = seen[1:]
     picked = _rows(log_show, picked_seen)
-    log_joint = first
-    weights_all = np.empty((T - 1, S), dtype=dtype)
-    sums_all = np.empty((T - 1, S), dtype=dtype)
+    largest_picked = _top(picked, -1, None)
+    factors = picked - largest_picked
+    np.exp(factors, out=factors)
+    weights_all = np.empty((T, S), dtype=dtype)
+    weights_all[0] = exp
+    scales = np.empty((T - 1,), dtype=dtype)
+    scaled_all = np.empty((T - 1, S), dtype=dtype)
     for t in range(T - 1):
         # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
-        top = log_joint.max()
-        weights = np.subtract(log_joint, top, out=weights_all[t])
-        np.exp(weights, out=weights)
-        sums = weights.dot(softmax, out=sums_all[t])
-        log_joint = np.log(sums) + top + picked[t]
-    logsumexp_log_joint = _logsumexp(log_joint)
-    L = -logsumexp_log_joint
-    difference = log_joint - np.maximum(logsumexp_log_joint, -1e38)
-    dlog_joint = -np.exp(difference)
-    dsums_all = np.empty((T - 1, S), dtype=dtype)
+        factor = factors[t]
+        sums = weights_all[t].dot(softmax)
+        scale = sums.dot(factor)
+        scales[t] = scale
+        scaled = np.multiply(factor, 1.0 / scale, out=scaled_all[t])
+        np.multiply(sums, scaled, out=weights_all[t + 1])
+    total = weights_all[-1].sum()
+    added = largest_first + (np.log(scales).sum() + largest_picked.sum())
+    L = -(np.log(total) + added)
+    dweights = np.full((S,), -1.0 / total, dtype=dtype)
     dL_dpicked = np.empty((T - 1, S), dtype=dtype)
+    dsums_all = np.empty((T - 1, S), dtype=dtype)
     for t in reversed(range(T - 1)):
         # def moment(log_joint, log_seen) = logsumexp(log_joint[:, None] + log_move, axis=0) + log_seen
-        dL_dpicked[t] = dlog_joint
-        dsums = np.divide(dlog_joint, sums_all[t], out=dsums_all[t])
-        dlog_joint = softmax.dot(dsums) * weights_all[t]
-    dL_dfirst = dlog_joint
-    dL_dlog_move = weights_all.T.dot(dsums_all)
+        np.multiply(dweights, weights_all[t + 1], out=dL_dpicked[t])
+        dsums = np.multiply(dweights, scaled_all[t], out=dsums_all[t])
+        dweights = softmax.dot(dsums)
+    dL_dlog_move = weights_all[: T - 1].T.dot(dsums_all)
     dL_dlog_move *= softmax
     # log_move = log_softmax(move)
-    scaled = np.multiply(softmax, dL_dlog_move.dot(_ones(S, dtype))[:, None], out=softmax)
+    scaled = softmax * dL_dlog_move.dot(_ones(S, dtype))[:, None]
     dL_dmove = np.subtract(dL_dlog_move, scaled, out=dL_dlog_move)
+    # L = -logsumexp(fold(moment, first, log_show[seen[1:]]))
+    dL_ddifference = np.multiply(dweights, exp, out=exp)
     # first = log_softmax(start) + log_show[seen[0]]
-    dL_dlog_show = _add_rows((V, S), picked_seen, dL_dpicked) + _scatter((V, S), seen_0, dL_dfirst)
+    dL_dlog_show = _add_rows((V, S), picked_seen, dL_dpicked) + _scatter(
+        (V, S), seen_0, dL_ddifference
+    )
     # log_show = log_softmax(show).T
     dL_dlog_softmax_2 = dL_dlog_show.T
     dL_dshow = np.multiply(
@@ -444,8 +475,8 @@ def _by_products(
     )
     np.subtract(dL_dlog_softmax_2, dL_dshow, out=dL_dshow)
     # first = log_softmax(start) + log_show[seen[0]]
-    dL_dstart = np.multiply(softmax_3, dL_dfirst.sum(keepdims=True), out=softmax_3)
-    np.subtract(dL_dfirst, dL_dstart, out=dL_dstart)
+    dL_dstart = np.multiply(softmax_3, dL_ddifference.sum(keepdims=True), out=softmax_3)
+    np.subtract(dL_ddifference, dL_dstart, out=dL_dstart)
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
@@ -467,7 +498,7 @@ def value_and_grad(
     dtype = start.dtype
     with np.errstate(divide="ignore", invalid="ignore"):
         found = _by_products(seen, start, move, show)
-    if found is not None and np.isfinite(found[0]):
+    if found is not None and _all_finite(*found):
         return found
     # log_show = log_softmax(show).T
     softmax, log_softmax = _softmax_and_log(show, axis=-1)
@@ -522,4 +553,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: 7c4d5a4d11c4145c63ea95b7455c67998fb62cefc1365858668ac3271ae2329d
+# gradc: 8b7dda1ed411ea172eedb0eebd995a5c3d3495248e549e1facdca980f390888f

@@ -262,6 +262,20 @@ def test_a_penalty_leaves_the_cores_to_the_blocks() -> None:
     assert "_dot_all(W, W)" in compile_text(text)
 
 
+@pytest.mark.parametrize("form", ["((A[1:] - A[:-1]) @ w) ** 2", "softmax(A[2:] * A[:-2] @ W) ** 2", "cumsum((A[1:] - A[:-1]) @ w, axis=1)"])
+def test_neighbours_that_are_matrices(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of N - 1 rows of T vectors each is N * T - T vectors, and counts its own."""
+    module = made(f"input A: [N, T, D]\nparam w: [D]\nparam W: [D, K]\nL = sum({form}) + sum(w) + sum(W)")
+    small_blocks(module, monkeypatch)
+    rng = np.random.default_rng(0)
+    A, w, W = rng.normal(size=(15, 2, 3)), rng.normal(size=3), rng.normal(size=(3, 2))
+    outcome, tape = module.forward(A, w, W)
+    value, gradients = module.value_and_grad(A, w, W)
+    np.testing.assert_allclose(value, outcome, rtol=1e-12)
+    for found, expected in zip(gradients, module.backward(tape), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("count", [0, 1, 10_000, 10_001, 16_384, 20_001])
 def test_products_of_vectors_stay_on_the_callers_thread(count: int) -> None:
     """A thread of BLAS's own, woken for each block, is waited for again and again where another program has its core."""

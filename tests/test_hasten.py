@@ -219,3 +219,14 @@ def test_the_docstring_says_what_was_done() -> None:
     assert "overwritten" in compiled("param x: [N]\nL = sum(exp(x * 2 + 1))\n")[1]
 
 
+
+
+@pytest.mark.parametrize("axis", ["axis=1", "axis=1, keepdims=True", "axis=0"])
+def test_there_is_no_largest_of_nothing(axis: str) -> None:
+    module = module_of(compile_text(f"param Q: [K, N]\nL = sum(tanh(max(Q, {axis})))"), "it")
+    Q = np.random.default_rng(0).normal(size=(40, 5))
+    np.testing.assert_allclose(module.value_and_grad(Q)[0], module.value(Q), rtol=1e-14)
+    empty = np.zeros((3, 0) if "1" in axis else (0, 3))
+    for each in (module.forward, module.value_and_grad):
+        with pytest.raises(ValueError, match="zero-size array"):
+            each(empty)

@@ -130,6 +130,16 @@ def test_a_value_that_is_infinite(everywhere: float) -> None:
     assert asked.answers == [True]
 
 
+def test_a_row_of_nothing_that_is_not_chosen() -> None:
+    """The value is finite, and what the other way makes of its gradients is not."""
+    asked = Asked("_by_products", "input E: [N, D]\ninput m: bool[N]\nparam A: [D, K]\nL = sum(where(m[:, None], logsumexp(E[:, :, None] + A, axis=1), 0))")
+    rng = np.random.default_rng(0)
+    arguments = {"E": rng.normal(size=(3000, 3)), "m": np.ones(3000, bool), "A": rng.normal(size=(3, 4))}
+    arguments["m"][1], arguments["E"][1] = False, -np.inf
+    compare(asked, arguments, 1e-12)
+    assert asked.answers == [True] and np.isfinite(asked.module.value_and_grad(**arguments)[1].A).all()
+
+
 def test_few_entries_are_left_as_they_are() -> None:
     asked = Asked("_by_products", FORMS["all at once"])
     compare(asked, sample("all at once", 20), 1e-12)

@@ -196,6 +196,28 @@ def test_points_that_are_computed_are_taken_in_blocks_too(read: str) -> None:
     assert asked.answers == [True, True]
 
 
+@pytest.mark.parametrize("function", ["softplus", "mish", "log_sigmoid", "log_softmax", "softmax"])
+def test_points_that_come_with_their_slopes(function: str) -> None:
+    """One operation gives both; what is asked of the points before the blocks brings the slopes with it."""
+    text = f"input X: [N, D]\nparam W: [D, H]\nparam mu: [K, H]\nh = {function}(X @ W)\nL = mean(exp(-sum((h[:, None] - mu) ** 2, axis=-1)))"
+    asked = Asked("_by_moments", text)
+    rng = np.random.default_rng(3)
+    compare(asked, {"X": rng.normal(size=(5000, 3)), "W": rng.normal(size=(3, 4)), "mu": rng.normal(size=(5, 4))}, 1e-11)
+    assert asked.answers == [True]
+
+
+@pytest.mark.parametrize("far", [np.inf, -np.inf, np.nan, 1e200])
+def test_one_point_that_is_infinitely_far(far: float) -> None:
+    asked = Asked("_by_moments", "input X: [N, D]\nparam C: [K, D]\nL = mean(minimum(sum((X[:, None] - C) ** 2, axis=-1), 5))")
+    rng = np.random.default_rng(3)
+    X, C = rng.normal(size=(4000, 3)) + 10, rng.normal(size=(4, 3))
+    X[1, 0] = far
+    with np.errstate(all="ignore"):
+        found, expected = asked.module.value_and_grad(X, C)[0], asked.module.value(X, C)
+    assert asked.answers == [False]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_every_row_beside_every_other_is_not_formed() -> None:
     asked = Asked("_by_moments", MIXTURE)
     arguments = sample(3000, 60, 20)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dsl.api import compile_text, module_of
+from dsl.types import Dim
 
 
 def module(text: str) -> ModuleType:
@@ -93,3 +94,13 @@ def test_division_by_a_size_that_is_checked() -> None:
 def test_a_size_is_cancelled_as_often_as_it_is_there() -> None:
     made = module("param x: [N]\nL = sum(x ** 2) * (3 / N / N / (2 / N))\n")
     assert np.allclose(made.value_and_grad(np.arange(4.0))[1].x, 2 * np.arange(4.0) * 3 / 8)
+
+
+def test_sums_of_sizes_divide_exactly_or_not_at_all() -> None:
+    N, T = Dim.symbol("N"), Dim.symbol("T")
+    assert (N * T - T).divided(N - 1) == T
+    assert (N * N + 2 * N * T + T * T).divided(N + T) == N + T
+    assert (2 * N - 2).divided(N - 1) == Dim.number(2)
+    assert Dim.number(0).divided(N - 1) == Dim.number(0)
+    for whole, part in ((N * T - T + 1, N - 1), (N - 1, 2 * N - 2), (N * T, N - 1), (N, Dim.number(0))):
+        assert whole.divided(part) is None

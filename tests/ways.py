@@ -34,4 +34,4 @@ def compare(asked: Asked, arguments: dict[str, Any], tolerance: float) -> None:
     np.testing.assert_allclose(value, outcome, rtol=tolerance)
     for name in pair._fields:
         found, expected = getattr(gradients, name), getattr(pair, name)
-        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * max(np.abs(expected).max(), 1e-3))
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max(initial=1e-3))

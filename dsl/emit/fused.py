@@ -95,7 +95,7 @@ def _calling(other: Program, body: Frugal, workers: str) -> list[str]:
     result = f"_rounded(*{found}, {body.dtype})" if way.double else found
     # what is not finite may only be so this way, and the other says itself where it is
     lines = [f'with np.errstate(divide="ignore", invalid="ignore"):\n    {call}' if way.finite else call]
-    lines.append(f"if {found} is not None{f' and np.isfinite({found}[0])' * way.finite}:\n    return {result}")
+    lines.append(f"if {found} is not None{f' and _all_finite(*{found})' * way.finite}:\n    return {result}")
     return lines if way.spared is None else ["\n".join([f"if {body.dim(way.spared)} >= {LARGE}:", *map(indented, lines)])]
 
 

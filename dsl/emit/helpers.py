@@ -139,6 +139,11 @@ def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
     return np.vecdot(x[:whole].reshape(-1, 8192), y[:whole].reshape(-1, 8192)).sum() + x[whole:].dot(y[whole:])
 
 
+def _all_finite(value: Any, gradients: Any) -> bool:
+    """Whether a value and its gradients are finite, and not so large that their squares are none."""
+    return bool(np.isfinite(value)) and all(np.isfinite(_dot_all(each, each)) for each in gradients)
+
+
 def _moderate(x: NDArray[Any]) -> bool:
     """Whether the exponentials of all entries, of which there are some, are in the middle half of what floats hold: sums of products with numbers of
     which the largest is 1 then keep their digits."""
@@ -172,7 +177,7 @@ def _stands_apart(x: NDArray[Any], y: NDArray[Any], weights: Any) -> bool:
         cancels = (z * z) @ weights.T
         cancels += own
         cancels *= (1.0 - least) / 2.0
-        if not np.all(z @ weighted <= cancels):
+        if not (cancels.max(initial=0.0) < np.inf and np.all(z @ weighted <= cancels)):
             return False
     return True
 

@@ -1,8 +1,8 @@
 """Sums in the form that takes the least time: as products with ones, which BLAS adds up in a half to a tenth of NumPy's time, most where rows are
-short, and sums of products by helpers that know when einsum pays.
+short, and sums of products by helpers that know when einsum pays. So with the largest entries of rows.
 
-Before: ``x.sum(axis=-1)``, ``x.sum(axis=0)``, ``np.einsum("ij,ij->i", x, y)``. After: ``x.dot(_ones(K, dtype))``, ``_ones(N, dtype).dot(x)``,
-``_dot_rows(x, y)``.
+Before: ``x.sum(axis=-1)``, ``x.sum(axis=0)``, ``np.einsum("ij,ij->i", x, y)``, ``x.max(axis=-1)``. After: ``x.dot(_ones(K, dtype))``,
+``_ones(N, dtype).dot(x)``, ``_dot_rows(x, y)``, ``_top(x, -1, None)[..., 0]``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from dsl.types import product
 
 
 def as_sum(node: Apply, args: Sequence[Text], printer: Printer, threads: bool) -> Text | None:
-    """A sum, or a sum of products of two arrays' entries, where ``threads`` of ours may be at work or not; None for anything else."""
+    """A sum, a sum of products of two arrays' entries, or largest ones, where ``threads`` of ours may be at work or not; None for anything else."""
     if len(args) == 1:
-        return _with_ones(node, args[0], printer)
+        return _largest(node, args[0]) or _with_ones(node, args[0], printer)
     if node.op is not EINSUM or len(args) > 2 or any(arg.type.dtype != "float" for arg in node.args):
         return None
     (left, right), output = split_spec(str(node.attr("spec")))
@@ -33,6 +33,13 @@ def as_sum(node: Apply, args: Sequence[Text], printer: Printer, threads: bool) -
         return None
     name = "_dot_rows" if output == left[:-1] else "_dot_columns" if output == left[1:] and len(left) == 2 else None
     return Text(f"{name}({args[0].text}, {args[1].text})") if name else None
+
+
+def _largest(node: Apply, x: Text) -> Text | None:
+    """The largest entries of rows of floats; None where a node is no such thing."""
+    if node.op.name != "max" or node.attr("axes") != (-1,) or node.type.dtype != "float" or len(node.args[0].type.known) < 2:
+        return None
+    return Text(f"_top({x.text}, -1, None){'' if node.attr('keepdims') else '[..., 0]'}")
 
 
 def _with_ones(node: Apply, x: Text, printer: Printer) -> Text | None:

@@ -212,7 +212,19 @@ def stop_gradient(x: Node) -> Node:
     return apply(STOP, x)
 
 
-OPS = (DIMENSION, SIZE, ARANGE, LINSPACE, EYE, STOP)
+def _vjp_exponent(node: Apply, g: Node) -> Sequence[Node | None]:
+    return g, ew("multiply", g, node)
+
+
+# a value of which exp(e) is a factor: its derivative by e is itself, however the factor was made
+WITH_EXPONENT = Op("with_exponent", lambda types, attrs: types[0], _emit_unchanged, _vjp_exponent, alias=True)
+
+
+def with_exponent(x: Node, e: Node) -> Node:
+    return apply(WITH_EXPONENT, x, broadcast_to(e, x.type.known))
+
+
+OPS = (DIMENSION, SIZE, ARANGE, LINSPACE, EYE, STOP, WITH_EXPONENT)
 
 FUNCTIONS = (
     function(

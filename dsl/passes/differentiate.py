@@ -12,7 +12,7 @@ from dsl.calculus.factors import is_factor
 from dsl.calculus.identities import rewritten
 from dsl.calculus.reverse import pull_back
 from dsl.diagnostics import Code, Diagnostic, DslError
-from dsl.nodes import Apply, Const, Input, Line, Node, Program, argument, const, put_on_line, topological, unused
+from dsl.nodes import Apply, Const, Input, Line, Node, Program, applies, argument, const, put_on_line, topological, unused
 from dsl.ops.shaping import spread
 
 
@@ -66,11 +66,22 @@ def _unit(output: Node, targets: list[Input], lines: dict[Node, Line]) -> tuple[
     if last is None or factor is None or is_factor(factor):
         return pull_back([(output, const(1.0))], targets, lines), {}
     unit = pull_back([(last, const(1.0))], targets, lines)
+    if _is_steep(output, last) and any(applies(node, "where") for node in topological(unit[target] for target in targets if target in unit)):
+        # what is chosen to be 0 would not stay so times inf
+        return pull_back([(output, const(1.0))], targets, lines), {}
     scaled: dict[Node, Node] = {target: rewritten("multiply", factor, unit[target]) for target in targets if target in unit}
     for node in scaled.values():
         if output in lines:
             put_on_line(node, lines[output], lines)
     return unit, scaled
+
+
+def _is_steep(output: Node, last: Node) -> bool:
+    """Whether a number, as a root of 0 does, may change infinitely fast with another where it is finite."""
+    return any(applies(node, *_STEEP) for node in topological([output], set(topological([last]))))
+
+
+_STEEP = ("sqrt", "cbrt", "power", "norm", "std", "arcsin", "arccos", "arccosh")
 
 
 def _bottleneck(output: Node, targets: Iterable[Node]) -> Node | None:

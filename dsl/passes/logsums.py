@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import dropwhile
 
+from dsl.calculus.carried import scaled
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import scale_of, upon
 from dsl.calculus.within import within
@@ -42,7 +43,7 @@ def as_products(program: Program) -> Program:
     told = "Logarithms of sums of exponentials are those of products; None where exponentials might leave the range of floats."
     said = "Logarithms of sums of exponentials are those of products where these are as exact: see _by_products."
     way = Way("_by_products", said, finite=True, spared=None if search.in_loops else search.spared)
-    return replace(search.program, guards=tuple(search.guards), hastened=(told, *search.program.hastened), way=way)
+    return replace(scaled(search.program), guards=tuple(search.guards), hastened=(told, *search.program.hastened), way=way)
 
 
 class _Search:

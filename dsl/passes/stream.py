@@ -304,6 +304,8 @@ def _planned_apart(program: Program, rows: Dim, columns: Dim) -> _Plan | None:
 
 def _plan(program: Program, dim: Dim, cut: Mapping[Node, Pieces], columns: Dim | None = None) -> _Plan:
     roots, asked = _roots(program), set(topological(program.guards))
+    # of what has several results all are there, or none is
+    asked |= {node for node in topological(roots) if applies(node, "part") and node.args[0] in asked}
     plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked, cut, columns)
     return plan if plan.sound else _Plan(dim, roots, set(), asked, cut, columns)
 

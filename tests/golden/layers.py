@@ -165,12 +165,15 @@ def _sigmoid(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _top(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float | None = -np.inf
 ) -> NDArray[Any]:
-    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    """The largest entries along axes, which are kept, or at least so much; without that there must be some. Of many short rows those of a turned copy
+    are found several times as fast."""
     if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
         columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+        out: NDArray[Any] = np.maximum.reduce(columns, axis=0, initial=least).reshape(
+            *x.shape[:-1], 1
+        )
     else:
         out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
     return out
@@ -694,4 +697,4 @@ def value_and_grad(
     return L, Gradients(dL_dW, dL_db, dL_dgain, dL_dbias)
 
 
-# gradc: 4108baa29908bda5abfb6463c8eeff86eab5f9064daa6d2d7679d8aed722c41b
+# gradc: c0c943c06e82444ac68c0b90ffaaa90973768c5c8a03fc4415a4d07a2aa68d94

@@ -134,6 +134,21 @@ def _prod_others(x: NDArray[Any], axis: int | tuple[int, ...] | None = None) -> 
     return out
 
 
+def _top(
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float | None = -np.inf
+) -> NDArray[Any]:
+    """The largest entries along axes, which are kept, or at least so much; without that there must be some. Of many short rows those of a turned copy
+    are found several times as fast."""
+    if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
+        columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        out: NDArray[Any] = np.maximum.reduce(columns, axis=0, initial=least).reshape(
+            *x.shape[:-1], 1
+        )
+    else:
+        out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
+    return out
+
+
 def _scatter(shape: tuple[int, ...], index: Any, g: NDArray[Any]) -> NDArray[Any]:
     """Zeros of `shape` with g placed at `index`, where no entry is named twice."""
     out = np.zeros(shape, g.dtype)
@@ -396,7 +411,7 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         # centred = x - mean(x, axis=(0, 2), keepdims=True)
         total = x_rows.sum(axis=(0, 2), keepdims=True)
         # top = max(x, axis=-1)
-        top = x_rows.max(axis=-1)
+        top = _top(x_rows, -1, None)[..., 0]
         # L = sum(centred ** 3) + sum(spread) + mean(top) - sum(low) + norm(x) + prod(x[0, 0])
         total_2 = top.sum()
         # low = min(x, axis=0, keepdims=True)
@@ -408,7 +423,7 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
         ratio = np.einsum("ijk,ijk->ik", difference, difference)
         ratio /= N - 1
         # top = max(x, axis=-1)
-        tied = x_rows == x_rows.max(axis=-1, keepdims=True)
+        tied = x_rows == _top(x_rows, -1, None)
         return total, total_2, low, total_3, difference, ratio, tied
 
     total, total_2, low, total_3, difference, ratio, tied = _in_blocks(
@@ -501,4 +516,4 @@ def value_and_grad(x: ArrayLike, *, workers: int = 1) -> tuple[Any, Gradients]:
     return L, Gradients(dL_dx)
 
 
-# gradc: 899fbb461f8dbd1f15f3b4ff22b4a25959a304a391403e18cc6a425a52fab555
+# gradc: e109910ecf3e34d7edb5f9e67bbd9c6e3568cb47e96160305f31a28869423dc3

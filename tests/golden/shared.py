@@ -92,12 +92,15 @@ def _dot_all(x: NDArray[Any], y: NDArray[Any]) -> Any:
 
 
 def _top(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float | None = -np.inf
 ) -> NDArray[Any]:
-    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    """The largest entries along axes, which are kept, or at least so much; without that there must be some. Of many short rows those of a turned copy
+    are found several times as fast."""
     if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
         columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+        out: NDArray[Any] = np.maximum.reduce(columns, axis=0, initial=least).reshape(
+            *x.shape[:-1], 1
+        )
     else:
         out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
     return out
@@ -394,4 +397,4 @@ def value_and_grad(A: ArrayLike, b: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dA, dL_db)
 
 
-# gradc: 7a9b8a5a35ae912c76b265f3a8d8ee8c510bccebb157efd9d9e09cc6e5029936
+# gradc: 8d32191fb0349159bd1e9cf3f78264f39c8f92a86eec62d414a18f34f71d433e

@@ -115,12 +115,15 @@ def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _top(
-    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float = -np.inf
+    x: NDArray[Any], axis: int | tuple[int, ...] | None, least: float | None = -np.inf
 ) -> NDArray[Any]:
-    """The largest entries along axes, which are kept. Of many short rows those of a turned copy are found several times as fast."""
+    """The largest entries along axes, which are kept, or at least so much; without that there must be some. Of many short rows those of a turned copy
+    are found several times as fast."""
     if axis == -1 and 1 < x.shape[-1] <= 32 < x.size // x.shape[-1]:
         columns = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-        out: NDArray[Any] = columns.max(axis=0, initial=least).reshape(*x.shape[:-1], 1)
+        out: NDArray[Any] = np.maximum.reduce(columns, axis=0, initial=least).reshape(
+            *x.shape[:-1], 1
+        )
     else:
         out = np.maximum.reduce(x, axis=axis, keepdims=True, initial=least)
     return out
@@ -470,4 +473,4 @@ def value_and_grad(x: ArrayLike, s: ArrayLike, *, workers: int = 1) -> tuple[Any
     return L, Gradients(dL_dx, dL_ds)
 
 
-# gradc: 8470b25687f67dda2e26af789cbed4d0c83c0e270ddbddb8baea15da6ff8c996
+# gradc: 70d7909b5785102bcb29a96629f5d321d8f27fa3f75c3602722e40b4bab040ae
