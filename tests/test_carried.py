@@ -12,35 +12,42 @@ from tests.ways import Asked, compare
 
 HEAD = "param E: [T, K]\nparam A: [K, K]\nparam s: [K]\n"
 BATCH = "param E: [T, N, K]\nparam A: [K, K]\nparam s: [K]\n"
+CHAIN = f"{HEAD}def step(a, e) = logsumexp(a[:, None] + A, axis=0)"
+CHAINS = f"{BATCH}def step(a, e) = logsumexp(a[:, :, None] + A, axis=1)"
+LAST = "logsumexp(fold(step, s, E))"
+LASTS = "logsumexp(fold(step, s + zeros((N, K)), E), axis=1)"
 FORMS = {
-    "a chain": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0) + e\nL = logsumexp(fold(step, s, E))",
-    "within": HEAD + "def step(a, e) = logsumexp(a[:, None] + A + e, axis=0)\nL = logsumexp(fold(step, s, E)) ** 2",
-    "taken away": HEAD + "def step(a, e) = logsumexp(A + a, axis=1) - e\nL = logsumexp(fold(step, s, E))",
-    "nothing beside": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0)\nL = logsumexp(fold(step, s, E)) + sum(E)",
-    "a number beside": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0) + e\nL = logsumexp(fold(step, s, sum(tanh(E), axis=1)))",
-    "the same in all turns": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0) + s\nL = logsumexp(fold(step, s, E))",
-    "a formula beside": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0) + tanh(e @ A) * e\nL = logsumexp(fold(step, s, E))",
-    "read twice": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0) + e\nlast = fold(step, s, E)\nL = logsumexp(last) ** 2 + sum(logsumexp(last, keepdims=True))",
-    "a batch": BATCH + "def step(a, e) = logsumexp(a[:, :, None] + A, axis=1) + e\nL = sum(logsumexp(fold(step, s + zeros((N, K)), E), axis=1) ** 2)",
-    "a row for a batch": BATCH + "def step(a, e) = logsumexp(a[:, :, None] + A, axis=1) + e[0]\nL = sum(logsumexp(fold(step, s + zeros((N, K)), E), axis=1, keepdims=True))",
-    "a column for a batch": BATCH
-    + "def step(a, e) = logsumexp(a[:, :, None] + A, axis=1) + sum(e, axis=1, keepdims=True)\nL = sum(logsumexp(fold(step, s + zeros((N, K)), E), axis=1) ** 2)",
-    "states first": BATCH
-    + "def step(a, e) = logsumexp(a[:, None, :] + A[:, :, None], axis=0) + e.T\nL = sum(logsumexp(fold(step, s[:, None] + zeros((K, N)), E), axis=0))",
+    "a chain": f"{CHAIN} + e\nL = {LAST}",
+    "within": f"{HEAD}def step(a, e) = logsumexp(a[:, None] + A + e, axis=0)\nL = {LAST} ** 2",
+    "taken away": f"{HEAD}def step(a, e) = logsumexp(A + a, axis=1) - e\nL = {LAST}",
+    "nothing beside": f"{CHAIN}\nL = {LAST} + sum(E)",
+    "a number beside": f"{CHAIN} + e\nL = logsumexp(fold(step, s, sum(tanh(E), axis=1)))",
+    "the same in all turns": f"{CHAIN} + s\nL = {LAST}",
+    "a formula beside": f"{CHAIN} + tanh(e @ A) * e\nL = {LAST}",
+    "read twice": f"{CHAIN} + e\nlast = fold(step, s, E)\nL = logsumexp(last) ** 2 + sum(logsumexp(last, keepdims=True))",
+    "a batch": f"{CHAINS} + e\nL = sum({LASTS} ** 2)",
+    "a row for a batch": f"{CHAINS} + e[0]\nL = sum({LASTS})",
+    "a column for a batch": f"{CHAINS} + sum(e, axis=1, keepdims=True)\nL = sum({LASTS} ** 2)",
+    "states first": f"{BATCH}def step(a, e) = logsumexp(a[:, None, :] + A[:, :, None], axis=0) + e.T\n"
+    "L = sum(logsumexp(fold(step, s[:, None] + zeros((K, N)), E), axis=0, keepdims=True))",
 }
 LEFT = {
-    "an entry": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0) + e\nlast = fold(step, s, E)\nL = logsumexp(last) + last[0]",
-    "all moments": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0) + e\nL = sum(logsumexp(scan(step, s, E), axis=1))",
-    "all of a batch": BATCH + "def step(a, e) = logsumexp(a[:, :, None] + A, axis=1) + e\nL = logsumexp(fold(step, s + zeros((N, K)), E))",
-    "what is read otherwise": HEAD + "def step(a, e) = logsumexp(a[:, None] + A, axis=0) + e * tanh(a)\nL = logsumexp(fold(step, s, E))",
-    "a choice": HEAD + "def step(a, e) = where(e > 0, logsumexp(a[:, None] + A, axis=0) + e, a)\nL = logsumexp(fold(step, s, E))",
+    "an entry": f"{CHAIN} + e\nlast = fold(step, s, E)\nL = logsumexp(last) + last[0]",
+    "all moments": f"{CHAIN} + e\nL = sum(logsumexp(scan(step, s, E), axis=1))",
+    "all of a batch": f"{CHAINS} + e\nL = logsumexp(fold(step, s + zeros((N, K)), E))",
+    "what is read otherwise": f"{CHAIN} + e * tanh(a)\nL = {LAST}",
+    "a choice": f"{HEAD}def step(a, e) = where(e > 0, logsumexp(a[:, None] + A, axis=0) + e, a)\nL = {LAST}",
 }
 
 
 def sample(form: str, turns: int, states: int, scale: float) -> dict[str, Any]:
     rng = np.random.default_rng(turns + states)
     rows = (turns, 3, states) if form.startswith(BATCH) else (turns, states)
-    return {"E": scale * rng.normal(size=rows), "A": 2 * rng.normal(size=(states, states)), "s": scale * rng.normal(size=states)}
+    return {
+        "E": scale * rng.normal(size=rows),
+        "A": 2 * rng.normal(size=(states, states)),
+        "s": scale * rng.normal(size=states),
+    }
 
 
 @pytest.mark.parametrize("scale", [1.0, 2000.0])

@@ -33,7 +33,7 @@ def scaled(program: Program) -> Program:
     program = within(program, lambda turn, _: scaled(turn))
     readers, order = readers_of(program), topological(program.roots)
     # what reads the last carry, of loops of which nothing else is read
-    ends = {node: readers[parts[0]] for node, parts in parts_of(order).items() if applies(node, LOOP.name) and parts.keys() == {0}}
+    ends: dict[Node, list[Node]] = {node: readers[parts[0]] for node, parts in parts_of(order).items() if applies(node, LOOP.name) and parts.keys() == {0}}
     mapped: dict[Node, Node] = {}
     wishes: dict[Node, str] = {}
     totals: dict[Node, _Carried] = {}
