@@ -219,8 +219,6 @@ def test_the_docstring_says_what_was_done() -> None:
     assert "overwritten" in compiled("param x: [N]\nL = sum(exp(x * 2 + 1))\n")[1]
 
 
-
-
 @pytest.mark.parametrize("axis", ["axis=1", "axis=1, keepdims=True", "axis=0"])
 def test_there_is_no_largest_of_nothing(axis: str) -> None:
     module = module_of(compile_text(f"param Q: [K, N]\nL = sum(tanh(max(Q, {axis})))"), "it")
