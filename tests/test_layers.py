@@ -20,7 +20,7 @@ ORDER = (
     *(f"calculus.{name}" for name in ("exponentials", "logarithms", "stability", "entropies")),
     *(f"calculus.{name}" for name in ("batching", "terms", "jacobians", "turns", "recurrences", "symmetry", "inverses")),
     *(f"calculus.{name}" for name in ("reverse", "directions", "derivatives", "loops")),
-    *("calculus.within", "library", "recorder", "imports"),
+    *("calculus.within", "calculus.carried", "library", "recorder", "imports"),
     *("notation", "reading", "printing", "passes", "emit", "pipeline"),
     *("files", "sample", "api", "gradcheck", "format", "catalogue", "views", "interactive", "terminal", "cli"),
 )
