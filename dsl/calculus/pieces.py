@@ -5,14 +5,13 @@ Before: ``_scatter((N,), np.s_[:-1], a) + _scatter((N,), np.s_[1:], b)``. After:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dsl.calculus.identities import rewritten
 from dsl.calculus.owned import owns
 from dsl.calculus.scalings import upon
-from dsl.calculus.sums import SIGNS, Terms, added_up, terms_of
+from dsl.calculus.sums import SIGNS, Terms, added_up, sums_of_cotangents, terms_of
 from dsl.nodes import Apply, Node, Program, Walk, applies, remapped, topological
 from dsl.ops.elementwise import ew
 from dsl.ops.indexing import FULL, SCATTER, distinct, slice_of, start_of
@@ -148,22 +147,16 @@ def _slices(node: Node, whole: Node) -> tuple[tuple[int, Apply], ...]:
 
 def together(program: Program) -> Program:
     """``y + a + z + b`` of pieces a and b as ``y + z + (a + b)``, and ``a - y`` as ``-y + a``, so that they are put into one array. That is done to
-    cotangents: sums of the function itself stay in the order in which they are exact."""
+    cotangents."""
     order = topological(program.roots)
-    written = set(topological(node for _, node in program.outputs))
     if not any(applies(node, "scatter") for node in order):
         return program
-    uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
-    sums: dict[Node, Terms] = {}
-    taken: set[Node] = set()
-    for node in reversed(order):
-        if isinstance(node, Apply) and node.op.name in SIGNS and not (node in taken or node in written):
-            inner: set[Node] = set()
-            terms = terms_of(node, lambda each: uses[each] == 1, inner)
-            rest = [(sign, each) for sign, each in terms if not _is_piece(each, node)]
-            if 0 < len(rest) < len(terms) and (len(terms) > 2 or rest[0][0] < 0):
-                sums[node] = terms
-                taken |= inner
+
+    def mixed(node: Apply, terms: Terms) -> Terms | None:
+        rest = [(sign, each) for sign, each in terms if not _is_piece(each, node)]
+        return terms if 0 < len(rest) < len(terms) and (len(terms) > 2 or rest[0][0] < 0) else None
+
+    sums = sums_of_cotangents(program, mixed)
     if not sums:
         return program
     mapped: dict[Node, Node] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dsl.calculus.identities import rewritten
 from dsl.calculus.scalings import upon
@@ -18,6 +18,7 @@ from dsl.types import Shape
 MOST = 32
 SIGNS = {"add": (1, 1), "subtract": (1, -1)}
 Terms = list[tuple[int, Node]]
+T = TypeVar("T")
 
 
 def terms_of(node: Apply, alone: Callable[[Node], bool], inner: set[Node]) -> Terms:
@@ -44,21 +45,36 @@ def added_up(terms: Iterable[tuple[int, Node]]) -> Node:
     return total
 
 
-def small_first(program: Program) -> Program:
-    """Terms of a cotangent that have one shape, and fewer entries than it, are added to each other before they are added to the others. Sums of the
-    function itself stay as they are written: ``x - max(x) - s`` is exact because the first two are close."""
+def sums_of_cotangents(program: Program, wanted: Callable[[Apply, Terms], T | None]) -> dict[Node, T]:
+    """What is ``wanted`` of each sum of cotangents and of its terms, those of the sums within it that nothing else reads. Sums of the function itself
+    stay in the order in which they are exact: ``x - max(x) - s`` is, for the first two are close."""
     order = topological(program.roots)
     written = set(topological(node for _, node in program.outputs))
     uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
-    sums: dict[Node, list[_Scaled]] = {}
+    found: dict[Node, T] = {}
     taken: set[Node] = set()
     for node in reversed(order):
-        if isinstance(node, Apply) and node.op.name in SIGNS and not (node in taken or node in written) and node.type.shape and node.type.dtype == "float":
+        if isinstance(node, Apply) and node.op.name in SIGNS and not (node in taken or node in written):
             inner: set[Node] = set()
-            terms = [part for sign, each in terms_of(node, lambda each: uses[each] == 1, inner) for part in _spread(sign, each, node, uses)]
-            if len(terms) > 2 and _several(node, terms):
-                sums[node] = terms
+            made = wanted(node, terms_of(node, lambda each: uses[each] == 1, inner))
+            if made is not None:
+                found[node] = made
                 taken |= inner
+    return found
+
+
+def small_first(program: Program) -> Program:
+    """Terms of a cotangent that have one shape, and fewer entries than it, are added to each other before they are added to the others."""
+    order = topological(program.roots)
+    uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
+
+    def scaled(node: Apply, terms: Terms) -> list[_Scaled] | None:
+        if not node.type.shape or node.type.dtype != "float":
+            return None
+        parts = [part for sign, each in terms for part in _spread(sign, each, node, uses)]
+        return parts if len(parts) > 2 and _several(node, parts) else None
+
+    sums = sums_of_cotangents(program, scaled)
     mapped: dict[Node, Node] = {}
     for node in order:
         mapped[node] = upon(node, mapped)
@@ -113,4 +129,4 @@ def _several(whole: Node, terms: Iterable[_Scaled]) -> list[Shape]:
     return [shape for shape, count in Counter(shapes).items() if count > 1]
 
 
-__all__ = ["SIGNS", "Terms", "added_up", "small_first", "terms_of"]
+__all__ = ["SIGNS", "Terms", "added_up", "small_first", "sums_of_cotangents", "terms_of"]
