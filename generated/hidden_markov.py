@@ -407,6 +407,7 @@ def _by_products(
     """L and its gradients.
 
     Logarithms of sums of exponentials are those of products; None where exponentials might leave the range of floats.
+    A loop carries numbers that are scaled in every turn, and adds up the logarithms of the scales.
     One exponential serves a softmax and its logarithm.
     Arrays that nothing reads any more are overwritten.
     """
@@ -553,4 +554,4 @@ def value_and_grad(
     return L, Gradients(dL_dstart, dL_dmove, dL_dshow)
 
 
-# gradc: 8b7dda1ed411ea172eedb0eebd995a5c3d3495248e549e1facdca980f390888f
+# gradc: f8a07efe854b49834ac37f5bcda60f825a024bd079fdbc82cbf724ad0e7bd464

@@ -40,10 +40,13 @@ def as_products(program: Program) -> Program:
     """The other graph of a program that has one, not differentiated yet, and what must be asked before it is taken."""
     assert program.undifferentiated is not None
     search = _Search(program.undifferentiated)
-    told = "Logarithms of sums of exponentials are those of products; None where exponentials might leave the range of floats."
+    carried = scaled(search.program)
+    told = ["Logarithms of sums of exponentials are those of products; None where exponentials might leave the range of floats."]
+    if carried.roots != search.program.roots:
+        told.append("A loop carries numbers that are scaled in every turn, and adds up the logarithms of the scales.")
     said = "Logarithms of sums of exponentials are those of products where these are as exact: see _by_products."
     way = Way("_by_products", said, finite=True, spared=None if search.in_loops else search.spared)
-    return replace(scaled(search.program), guards=tuple(search.guards), hastened=(told, *search.program.hastened), way=way)
+    return replace(carried, guards=tuple(search.guards), hastened=(*told, *carried.hastened), way=way)
 
 
 class _Search:
