@@ -187,6 +187,9 @@ class Dim:
             case (((FloorDiv(numerator, inner),), 1),) if theirs and theirs > 0 and (inner.constant or 0) > 0:
                 # halved twice is quartered
                 return numerator // (inner * other)
+        if theirs and theirs > 0 and all(not monomial or factor % theirs == 0 for monomial, factor in self.terms):
+            # what is left over is less than one
+            return Dim.of({monomial: factor // theirs for monomial, factor in self.terms})
         return Dim.atom(FloorDiv(self, other))
 
     def substitute(self, values: Mapping[Symbol, Dim]) -> Dim:

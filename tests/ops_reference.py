@@ -98,6 +98,7 @@ REFERENCE: dict[str, Any] = {
     "sigmoid": scipy.special.expit,
     "log_sigmoid": scipy.special.log_expit,
     "softplus": lambda x: np.logaddexp(x, 0.0),
+    "log_cosh": lambda x: np.log(np.cosh(x)),
     "log1mexp": lambda x: np.log1p(-np.exp(-x)),
     "floored": lambda x: np.maximum(x, -1e38),
     "relu": lambda x: np.maximum(x, 0),

@@ -9,6 +9,7 @@ SIZES = {"N": 9, "K": 2, "M": 6}
 SLICES = [
     *("x[:N + 1]", "x[N + 2:]", "x[N + 3:N + 5]", "x[7:N + 2:3]", "x[N - 2:N - 5]", "x[3:1]", "x[N:]"),  # cut off, or empty
     *("x[:N - 5]", "x[K:M]", "x[K:N - 1:2]", "x[:-2]", "x[-3:]", "x[:N:2]"),
+    *("x[-K:]", "x[:-M]", "x[K:-K]", "x[-M:-K]", "x[-(M // 2):]", "x[-K::-1]", "x[-1:-M:-2]", "x[-2 * K:-1]"),
     *("x[M:K:-1]", "x[5::-1]", "x[:5:-1]", "x[N - 1::-1]", "x[N - 2:1:-2]", "x[-1:-4:-1]", "x[::-3]"),
 ]
 
@@ -32,6 +33,27 @@ def test_a_slice_that_does_not_fit_is_refused(text: str) -> None:
     module = module_of(compile_text(f"param x: [N]\ninput y: [K]\ninput z: [M]\nL = sum({text}) + sum(y) + sum(z)", format=False), "slices")
     with pytest.raises(ValueError, match="the slice must fit"):
         module.forward(np.ones(4), np.ones(4), np.ones(3))
+
+
+def test_none_from_the_end_is_no_slice() -> None:
+    """NumPy takes x[-0:] for all of x."""
+    module = module_of(compile_text("param x: [N]\ninput y: [K]\nL = sum(x[-K:]) + sum(y)", format=False), "slices")
+    with pytest.raises(ValueError, match="K must be at least 1: a slice to or from -K counts from the end"):
+        module.forward(np.ones(4), np.ones(0))
+
+
+def test_what_is_set_and_split_from_the_end() -> None:
+    text = "param x: [N]\ninput y: [K]\na, b = split(x.at[-K:].add(y), [-K])\nL = sum(a ** 2) + sum(b ** 3)"
+    value, gradients = module_of(compile_text(text, format=False), "slices").value_and_grad(np.arange(1.0, 6.0), np.ones(2))
+    assert value == 1 + 4 + 9 + 125 + 216
+    assert gradients.x.tolist() == [2, 4, 6, 75, 108]
+
+
+@pytest.mark.parametrize(("size", "pairs"), [("2 * N", "x[::2] * x[1::2]"), ("4 * N", "x[::4] * x[3::4]"), ("2 * N + 1", "x[::2][1:] * x[1::2]")])
+def test_every_other_entry_of_an_even_number(size: str, pairs: str) -> None:
+    x = np.arange(9.0 if "+" in size else 8.0)
+    module = module_of(compile_text(f"param x: [{size}]\nL = sum({pairs})", format=False), "slices")
+    assert module.value_and_grad(x)[0] == eval(pairs, {"x": x}).sum()
 
 
 @pytest.mark.parametrize(

@@ -46,12 +46,22 @@ FORMS = {
     "L = sum((1 - exp(-z)) / z)": "-expm1(-z) / z",
     "L = sum(log(1 - exp(-exp(z))))": "log1mexp(exp(z))",
     "p = z / 10\nL = sum(log(1 - p))": "log1p(-",
+    "L = sum(log(cosh(z)))": "log_cosh(z)",
+    "L = sum(log(1 - tanh(z) ** 2))": "-(2 * log_cosh(z))",
+    "L = sum(log(1 / cosh(z) ** 2))": "log_cosh(z)",
+    "L = log(1 + sum(exp(z)))": "softplus(logsumexp(z))",
+    "L = log(3 + sum(exp(z)))": "logsumexp(z)",
+    "E = exp(x)\nL = -sum(log(mean(E / (1 + sum(E, axis=1, keepdims=True)), axis=0)))": "softplus(logsumexp(x, axis=-1, keepdims=True))",
+    "L = sqrt(sum(z ** 2)) + sum(sqrt(sum(x * x, axis=1)))": "norm(x, axis=-1)",
     "L = sum(log(exp(z) * (y - 2) * -s))": "z + log(",
     "E = exp(z - max(z))\nL = sum((E / sum(E))[0] * z)": "softmax(z)",
     "S = x * a\nE = exp(S - max(S, axis=0))\nL = sum((E / sum(E, axis=0))[0])": "softmax(S, axis=-2)",
     f"{P}L = sum(log(where(y > 0.5, p, 1 - p)))": "log_sigmoid(where(y > 0.5, z, -z))",
 }
 ALONE = [
+    "L = log(sum(softmax(z)) + 1)",
+    "L = sum(log(0.1 + sigmoid(z)))",
+    "L = sum(sqrt(sum(x * x + 1, axis=1)))",
     "L = log(sum(a * exp(a)) ** 2)",
     "L = sum(log(a * a * 2))",
     "L = log(prod(a) ** 2)",
@@ -110,6 +120,11 @@ def test_is_not_mistaken(text: str) -> None:
 
 
 FAR = {
+    "L = mean(log(cosh(z)))": 1000 - np.log(2),
+    "L = mean(log(1 - tanh(z) ** 2))": 2 * np.log(2) - 2000,
+    "L = log(1 + sum(exp(-z)))": 1000 + np.log(4),
+    "L = log(2.5 + exp(-z[0]))": 1000.0,
+    "E = exp(-z)\nL = sum(log(E / (1 + sum(E))))": 4 * np.log(0.25),
     "L = sum(1 / (1 + exp(-z)))": 0.0,
     "L = sum(exp(z) / (1 + exp(z)))": 0.0,
     f"{P}L = -sum(0.0 * log(p) + (1 - 0.0) * log(1 - p))": 0.0,
@@ -175,3 +190,22 @@ def test_the_gradient_of_deviations_from_a_large_mean(reduction: str) -> None:
     exact, (found, gradients) = module.value_and_grad(near, 1.0)[1].w, module.value_and_grad(far, 1.0)
     pair = module.backward(module.forward(far, 1.0)[1])
     np.testing.assert_allclose([gradients.w, pair.w], exact, rtol=1e-6, atol=1e-6 * np.size(found))
+
+
+def test_a_share_beside_what_is_not_chosen() -> None:
+    """An outside good: where one exponential overflows, the shares of that row are 1 and 0, and not left out."""
+    text = "param V: [R, J]\nshare = mean(exp(V) / (1 + sum(exp(V), axis=1, keepdims=True)), axis=0)\nL = -sum(log(share))\n"
+    module = module_of(compile_source(Source("it.expr", text), "it", Options()).text, "it")
+    V = np.array([[800.0, 0.0], [0.0, 0.0]])
+    value, gradients = module.value_and_grad(V)
+    np.testing.assert_allclose([value, module.value(V)], -np.log(2 / 3) - np.log(1 / 6), rtol=1e-12)
+    np.testing.assert_allclose(gradients.V, [[0, 0], [1 / 6, -7 / 12]], atol=1e-12)
+
+
+@pytest.mark.parametrize("length", ["sqrt(sum(x ** 2, axis=1))", "sqrt(sum((x[:, None] - x) ** 2, axis=-1))", "norm(x, axis=1)"])
+def test_a_length_of_nothing_has_no_slope(length: str) -> None:
+    module = module_of(compile_source(Source("it.expr", f"param x: [N, D]\nL = sum({length})\n"), "it", Options()).text, "it")
+    x = np.array([[0.0, 0.0], [3.0, 4.0]])
+    for found in (module.value_and_grad(x)[1].x, module.backward(module.forward(x)[1]).x):
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(found[1], [0.6, 0.8] if "None" not in length else [1.2, 1.6])

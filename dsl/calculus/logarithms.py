@@ -89,6 +89,13 @@ def one(node: Node, name: str) -> Node | None:
     return y if is_number(x, 1) else x if is_number(y, 1) and name == "add" else None
 
 
+def squared(node: Node) -> Node | None:
+    """What a node is the square of."""
+    if applies(node, "square") or (applies(node, "power") and is_number(node.args[1], 2)):
+        return node.args[0]
+    return node.args[0] if applies(node, "multiply") and node.args[0] is node.args[1] else None
+
+
 def _log1p(node: Node) -> Node | None:
     """log(1 + x), and of 1 - x, which are inexact where x is small."""
     for name in ("add", "subtract"):
@@ -136,14 +143,31 @@ def _add(logs: Logarithms, node: Apply) -> Known:
     rest = one(node, "add")
     if rest is not None and applies(rest, "exp"):
         return Known(True, ew("softplus", rest.args[0]))
-    positive = logs.positive(*node.args)
-    both = positive and all(logs.better(arg) for arg in node.args)
-    return Known(positive, ew("logaddexp", *map(logs.log, node.args)) if both else None)
+    if not logs.positive(*node.args):
+        return Known(False, None)
+    both = all(logs.better(arg) for arg in node.args)
+    if not (both or any(logs.better(arg) and _is_open(arg) for arg in node.args)):
+        return Known(True, None)
+    return Known(True, ew("softplus", logs.log(rest)) if rest is not None else ew("logaddexp", *map(logs.log, node.args)))
+
+
+def _is_open(node: Node) -> bool:
+    """Whether an exponential, of what may be large, is in a value, so that it may be infinite where its logarithm is not."""
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if applies(each, "exp"):
+            return True
+        stack += each.args if is_view(each) or applies(each, *_LOOKED_INTO) else ()
+    return False
 
 
 def _subtract(logs: Logarithms, node: Apply) -> Known:
-    """``1 - sigmoid(x)``, whose entries may have been moved about."""
+    """``1 - sigmoid(x)``, whose entries may have been moved about, and ``1 - tanh(x) ** 2``, which is ``cosh(x) ** -2``."""
     rest = one(node, "subtract")
+    base = None if rest is None else squared(rest)
+    if base is not None and applies(base, "tanh"):
+        return Known(True, ew("negative", ew("multiply", const(2), ew("log_cosh", base.args[0]))))
     inner, moves = (None, []) if rest is None else unmoved(rest)
     if inner is None or not applies(inner, "sigmoid", "expit"):
         return Known(False, None)
@@ -208,6 +232,7 @@ def _einsum(logs: Logarithms, node: Apply) -> Known:
 
 _RULES: dict[str, Rule] = {
     "negative": _negative,
+    "cosh": lambda logs, node: Known(True, ew("log_cosh", node.args[0])),
     "exp": lambda logs, node: Known(True, node.args[0]),
     **dict.fromkeys(("sigmoid", "expit"), lambda logs, node: Known(True, ew("log_sigmoid", node.args[0]))),
     "softmax": lambda logs, node: Known(True, along("log_softmax", node.args[0], node.attr("axis"))),
@@ -223,6 +248,6 @@ _RULES: dict[str, Rule] = {
     "einsum": _einsum,
 }
 # of what else nothing is known, so that it need not be looked into
-_LOOKED_INTO = _RULES.keys() - {"negative", "exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
+_LOOKED_INTO = _RULES.keys() - {"negative", "cosh", "exp", "sigmoid", "expit", "softmax", "softplus", "subtract"}
 
-__all__ = ["Logarithms", "one", "unmoved"]
+__all__ = ["Logarithms", "one", "squared", "unmoved"]

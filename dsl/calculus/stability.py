@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dsl.calculus.logarithms import Logarithms, one
+from dsl.calculus.logarithms import Logarithms, one, squared
 from dsl.nodes import Apply, Node, applies, apply
 from dsl.ops.broadcasting import reduced
 from dsl.ops.core import axes_of, is_number
 from dsl.ops.elementwise import ew
 from dsl.ops.indexing import FULL
-from dsl.ops.reduction import along
+from dsl.ops.reduction import along, reduce
 from dsl.types import ONE, Dim
 
 
@@ -136,10 +136,12 @@ def _same(one: Node, other: Node) -> bool:
 
 
 def _sqrt(node: Apply) -> Node | None:
+    """The root of a square, or of a sum of squares, which may be 0."""
     (x,) = node.args
-    if applies(x, "square") or (applies(x, "power") and is_number(x.args[1], 2)):
-        return ew("abs", x.args[0])
-    return ew("abs", x.args[0]) if applies(x, "multiply") and x.args[0] is x.args[1] else None
+    base = squared(x.args[0] if applies(x, "sum") else x)
+    if base is None:
+        return None
+    return reduce("norm", base, x.attr("axes"), bool(x.attr("keepdims"))) if applies(x, "sum") else ew("abs", base)
 
 
 _RULES: dict[str, Callable[[Apply], Node | None]] = {

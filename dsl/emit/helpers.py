@@ -299,6 +299,13 @@ def _log1mexp(x: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def _log_cosh(x: NDArray[Any]) -> NDArray[Any]:
+    """log(cosh(x)), of exp(-2 |x|), which is never large."""
+    a: NDArray[Any] = np.abs(x)
+    out: NDArray[Any] = a + np.log1p(0.5 * np.expm1(-2.0 * a))
+    return out
+
+
 def _log_sigmoid(x: NDArray[Any]) -> NDArray[Any]:
     """log(sigmoid(x)) = -softplus(-x)."""
     out: NDArray[Any] = -_softplus(-x)

@@ -76,7 +76,7 @@ def _within(bound: Dim | None, most: Dim) -> Dim | None:
     if bound is None:
         return None
     room = (most - bound).constant
-    if room is None:
+    if room is None and not (most - bound).certain:
         require(most, ">=", bound, "the slice must fit")
     return most if room is not None and room < 0 else bound
 
@@ -163,13 +163,34 @@ INDEX = Op("index", _infer_index, _emit_index, _vjp_index, linear=True, view=Tru
 
 def index(x: Node, items: Sequence[Item], arrays: Sequence[Node] = ()) -> Node:
     """``x[items]``, every item given and none an ellipsis."""
-    _check_slices(items)
-    used = sum(item[0] != "newaxis" for item in items)
-    if used > len(shape_of(x)):
-        raise ShapeError(Code.E0302, f"{used} indices for an array of {len(shape_of(x))} axes", f"{{0}} is {x.type}")
+    items = _from_the_start(items, x)
     if all(item == FULL for item in items):
         return x
-    return apply(INDEX, x, *arrays, items=tuple(items))
+    return apply(INDEX, x, *arrays, items=items)
+
+
+def _from_the_start(items: Sequence[Item], x: Node) -> tuple[Item, ...]:
+    """The items of an index of x, with bounds of slices that are made of dimensions and count from the end, as in ``x[-H:]``, counted from the start.
+    Raises ShapeError."""
+    _check_slices(items)
+    shape = shape_of(x)
+    used = sum(item[0] != "newaxis" for item in items)
+    if used > len(shape):
+        raise ShapeError(Code.E0302, f"{used} indices for an array of {len(shape)} axes", f"{{0}} is {x.type}")
+    found: list[Item] = []
+    axis = 0
+    for item in items:
+        found.append(item if item[0] != "slice" else ("slice", _forwards(item[1], shape[axis]), _forwards(item[2], shape[axis]), item[3]))
+        axis += item[0] != "newaxis"
+    return tuple(found)
+
+
+def _forwards(bound: object, size: Dim) -> object:
+    """Such a bound. NumPy takes -0 for the start, so there must be something to count."""
+    if isinstance(bound, Dim) and bound.constant is None and all(factor < 0 for _, factor in bound.terms):
+        require(-bound, ">=", ONE, f"a slice to or from {bound} counts from the end")
+        return size + bound
+    return bound
 
 
 def _check_slices(items: Sequence[Item]) -> None:
@@ -331,13 +352,13 @@ def update(x: Node, items: Sequence[Item], arrays: Sequence[Node], value: Node, 
     """``x.at[items].set(value)`` or ``.add(value)``: x is left as it was. Raises ShapeError."""
     if how not in UPDATES:
         raise ShapeError(Code.E0204, f"`.at[…]` has no `{how}`", help="write `x.at[i].set(v)` or `x.at[i].add(v)`")
-    _check_slices(items)
+    items = _from_the_start(items, x)
     shape_of(value, 0)
     value = cast(value, x.type.dtype)
     wide = broadcast_to(value, result_shape(shape_of(x), items, [each.type for each in arrays]))
     if how == "add":
         return add(x, scatter(wide, items, arrays, shape_of(x)))
-    return apply(SET, x, value, *arrays, items=tuple(items))
+    return apply(SET, x, value, *arrays, items=items)
 
 
 # take_along_axis -----------------------------------------------------------------------------------------------------

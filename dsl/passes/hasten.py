@@ -58,6 +58,10 @@ def _joined(only: Program) -> Program:
     joint = Joint(order, scale_of(only))
     mapped: dict[Node, Node] = {}
     divisors = {node.args[1] for node in order if isinstance(node, Apply) and node.op.name == "divide"}
+    guards = {node for node in order if isinstance(node, Apply) and _guards(node, divisors)}
+    # what the function chooses by a length may not divide by it where it is 0; what is chosen by what is divided by it is no number there
+    quotients = {node for node in order if applies(node, "divide") and applies(node.args[1], "norm", "std")}
+    chosen = set(topological((node.args[0] for node in order if applies(node, "where") and node not in guards), quotients))
     readers = Counter(arg for node in order for arg in node.args) + Counter(only.roots)
     exps = {arg for node in order for i, arg in enumerate(node.args) if applies(arg, "exp") and not (i and applies(node, "divide"))}
     relus = {node.args[0]: node for node in order if isinstance(node, Apply) and node.op.name == "relu"}
@@ -68,7 +72,7 @@ def _joined(only: Program) -> Program:
             if node.op.name == "greater" and node.args[0] in relus and is_number(node.args[1], 0):
                 # relu(x) tells whether x > 0, and x need not be kept
                 args[0] = mapped.get(relus[node.args[0]], args[0])
-            if _guards(node, divisors):
+            if node in guards and _length_of(node) not in chosen:
                 mapped[node] = args[2]
                 continue
             new = joint.part_of(node, mapped) or rewrite(apply(node.op, *args, **dict(node.attrs)))
@@ -83,8 +87,7 @@ def _guards(node: Apply, divisors: Container[Node]) -> bool:
     if node.op.name != "where" or node.args[2].type != node.type:
         return False
     condition, one, other = node.args
-    zero = isinstance(condition, Apply) and condition.op.name == "equal" and is_number(condition.args[1], 0)
-    length = condition.args[0] if zero else None
+    length = _length_of(node)
     if not (isinstance(length, Apply) and length.op.name in ("norm", "std") and length in divisors):
         return False
     if is_number(one, 1):
@@ -95,6 +98,12 @@ def _guards(node: Apply, divisors: Container[Node]) -> bool:
             return True
         other = other.args[0] if other.op.name == "divide" else bottom
     return False
+
+
+def _length_of(node: Apply) -> Node | None:
+    """What a choice is made by being 0."""
+    condition = node.args[0]
+    return condition.args[0] if applies(condition, "equal") and is_number(condition.args[1], 0) else None
 
 
 def _cheaper(node: Node) -> Node:
