@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import dropwhile
 from operator import mul
 
 from dsl.diagnostics import Code
@@ -261,6 +262,11 @@ def least(left: Dim, right: Dim) -> Dim:
     if gap is not None:
         return left if gap <= 0 else right
     return Dim.atom(Least(*sorted((left, right), key=str)))
+
+
+def trimmed(shape: Shape) -> Shape:
+    """A shape without axes of size 1 before the first other."""
+    return tuple(dropwhile(lambda dim: dim == ONE, shape))
 
 
 def product(dims: Shape) -> Dim:

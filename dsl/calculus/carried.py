@@ -8,14 +8,13 @@ before. Numbers that are all 0 become nan, which says that the logarithms are to
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
-from itertools import dropwhile
 
 from dsl.calculus.batching import Unbatchable, batched
 from dsl.calculus.identities import rewrite, rewritten
 from dsl.calculus.scalings import readers_of, upon
+from dsl.calculus.sums import added_up, terms_of
 from dsl.calculus.within import within
 from dsl.nodes import Apply, Input, Node, Notes, Program, applies, argument, made_of, remapped, substituted, topological
 from dsl.ops.broadcasting import reshape, settings, total
@@ -25,7 +24,7 @@ from dsl.ops.factorisations import parts_of
 from dsl.ops.loops import LOOP, Loop, Turn, as_loop, loop
 from dsl.ops.making import stop_gradient, with_exponent
 from dsl.ops.reduction import reduce as reduction
-from dsl.types import ONE, Shape
+from dsl.types import ONE, trimmed
 
 
 def scaled(program: Program) -> Program:
@@ -88,7 +87,7 @@ class _Logarithms:
     keepdims: bool
     weights: Node
     sums: Node
-    beside: tuple[Node, ...]
+    beside: tuple[tuple[int, Node], ...]
 
     @classmethod
     def of(cls, made: Loop) -> _Logarithms | None:
@@ -98,10 +97,12 @@ class _Logarithms:
             return None
         (carry,), order = turn.carries, topological(turn.nexts)
         varying = made_of(turn.carries, order)
-        terms = _terms(turn.nexts[0])
-        logs = [term for term in terms if term in varying and applies(term, "log")]
-        tops = [term for term in terms if term in varying and term not in logs]
-        if len(logs) != 1 or len(tops) != 1 or not logs[0].args[0].type.matches(carry.type):
+        (following,) = turn.nexts
+        terms = terms_of(following, lambda each: True, set()) if isinstance(following, Apply) else []
+        logs = [term for sign, term in terms if term in varying and applies(term, "log") and sign > 0]
+        tops = [term for sign, term in terms if term in varying and term not in logs and sign > 0]
+        beside = tuple((sign, term) for sign, term in terms if term not in varying)
+        if len(logs) != 1 or len(tops) != 1 or len(beside) + 2 < len(terms) or not logs[0].args[0].type.matches(carry.type):
             return None
         sums, largest = logs[0].args[0], _unshaped(tops[0])
         exps = (node for node in order if applies(node, "exp") and applies(node.args[0], "subtract"))
@@ -112,8 +113,8 @@ class _Logarithms:
         rank = len(carry.type.known)
         axes = axes_of(over, rank)
         # what was taken out of a carry is taken out of the next one as it stands
-        stays = _bare(tops[0].type.known) == _bare(largest.type.known) and (keepdims or len(axes) == rank)
-        return cls(made, axes, keepdims, weights, sums, tuple(term for term in terms if term not in varying)) if stays else None
+        stays = trimmed(tops[0].type.known) == trimmed(largest.type.known) and (keepdims or len(axes) == rank)
+        return cls(made, axes, keepdims, weights, sums, beside) if stays else None
 
     def as_numbers(self) -> _Carried:
         """The loop of numbers. Raises Unbatchable."""
@@ -132,7 +133,7 @@ class _Logarithms:
             given[factor], wishes[factors] = factors, "factors"
             scale = self._scale(rewritten("multiply", sums, factor))
             scaled = rewritten("multiply", sums, stop_gradient(rewritten("divide", factor, scale)))
-            after = with_exponent(scaled, _added(self.beside))
+            after = with_exponent(scaled, added_up(self.beside))
         elements = {each: value for each, value in given.items() if each not in made.turn.constants}
         constants = {each: value for each, value in given.items() if each in made.turn.constants}
         notes = made.turn.notes.mapped({made.turn.nexts[0]: after}, (after,)).joined(Notes(wishes=((sums, "sums"), (scale, "scale"))))
@@ -154,7 +155,7 @@ class _Logarithms:
 
     def _factors(self) -> tuple[Node | None, Node]:
         """Of what is added beside, the exponentials in all turns, if it differs along the axes, and what these leave out. Raises Unbatchable."""
-        term = _added(self.beside)
+        term = added_up(self.beside)
         term = rewrite(reshape(term, (ONE,) * (len(self.sums.type.known) - len(term.type.known)) + term.type.known))
         constants: dict[Node, Node] = {each: self._outside[each] for each in self.made.turn.constants}
         elements: dict[Node, Node] = {each: self._outside[each] for each in self.made.turn.elements}
@@ -169,29 +170,11 @@ class _Logarithms:
         return stop_gradient(total(x, self.axes, keepdims=self.keepdims))
 
 
-def _terms(node: Node) -> list[Node]:
-    """What a sum is of."""
-    if applies(node, "add"):
-        return [term for arg in node.args for term in _terms(arg)]
-    if applies(node, "subtract"):
-        return [*_terms(node.args[0]), rewritten("negative", node.args[1])]
-    return [node]
-
-
-def _added(terms: Sequence[Node]) -> Node:
-    return reduce(lambda x, y: rewritten("add", x, y), terms)
-
-
 def _unshaped(node: Node) -> Node:
     """What a node has the entries of, in their order."""
     while applies(node, "reshape", "broadcast_to", "stop_gradient"):
         node = node.args[0]
     return node
-
-
-def _bare(shape: Shape) -> Shape:
-    """A shape without axes of size 1 before the first other."""
-    return tuple(dropwhile(lambda dim: dim == ONE, shape))
 
 
 def _is_multiple(node: Node, of: Node, varying: Collection[Node]) -> bool:

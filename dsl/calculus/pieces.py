@@ -5,7 +5,7 @@ Before: ``_scatter((N,), np.s_[:-1], a) + _scatter((N,), np.s_[1:], b)``. After:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dsl.calculus.identities import rewritten
@@ -152,11 +152,11 @@ def together(program: Program) -> Program:
     if not any(applies(node, "scatter") for node in order):
         return program
 
-    def mixed(node: Apply, terms: Terms) -> Terms | None:
+    def mixed(node: Apply, terms: Terms, uses: Mapping[Node, int]) -> Terms | None:
         rest = [(sign, each) for sign, each in terms if not _is_piece(each, node)]
         return terms if 0 < len(rest) < len(terms) and (len(terms) > 2 or rest[0][0] < 0) else None
 
-    sums = sums_of_cotangents(program, mixed)
+    sums = sums_of_cotangents(program, order, mixed)
     if not sums:
         return program
     mapped: dict[Node, Node] = {}

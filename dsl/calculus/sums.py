@@ -6,7 +6,7 @@ Before: ``dx + a + dy - b`` of a and b with fewer entries than dx and dy. After:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from dsl.calculus.identities import rewritten
@@ -45,10 +45,9 @@ def added_up(terms: Iterable[tuple[int, Node]]) -> Node:
     return total
 
 
-def sums_of_cotangents(program: Program, wanted: Callable[[Apply, Terms], T | None]) -> dict[Node, T]:
-    """What is ``wanted`` of each sum of cotangents and of its terms, those of the sums within it that nothing else reads. Sums of the function itself
-    stay in the order in which they are exact: ``x - max(x) - s`` is, for the first two are close."""
-    order = topological(program.roots)
+def sums_of_cotangents(program: Program, order: Sequence[Node], wanted: Callable[[Apply, Terms, Mapping[Node, int]], T | None]) -> dict[Node, T]:
+    """What is ``wanted`` of each sum of cotangents and of its terms, those of the sums within it that nothing else reads; it is told how often
+    each node is read. Sums of the function itself stay in the order in which they are exact: ``x - max(x) - s`` is, for the first two are close."""
     written = set(topological(node for _, node in program.outputs))
     uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
     found: dict[Node, T] = {}
@@ -56,7 +55,7 @@ def sums_of_cotangents(program: Program, wanted: Callable[[Apply, Terms], T | No
     for node in reversed(order):
         if isinstance(node, Apply) and node.op.name in SIGNS and not (node in taken or node in written):
             inner: set[Node] = set()
-            made = wanted(node, terms_of(node, lambda each: uses[each] == 1, inner))
+            made = wanted(node, terms_of(node, lambda each: uses[each] == 1, inner), uses)
             if made is not None:
                 found[node] = made
                 taken |= inner
@@ -66,15 +65,14 @@ def sums_of_cotangents(program: Program, wanted: Callable[[Apply, Terms], T | No
 def small_first(program: Program) -> Program:
     """Terms of a cotangent that have one shape, and fewer entries than it, are added to each other before they are added to the others."""
     order = topological(program.roots)
-    uses = Counter([*(arg for node in order for arg in node.args), *program.roots])
 
-    def scaled(node: Apply, terms: Terms) -> list[_Scaled] | None:
+    def scaled(node: Apply, terms: Terms, uses: Mapping[Node, int]) -> list[_Scaled] | None:
         if not node.type.shape or node.type.dtype != "float":
             return None
         parts = [part for sign, each in terms for part in _spread(sign, each, node, uses)]
         return parts if len(parts) > 2 and _several(node, parts) else None
 
-    sums = sums_of_cotangents(program, scaled)
+    sums = sums_of_cotangents(program, order, scaled)
     mapped: dict[Node, Node] = {}
     for node in order:
         mapped[node] = upon(node, mapped)

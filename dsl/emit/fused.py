@@ -25,7 +25,8 @@ from dsl.emit.function import (
 from dsl.emit.guard import guarded, indented
 from dsl.emit.module import FunctionView
 from dsl.emit.reuse import Frugal
-from dsl.nodes import Node, Program, applies, topological
+from dsl.nodes import Node, Program, topological
+from dsl.ops.factorisations import with_parts
 
 _KEEPS_ARRAYS = "a dict, empty at first, that keeps arrays for the next call to fill again; each thread has its own."
 _KEEPS_NONE = "not used, for what is large is made a block at a time."
@@ -81,9 +82,7 @@ def _function(program: Program, told: Sequence[str], more: Sequence[tuple[str, s
 def _ask(body: Frugal, order: Iterable[Node]) -> None:
     """The statements that leave the function where a guard does not hold, after what the guards are of."""
     guards = body.program.guards
-    asked = dict.fromkeys(topological(guards))
-    asked |= dict.fromkeys(node for node in order if applies(node, "part") and node.args[0] in asked)
-    body.emit(asked)
+    body.emit(with_parts(topological(guards), order))
     body.lines += [f"if not {body.texts[guard].text}:\n    return None" for guard in guards]
 
 

@@ -46,7 +46,6 @@ def _emit_unpart(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     raise AssertionError("a part's cotangent is taken out of the sum before anything is printed")
 
 
-
 def _latex_part(node: Apply, args: Sequence[Text], printer: Printer) -> Text:
     whole, number = node.args[0], place_of(node)
     parts = whole.op.parts if isinstance(whole, Apply) else ()
@@ -65,6 +64,12 @@ def part(node: Apply, index: int, shape: Shape, dtype: str = "float") -> Node:
 def place_of(part: Apply) -> int:
     """Which of several results a part is."""
     return int(str(part.attr("index")))
+
+
+def with_parts(nodes: Iterable[Node], order: Iterable[Node]) -> dict[Node, None]:
+    """The nodes, and after them all parts in an order of those that have several results: all of these are there, or none is."""
+    found = dict.fromkeys(nodes)
+    return found | dict.fromkeys(node for node in order if isinstance(node, Apply) and node.op is PART and node.args[0] in found)
 
 
 def parts_of(order: Iterable[Node]) -> dict[Node, dict[int, Node]]:
@@ -337,4 +342,4 @@ def lstsq(A: Node, b: Node, rcond: float | None = None) -> tuple[Node, Node, Nod
 
 OPS = (PART, UNPART, SLOGDET, GAPS, EIGH, SVD, QR, LSTSQ)
 
-__all__ = ["OPS", "PART", "cotangents", "eigh", "lstsq", "part", "parts_of", "place_of", "qr", "slogdet", "svd"]
+__all__ = ["OPS", "PART", "cotangents", "eigh", "lstsq", "part", "parts_of", "place_of", "qr", "slogdet", "svd", "with_parts"]

@@ -28,9 +28,7 @@ def normalise_int(index: Dim, size: Dim) -> Dim:
     if number is not None and length is not None and not -length <= number < length:
         raise ShapeError(Code.E0308, f"index {number} is out of range for an axis of {length}", "{0}", f"indices go from {-length} to {length - 1}")
     if number is None or length is None:
-        # what has only negative terms counts from the end
-        backwards = all(factor < 0 for _, factor in index.terms) and index != ZERO
-        needed = -index if backwards else index + 1
+        needed = -index if _from_the_end(index) else index + 1
         room = (size - needed).constant
         if room is not None and room < 0:
             reach = f"from -{size} to {size} - 1" if len(size.terms) < 2 else f"from -({size}) to {size} - 1"
@@ -38,6 +36,11 @@ def normalise_int(index: Dim, size: Dim) -> Dim:
         if room is None:
             require(size, ">=", needed, f"index {index} must be in range")
     return index
+
+
+def _from_the_end(place: Dim) -> bool:
+    """Whether a place counts from the end: it has negative terms, and no others."""
+    return place != ZERO and all(factor < 0 for _, factor in place.terms)
 
 
 def slice_size(start: Dim | None, stop: Dim | None, step: int, size: Dim) -> Dim:
@@ -187,7 +190,7 @@ def _from_the_start(items: Sequence[Item], x: Node) -> tuple[Item, ...]:
 
 def _forwards(bound: object, size: Dim) -> object:
     """Such a bound. NumPy takes -0 for the start, so there must be something to count."""
-    if isinstance(bound, Dim) and bound.constant is None and all(factor < 0 for _, factor in bound.terms):
+    if isinstance(bound, Dim) and bound.constant is None and _from_the_end(bound):
         require(-bound, ">=", ONE, f"a slice to or from {bound} counts from the end")
         return size + bound
     return bound

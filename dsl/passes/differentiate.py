@@ -63,10 +63,9 @@ def _unit(output: Node, targets: list[Input], lines: dict[Node, Line]) -> tuple[
     ``0.5 / L``, which is known only when all sums are, they come without it, and with it only what is wanted: so the way back need not wait."""
     last = _bottleneck(output, targets)
     factor = None if last is None or last is output else pull_back([(output, const(1.0))], [last], lines).get(last)
-    if last is None or factor is None or is_factor(factor):
-        return pull_back([(output, const(1.0))], targets, lines), {}
-    unit = pull_back([(last, const(1.0))], targets, lines)
-    if _is_steep(output, last) and any(applies(node, "where") for node in topological(unit[target] for target in targets if target in unit)):
+    unit = {} if last is None or factor is None or is_factor(factor) else pull_back([(last, const(1.0))], targets, lines)
+    chosen = any(applies(node, "where") for node in topological(unit[target] for target in targets if target in unit))
+    if last is None or factor is None or not unit or (chosen and _is_steep(output, last)):
         # what is chosen to be 0 would not stay so times inf
         return pull_back([(output, const(1.0))], targets, lines), {}
     scaled: dict[Node, Node] = {target: rewritten("multiply", factor, unit[target]) for target in targets if target in unit}

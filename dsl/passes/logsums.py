@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from itertools import dropwhile
 
 from dsl.calculus.carried import scaled
 from dsl.calculus.identities import rewrite, rewritten
@@ -24,7 +23,7 @@ from dsl.ops.exactness import MODERATE
 from dsl.ops.loops import Loop
 from dsl.ops.making import stop_gradient
 from dsl.ops.reduction import reduce as reduction
-from dsl.types import ONE, ZERO, Shape, product
+from dsl.types import ONE, ZERO, product, trimmed
 
 WAY = "logsums"
 # so many terms of a sum are looked at
@@ -110,16 +109,11 @@ class _Term:
         """The term with these axes alone, counted from the right: it has no others, and those that it lacks are of size 1."""
         own = self.array.type.known
         shape = tuple(own[axis] if -axis <= len(own) else ONE for axis in axes)
-        return reduce(lambda term, change: rewritten(change[0], term, *change[1:]), self.changes, rewrite(reshape(self.array, _bare(shape))))
+        return reduce(lambda term, change: rewritten(change[0], term, *change[1:]), self.changes, rewrite(reshape(self.array, trimmed(shape))))
 
     @property
     def made(self) -> Node:
         return self.along(range(-len(self.array.type.known), 0))
-
-
-def _bare(shape: Shape) -> Shape:
-    """A shape without axes of size 1 before the first other."""
-    return tuple(dropwhile(lambda dim: dim == ONE, shape))
 
 
 @dataclass(frozen=True)
@@ -167,7 +161,7 @@ class _Sum:
         wide = tuple(left.type.known[axes.index(axis)] if axis in axes else ONE for axis in range(-rank, 0))
         sums = rewrite(total(rewritten("multiply", rewrite(reshape(weights, wide)), rewritten("exp", self.held)), over, keepdims))
         kept = [axis for axis in range(-rank, 0) if keepdims or axis not in summed]
-        highest = reshape(top, _bare(tuple(wide[axis] if axis not in summed else ONE for axis in kept)))
+        highest = reshape(top, trimmed(tuple(wide[axis] if axis not in summed else ONE for axis in kept)))
         made = _added([rewritten("log", sums), rewrite(highest), *(term.along(kept) for term in self.beside)])
         return made, {top: "top", weights: "weights", sums: "sums"}
 

@@ -19,6 +19,7 @@ from dsl.calculus.rows import added_up, axis_of_rows, counts, keeps_rows
 from dsl.nodes import Apply, Input, Node, Program, Walk, applies, fused_only, topological, with_fused
 from dsl.ops.contraction import is_turned
 from dsl.ops.core import is_number
+from dsl.ops.factorisations import with_parts
 from dsl.types import Dim
 
 # so many steps between the inputs and the results must stay within a block for it to be worth its while
@@ -303,9 +304,8 @@ def _planned_apart(program: Program, rows: Dim, columns: Dim) -> _Plan | None:
 
 
 def _plan(program: Program, dim: Dim, cut: Mapping[Node, Pieces], columns: Dim | None = None) -> _Plan:
-    roots, asked = _roots(program), set(topological(program.guards))
-    # of what has several results all are there, or none is
-    asked |= {node for node in topological(roots) if applies(node, "part") and node.args[0] in asked}
+    roots = _roots(program)
+    asked = set(with_parts(topological(program.guards), topological(roots)))
     plan = _Plan(dim, roots, {node for node in topological(roots) if counts(node, dim)}, asked, cut, columns)
     return plan if plan.sound else _Plan(dim, roots, set(), asked, cut, columns)
 
